@@ -1,0 +1,222 @@
+"""Reports become one fenced write, and the write becomes their receipts.
+
+What workers report within a few milliseconds is written together: output first, then starts,
+ends and releases, each kind one statement. A start whose end is in the same flush is left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from coordinator import translate
+from coordinator.database import Database
+from proto import taskmaster_pb2 as pb
+from tasks import store
+from tasks.conf import Settings
+from tasks.reports import Chunk, Completion, Failure, Lease, Start
+from tasks.store import Connection
+
+log = logging.getLogger(__name__)
+
+#: Seconds before a flush that met database trouble is tried again, doubled up to the second.
+_RETRY_S = (0.1, 5.0)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One worker's update, waiting to be written."""
+
+    update: pb.StatusUpdate
+    worker: str
+    worker_id: UUID
+    received_at: float
+    #: Its receipt: the leases of the update that were stale.
+    receipt: asyncio.Future[list[Lease]]
+
+    @property
+    def size(self) -> int:
+        """How many reports it holds."""
+        update = self.update
+        return (
+            len(update.started) + len(update.completed) + len(update.failed) + len(update.output)
+        )
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes."""
+
+    starts: list[Start] = field(default_factory=list)
+    completions: list[Completion] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
+    releases: list[Lease] = field(default_factory=list)
+
+    @property
+    def statements(self) -> int:
+        """How many kinds of report it holds, each one statement."""
+        kinds = (self.starts, self.completions, self.failures, self.chunks, self.releases)
+        return sum(map(bool, kinds))
+
+
+class Flusher:
+    """Gathers reports and writes them."""
+
+    def __init__(
+        self,
+        database: Database,
+        conf: Settings,
+        *,
+        on_pending: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._conf = conf
+        self._on_pending = on_pending
+        self._clock = clock
+        self._entries: list[Entry] = []
+        self._releases: list[Lease] = []
+        self._filled = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # ---- in ---------------------------------------------------------------------------------
+
+    async def write(self, update: pb.StatusUpdate, worker: str, worker_id: UUID) -> list[Lease]:
+        """Returns the stale leases once everything else of the update is durable."""
+        receipt: asyncio.Future[list[Lease]] = asyncio.get_running_loop().create_future()
+        self._entries.append(Entry(update, worker, worker_id, self._clock(), receipt))
+        self._fill()
+        return await receipt
+
+    def release(self, leases: Sequence[Lease]) -> None:
+        """Puts tasks back with the next flush."""
+        self._releases.extend(leases)
+        self._fill()
+
+    def _fill(self) -> None:
+        self._idle.clear()
+        self._filled.set()
+
+    async def drained(self) -> None:
+        """Waits until everything handed in is written."""
+        await self._idle.wait()
+
+    # ---- out --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Writes what is gathered, until cancelled."""
+        while True:
+            await self._filled.wait()
+            await asyncio.sleep(self._conf.flush_interval_s)
+            self._filled.clear()
+            entries, releases = self._take()
+            await self._flush(entries, releases)
+            if self._entries or self._releases:
+                self._filled.set()
+            else:
+                self._idle.set()
+
+    def _take(self) -> tuple[list[Entry], list[Lease]]:
+        count = size = 0
+        for entry in self._entries:
+            count, size = count + 1, size + entry.size
+            if size >= self._conf.flush_batch:
+                break
+        entries, self._entries = self._entries[:count], self._entries[count:]
+        releases, self._releases = self._releases, []
+        return entries, releases
+
+    async def _flush(self, entries: list[Entry], releases: list[Lease]) -> None:
+        pause, longest = _RETRY_S
+        while True:
+            batch = self._batch(entries, releases)
+            try:
+                stale = await self._write(batch)
+            except psycopg.DataError as error:
+                await self._one_by_one(entries, releases, error)
+                return
+            except (psycopg.Error, PoolTimeout) as error:
+                log.warning("flush failed, tried again", extra={"error": str(error).strip()})
+                await asyncio.sleep(pause)
+                pause = min(longest, pause * 2)
+                continue
+            self._answer(entries, stale)
+            if batch.releases or batch.failures:
+                self._on_pending()
+            return
+
+    async def _one_by_one(
+        self, entries: list[Entry], releases: list[Lease], error: psycopg.DataError
+    ) -> None:
+        """Finds the update that the database refuses: the others are written all the same."""
+        if len(entries) > 1 or (entries and releases):
+            for entry in entries:
+                await self._flush([entry], [])
+            if releases:
+                await self._flush([], releases)
+            return
+        for entry in entries:
+            log.error(
+                "report refused by the database",
+                extra={"worker": entry.worker, "error": str(error).strip()},
+            )
+            await self._flush([translate.without_content(entry)], [])
+
+    def _batch(self, entries: Sequence[Entry], releases: Sequence[Lease]) -> Batch:
+        batch, now = Batch(releases=list(releases)), self._clock()
+        for entry in entries:
+            translate.add(entry, batch, now - entry.received_at, self._conf)
+        ended = {(end.task_id, end.lease) for end in batch.completions}
+        ended.update((end.task_id, end.lease) for end in batch.failures)
+        if ended:
+            batch.starts = [
+                start for start in batch.starts if (start.task_id, start.lease) not in ended
+            ]
+        return batch
+
+    async def _write(self, batch: Batch) -> set[Lease]:
+        if batch.statements == 1:
+            async with self._database.connection() as connection:
+                return await self._run(connection, batch)
+        async with self._database.transaction() as connection:
+            return await self._run(connection, batch)
+
+    @staticmethod
+    async def _run(connection: Connection, batch: Batch) -> set[Lease]:
+        """Runs the statements; returns the leases that were stale."""
+        stale: set[Lease] = set()
+        if batch.chunks:
+            await store.write_output(connection, batch.chunks)
+        for reports, statement in (
+            (batch.starts, store.start),
+            (batch.completions, store.complete),
+            (batch.failures, store.fail),
+        ):
+            if reports:
+                written = await statement(connection, reports)  # type: ignore[operator]
+                if len(written) < len(reports):
+                    stale.update(
+                        Lease(each.task_id, each.lease)
+                        for each in reports
+                        if each.task_id not in written
+                    )
+        if batch.releases:
+            await store.release(connection, batch.releases)
+        return stale
+
+    @staticmethod
+    def _answer(entries: Sequence[Entry], stale: set[Lease]) -> None:
+        for entry in entries:
+            if entry.receipt.done():
+                continue
+            mine = [lease for lease in translate.leases(entry.update) if lease in stale] if stale else []
+            entry.receipt.set_result(mine)

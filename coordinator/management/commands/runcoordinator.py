@@ -1,0 +1,73 @@
+"""`manage.py runcoordinator`: claims what is due and hands it to workers."""
+
+from __future__ import annotations
+
+import ipaddress
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError as DatabaseAway
+from psycopg import OperationalError
+
+from tasks.conf import settings
+from tasks.errors import TaskMasterError
+
+
+class Command(BaseCommand):
+    """Parses the options and hands over to `coordinator.process`."""
+
+    help = (
+        "Run a coordinator: it claims due tasks from PostgreSQL and pushes them to connected "
+        "workers over gRPC. Run as many as you like on one database; SIGINT or SIGTERM ends it "
+        "gracefully."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Where to listen."""
+        conf = settings()
+        parser.add_argument(
+            "--host",
+            default=conf.grpc_host,
+            help="address to listen on; only loopback for now (default: %(default)s)",
+        )
+        parser.add_argument(
+            "--port",
+            type=int,
+            default=conf.grpc_port,
+            help="port to listen on (default: %(default)s, or TASKMASTER_GRPC_PORT)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Runs until a signal."""
+        host, port = options["host"], options["port"]
+        _require_loopback(host)
+        if not 0 < port < 65_536:
+            raise CommandError(f"--port is {port}; it must be from 1 to 65535.")
+        import uvloop
+
+        from coordinator.process import Process
+
+        async def main() -> None:
+            await Process(settings(), host, port).run()
+
+        try:
+            uvloop.run(main())
+        except* TaskMasterError as group:
+            raise CommandError(str(group.exceptions[0])) from None
+        except* OperationalError as group:
+            # Django's class, so that manage.py says which database was tried.
+            raise DatabaseAway(str(group.exceptions[0]).strip()) from None
+
+
+def _require_loopback(host: str) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise CommandError(
+            f"--host {host} is no loopback address. Workers on other hosts need TLS and join "
+            "tokens, which are not there yet; use 127.0.0.1."
+        )
+

@@ -1,0 +1,5 @@
+"""The tables of who decides."""
+
+from coordinator.models.coordinator import Coordinator
+
+__all__ = ["Coordinator"]

@@ -1,0 +1,230 @@
+"""One coordinator: builds the parts, starts and stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import socket
+from uuid import uuid4
+
+import grpc
+import psycopg
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from psycopg_pool import PoolTimeout
+
+from coordinator import store
+from coordinator.claimer import Claimer
+from coordinator.database import Database, conninfo
+from coordinator.dispatcher import Dispatcher
+from coordinator.flusher import Flusher
+from coordinator.held import Held
+from coordinator.lifeline import Lifeline
+from coordinator.listener import Listener
+from coordinator.service.clients import TaskService
+from coordinator.service.workers import WorkerService
+from coordinator.store import Identity
+from proto import taskmaster_pb2 as pb
+from proto import taskmaster_pb2_grpc as rpc
+from tasks import store as task_store
+from tasks.conf import Settings
+from tasks.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+#: Clients may ping this often (the workers do every 10 s); gRPC's own minimum of 300 s would end
+#: their connections with too_many_pings.
+_SERVER_OPTIONS = [
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # Without it a second coordinator could listen on the same port unseen.
+    ("grpc.so_reuseport", 0),
+]
+_SERVICES = ("TaskService", "WorkerService")
+#: How long calls under way may take when the server stops.
+_STOP_S = 1.0
+_LOG_S = 10.0
+
+
+class Process:
+    """The parts of one coordinator and their wiring."""
+
+    def __init__(self, conf: Settings, host: str, port: int) -> None:
+        coordinator = uuid4()
+        self.conf = conf
+        self.identity = Identity(
+            id=coordinator,
+            # An advisory lock's key is a signed number of 64 bits.
+            lock_key=coordinator.int >> 65,
+            address=f"{host}:{port}",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
+        info = conninfo()
+        self.database = Database(info)
+        self.flusher = Flusher(self.database, conf, on_pending=self._on_pending)
+        self.dispatcher = Dispatcher(
+            conf, on_room=self._on_room, on_release=self.flusher.release
+        )
+        self.held = Held(self.database, self.dispatcher, conf, on_release=self.flusher.release)
+        self.claimer = Claimer(
+            self.database,
+            self.dispatcher,
+            self.held,
+            conf,
+            coordinator,
+            on_release=self.flusher.release,
+        )
+        self.lifeline = Lifeline(
+            self.database,
+            self.dispatcher,
+            self.flusher,
+            self.held,
+            conf,
+            self.identity,
+            on_pending=self._on_pending,
+        )
+        self.listener = Listener(
+            info,
+            self.identity.lock_key,
+            on_wake=self.claimer.wake,
+            on_cancel=self.dispatcher.cancel,
+            on_connect=self._register,
+        )
+        self._registered = False
+        self.health = health.aio.HealthServicer()
+        self.server = grpc.aio.server(options=_SERVER_OPTIONS)
+
+    def _on_pending(self) -> None:
+        self.claimer.wake()
+
+    def _on_room(self) -> None:
+        self.held.room_freed()
+        self.claimer.room_freed()
+
+    async def _register(self) -> None:
+        if not self._registered:
+            async with self.database.connection() as connection:
+                await store.register(connection, self.identity)
+            self._registered = True
+
+    async def run(self) -> None:
+        """Runs until SIGINT or SIGTERM.
+
+        Raises ConfigurationError when the port is taken, psycopg.OperationalError when the
+        database cannot be reached at the start.
+        """
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await self.database.open()
+        try:
+            await self._run(stop)
+        finally:
+            await self.database.close()
+
+    async def _run(self, stop: asyncio.Event) -> None:
+        self._add_services()
+        async with asyncio.TaskGroup() as group:
+            flushing = group.create_task(self.flusher.run(), name="flusher")
+            beating = group.create_task(self.lifeline.run_heartbeats(), name="heartbeats")
+            listening = group.create_task(self.listener.run(), name="listener")
+            await self._until(self.listener.listening, stop)
+            deciding = [
+                group.create_task(part.run(), name=name)
+                for name, part in (
+                    ("lifeline", self.lifeline),
+                    ("claimer", self.claimer),
+                    ("held", self.held),
+                    ("dispatcher", self.dispatcher),
+                )
+            ]
+            deciding.append(group.create_task(self._log_figures(), name="figures"))
+            await self._listen()
+            await stop.wait()
+            log.info("coordinator stops", extra={"coordinator": self.identity.address})
+            await self._stop(deciding)
+            for task in (flushing, beating, listening):
+                task.cancel()
+
+    @staticmethod
+    async def _until(event: asyncio.Event, stop: asyncio.Event) -> None:
+        waits = [asyncio.create_task(event.wait()), asyncio.create_task(stop.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    def _add_services(self) -> None:
+        rpc.add_TaskServiceServicer_to_server(TaskService(), self.server)
+        workers = WorkerService(
+            self.dispatcher, self.flusher, self.lifeline, self.conf, self.identity
+        )
+        rpc.add_WorkerServiceServicer_to_server(workers, self.server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+        names = [pb.DESCRIPTOR.services_by_name[name].full_name for name in _SERVICES]
+        reflection.enable_server_reflection(
+            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.server
+        )
+
+    async def _listen(self) -> None:
+        address = self.identity.address
+        try:
+            port = self.server.add_insecure_port(address)
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise ConfigurationError(
+                f"Port {address} is taken; choose another with --port or TASKMASTER_GRPC_PORT."
+            )
+        await self.server.start()
+        serving = health_pb2.HealthCheckResponse.SERVING
+        for name in ("", *(pb.DESCRIPTOR.services_by_name[each].full_name for each in _SERVICES)):
+            await self.health.set(name, serving)
+        log.info("coordinator ready", extra={"coordinator": address})
+
+    async def _stop(self, deciding: list[asyncio.Task[None]]) -> None:
+        """No more claims; what nobody has begun goes back; reports under way are written."""
+        await self.health.enter_graceful_shutdown()
+        for task in deciding:
+            task.cancel()
+        await asyncio.gather(*deciding, return_exceptions=True)
+        self.flusher.release(self.held.clear())
+        running = 0
+        for link in list(self.dispatcher.links.values()):
+            running += len(self.dispatcher.disconnect(link))
+        await self.server.stop(_STOP_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.conf.shutdown_grace_s):
+                await self.flusher.drained()
+        with contextlib.suppress(psycopg.Error, PoolTimeout):
+            await self._sign_off(running)
+
+    async def _sign_off(self, running: int) -> None:
+        async with self.database.connection() as connection:
+            await task_store.stay_awake(connection, self.identity.id)
+            if not running:
+                # Else whoever is alive finds the lock free and looks after what still runs.
+                await store.offline(connection, self.identity.id)
+
+    async def _log_figures(self) -> None:
+        while True:
+            await asyncio.sleep(_LOG_S)
+            log.info(
+                "figures",
+                extra={
+                    "held": len(self.held),
+                    "in_flight": self.dispatcher.in_flight,
+                    "workers": len(self.dispatcher.links),
+                    "scans": self.claimer.scans,
+                    "claims": self.claimer.claims,
+                    "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                },
+            )

@@ -1,0 +1,247 @@
+"""What clients in any language call: what REST does, with the same permissions and rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import grpc
+from asgiref.sync import sync_to_async
+from django.db import OperationalError, connections
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from coordinator.service.workers import Context
+from proto import taskmaster_pb2 as pb
+from proto import taskmaster_pb2_grpc as rpc
+from tasks import enqueue, operations, permissions, submission
+from tasks.conf import settings
+from tasks.errors import (
+    ConfigurationError,
+    IllegalTransition,
+    InvalidField,
+    NotAllowed,
+    TaskMasterError,
+    TaskNotFound,
+    TooLarge,
+    UnknownTaskName,
+)
+from tasks.models import Task
+from tasks.submission import NewTask
+
+_T = TypeVar("_T")
+
+#: The gRPC status of each error; a subclass without an entry has its parent's.
+STATUS: dict[type[TaskMasterError], grpc.StatusCode] = {
+    InvalidField: grpc.StatusCode.INVALID_ARGUMENT,
+    TooLarge: grpc.StatusCode.INVALID_ARGUMENT,
+    UnknownTaskName: grpc.StatusCode.INVALID_ARGUMENT,
+    NotAllowed: grpc.StatusCode.PERMISSION_DENIED,
+    TaskNotFound: grpc.StatusCode.NOT_FOUND,
+    IllegalTransition: grpc.StatusCode.FAILED_PRECONDITION,
+    ConfigurationError: grpc.StatusCode.INTERNAL,
+}
+_SCHEME = "token "
+#: Client calls that use Django's connections at the same time.
+_THREADS = 2
+
+
+class Unauthenticated(Exception):
+    """The call carries no token of an active user."""
+
+
+class TaskService(rpc.TaskServiceServicer):
+    """Submits, shows and cancels tasks for the user whose token the call carries."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="client-call")
+
+    async def SubmitTask(  # noqa: N802
+        self, request: pb.SubmitTaskRequest, context: Context
+    ) -> pb.SubmitTaskResponse:
+        """Stores one task."""
+
+        def submit(user: Any) -> int:
+            new = submission.parse(_fields(request))
+            permissions.check_submit(user, [new])
+            return enqueue.enqueue(new, created_by_id=user.pk)
+
+        return pb.SubmitTaskResponse(task_id=await self._call(context, submit))
+
+    async def SubmitTasks(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.SubmitTasksRequest], context: Context
+    ) -> pb.SubmitTasksResponse:
+        """Stores many tasks, all or none."""
+        await self._call(context, lambda user: permissions.require(user, permissions.ADD))
+        limit = settings().bulk_max_tasks
+        new: list[NewTask] = []
+        async for request in request_iterator:
+            if len(new) + len(request.tasks) > limit:
+                await context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    f"tasks: more than {limit:,} tasks; at most {limit:,} at once.",
+                )
+            try:
+                new.extend(
+                    submission.parse(_fields(each), at=f"tasks[{len(new) + index}].")
+                    for index, each in enumerate(request.tasks)
+                )
+            except TaskMasterError as error:
+                await context.abort(_status(error), str(error))
+
+        def submit(user: Any) -> list[int]:
+            permissions.check_submit(user, new)
+            return enqueue.bulk(new, created_by_id=user.pk)
+
+        return pb.SubmitTasksResponse(task_ids=await self._call(context, submit))
+
+    async def GetTask(  # noqa: N802
+        self, request: pb.GetTaskRequest, context: Context
+    ) -> pb.Task:
+        """Shows one task."""
+
+        def show(user: Any) -> pb.Task:
+            permissions.require(user, permissions.VIEW)
+            return _message(request.task_id)
+
+        return await self._call(context, show)
+
+    async def CancelTask(  # noqa: N802
+        self, request: pb.CancelTaskRequest, context: Context
+    ) -> pb.Task:
+        """Cancels a task that has not ended."""
+
+        def cancel(user: Any) -> pb.Task:
+            permissions.require(user, permissions.CHANGE)
+            operations.cancel(request.task_id)
+            return _message(request.task_id)
+
+        return await self._call(context, cancel)
+
+    async def _call(self, context: Context, work: Callable[[Any], _T]) -> _T:
+        """Runs `work(user)` beside the loop; errors become the call's status."""
+        metadata = context.invocation_metadata() or ()
+        header = dict(metadata).get("authorization", "")
+
+        def run() -> _T:
+            try:
+                return work(_user(str(header)))
+            finally:
+                connections.close_all()
+
+        run_async = sync_to_async(run, thread_sensitive=False, executor=self._threads)
+        try:
+            return await run_async()
+        except Unauthenticated as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+        except TaskMasterError as error:
+            await context.abort(_status(error), str(error))
+        except OperationalError:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "The database is away; try again.")
+        raise AssertionError("abort raises")
+
+
+def _status(error: TaskMasterError) -> grpc.StatusCode:
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def _user(header: str) -> Any:
+    from rest_framework.authtoken.models import Token
+
+    if header[: len(_SCHEME)].lower() != _SCHEME:
+        raise Unauthenticated("Send the metadata `authorization: Token <key>`.")
+    key = header[len(_SCHEME) :].strip()
+    token = Token.objects.select_related("user").filter(key=key).first()
+    if token is None or not token.user.is_active:
+        raise Unauthenticated("The token is unknown, or its user is not active.")
+    return token.user
+
+
+def _fields(request: pb.SubmitTaskRequest) -> dict[str, object]:
+    """The submission's fields; what the message leaves at its zero is absent."""
+    fields: dict[str, object] = {
+        "name": request.name or None,
+        "args": _json(request, "args"),
+        "kwargs": _json(request, "kwargs"),
+        "queue": request.queue or None,
+        "priority": request.priority,
+        "max_attempts": request.max_attempts or None,
+        "timeout_s": request.timeout_s or None,
+        "tags": list(request.tags),
+    }
+    if request.HasField("scheduled_at"):
+        try:
+            fields["scheduled_at"] = request.scheduled_at.ToJsonString()
+        except ValueError:
+            raise InvalidField("scheduled_at", "is out of range.") from None
+    return fields
+
+
+def _json(request: pb.SubmitTaskRequest, field: str) -> object:
+    """`args` or `kwargs` from its JSON text if that is given, else from its message."""
+    text = getattr(request, f"{field}_json")
+    if text:
+        if len(text) > settings().args_max_bytes:
+            raise TooLarge(
+                f"{field}_json", f"takes more than {settings().args_max_bytes:,} bytes."
+            )
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidField(f"{field}_json", f"is no JSON: {error}.") from None
+    if not request.HasField(field):  # type: ignore[arg-type]
+        return None
+    return _whole_numbers(MessageToDict(getattr(request, field)))
+
+
+def _whole_numbers(value: Any) -> Any:
+    """A protobuf Struct knows floats only: 3.0 was 3 in the caller's language."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, list):
+        return [_whole_numbers(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _whole_numbers(each) for key, each in value.items()}
+    return value
+
+
+def _message(task_id: int) -> pb.Task:
+    try:
+        task = Task.objects.select_related("created_by").get(pk=task_id)
+    except Task.DoesNotExist:
+        raise TaskNotFound(task_id) from None
+    message = pb.Task(
+        id=task.id,
+        name=task.name,
+        args_json=json.dumps(task.args),
+        kwargs_json=json.dumps(task.kwargs),
+        queue=task.queue,
+        priority=task.priority,
+        status=pb.TaskStatus.Value(f"TASK_STATUS_{task.status.upper()}"),
+        lease=task.lease,
+        attempt=task.attempt,
+        max_attempts=task.max_attempts,
+        timeout_s=task.timeout_s,
+        worker=task.worker,
+        result_json=json.dumps(task.result) if task.status == "complete" else "",
+        errors_json=json.dumps(task.errors),
+        tags=task.tags,
+        created_by=task.created_by.get_username() if task.created_by else "",
+    )
+    for field in (
+        "created_at",
+        "scheduled_at",
+        "picked_at",
+        "started_at",
+        "completed_at",
+        "failed_at",
+        "cancelled_at",
+    ):
+        moment = getattr(task, field)
+        if moment is not None:
+            stamp = Timestamp()
+            stamp.FromDatetime(moment)
+            getattr(message, field).CopyFrom(stamp)
+    return message

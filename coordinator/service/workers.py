@@ -1,0 +1,227 @@
+"""What workers call."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterable
+from uuid import UUID
+
+import grpc
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from coordinator.dispatcher import Dispatcher, Link
+from coordinator.flusher import Flusher
+from coordinator.lifeline import Lifeline
+from coordinator.store import Identity
+from proto import taskmaster_pb2 as pb
+from proto import taskmaster_pb2_grpc as rpc
+from tasks.conf import Settings
+from tasks.errors import InvalidField
+from tasks.reports import Lease
+from tasks.submission import queue_name
+from workers.store import Beat, Registration
+
+log = logging.getLogger(__name__)
+
+PROTOCOL = 1
+#: The most offers in one message, well below gRPC's 4 MB even with large arguments.
+_OFFERS_MAX = 200
+_OFFER_BYTES_MAX = 2_000_000
+_SLOTS_MAX = 10_000
+
+Context = grpc.aio.ServicerContext  # type: ignore[type-arg]
+
+
+class WorkerService(rpc.WorkerServiceServicer):
+    """Streams offers and commands, takes heartbeats and reports."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        flusher: Flusher,
+        lifeline: Lifeline,
+        conf: Settings,
+        identity: Identity,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._flusher = flusher
+        self._lifeline = lifeline
+        self._conf = conf
+        self._identity = identity
+        #: Names by id, also of workers whose stream has just broken and whose reports still come.
+        self._names: dict[UUID, str] = {}
+
+    async def ReceiveTasks(  # noqa: N802
+        self, request: pb.WorkerHello, context: Context
+    ) -> AsyncIterator[pb.CoordinatorMessage]:
+        """Registers the worker and streams to it for as long as it listens."""
+        registration = await self._registration(request, context)
+        running = [Lease(each.task_id, each.lease) for each in request.running]
+        try:
+            adopted = await self._lifeline.welcome(registration, running)
+        except (psycopg.Error, PoolTimeout):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "The database is away; come again.")
+        link = Link(
+            registration.id,
+            registration.name,
+            frozenset(registration.queues) or None,
+            registration.slots,
+            last_seen=self._lifeline.now(),
+        )
+        self._names[registration.id] = registration.name
+        known = {lease for lease, _ in adopted}
+        self._dispatcher.tell_stale(link, [lease for lease in running if lease not in known])
+        log.info("worker joined", extra={"worker": link.name, "slots": link.slots})
+        try:
+            yield pb.CoordinatorMessage(welcome=self._welcome())
+            self._dispatcher.connect(link, adopted)
+            while not link.closed:
+                await link.ready.wait()
+                link.ready.clear()
+                while link.commands:
+                    yield link.commands.popleft()
+                while link.outbox and not link.commands:
+                    yield pb.CoordinatorMessage(offers=_take_offers(link))
+        finally:
+            self._lifeline.left(link)
+
+    def _welcome(self) -> pb.Welcome:
+        return pb.Welcome(
+            coordinator_id=str(self._identity.id),
+            heartbeat_interval_ms=round(self._conf.heartbeat_interval_s * 1_000),
+            accept_timeout_ms=round(self._conf.accept_timeout_s * 1_000),
+            output_max_bytes=self._conf.output_max_bytes,
+            coordinators=self._lifeline.addresses,
+        )
+
+    async def _registration(self, hello: pb.WorkerHello, context: Context) -> Registration:
+        """What the hello says, checked. Aborts the call when it breaks a rule."""
+        if hello.protocol != PROTOCOL:
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"protocol: this coordinator speaks {PROTOCOL}, the worker {hello.protocol}.",
+            )
+        try:
+            queues = [queue_name(queue, at="queues.") for queue in hello.queues]
+            return Registration(
+                id=_worker_id(hello.worker_id),
+                name=_limited("name", hello.name, 100),
+                host=_limited("host", hello.host, 255),
+                pid=min(hello.pid, 2**31 - 1),
+                pool=_one_of("pool", hello.pool, ("process", "threads", "async")),
+                queues=queues,
+                slots=_within("slots", hello.slots, 1, _SLOTS_MAX),
+            )
+        except InvalidField as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise AssertionError from None
+
+    async def SendHeartbeat(  # noqa: N802
+        self, request: pb.Heartbeat, context: Context
+    ) -> pb.HeartbeatReply:
+        """Keeps the heartbeat; names the leases that are stale."""
+        worker_id = await self._known(request.worker_id, context)
+        link = self._dispatcher.links.get(worker_id) if worker_id else None
+        if worker_id is None or link is None:
+            return pb.HeartbeatReply(unknown_worker=True, coordinators=self._lifeline.addresses)
+        beat = Beat(
+            id=worker_id,
+            slots=min(max(request.slots, 1), _SLOTS_MAX),
+            busy=len(request.running),
+            rss_bytes=min(request.rss_bytes, 2**62),
+            cpu=request.cpu,
+            tasks_done=min(request.tasks_done, 2**62),
+            tasks_failed=min(request.tasks_failed, 2**62),
+            loop_lag_ms=min(request.loop_lag_ms, 2**31 - 1),
+            draining=request.draining,
+        )
+        running = [Lease(each.task_id, each.lease) for each in request.running]
+        stale = await self._lifeline.beat(beat, running)
+        self._dispatcher.ended(link, stale, None)
+        return pb.HeartbeatReply(stale=_executions(stale), coordinators=self._lifeline.addresses)
+
+    async def UpdateTaskStatus(  # noqa: N802
+        self, request: pb.StatusUpdate, context: Context
+    ) -> pb.StatusReceipt:
+        """Hands reports to the flusher; answers when they are durable."""
+        worker_id = await self._known(request.worker_id, context)
+        if worker_id is None:
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, "worker_id: unknown; say hello first."
+            )
+            raise AssertionError
+        link = self._dispatcher.links.get(worker_id)
+        if link is not None:
+            self._note(link, request)
+        stale = await self._flusher.write(request, self._names[worker_id], worker_id)
+        if stale and link is not None:
+            self._dispatcher.ended(link, stale, None)
+        return pb.StatusReceipt(stale=_executions(stale))
+
+    def _note(self, link: Link, update: pb.StatusUpdate) -> None:
+        """Credits are free as soon as the worker says so, not when it is durable."""
+        if update.started:
+            self._dispatcher.accepted(
+                link, [Lease(each.task_id, each.lease) for each in update.started]
+            )
+        if update.declined:
+            self._dispatcher.declined(
+                link, [Lease(each.task_id, each.lease) for each in update.declined]
+            )
+        ended = [Lease(each.task_id, each.lease) for each in update.completed]
+        ended.extend(Lease(each.task_id, each.lease) for each in update.failed)
+        if ended:
+            self._dispatcher.ended(link, ended, _mean_run_s(update))
+
+    async def _known(self, text: str, context: Context) -> UUID | None:
+        """The id of a worker that has said hello here. Aborts when it is no UUID."""
+        try:
+            worker_id = _worker_id(text)
+        except InvalidField as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        return worker_id if worker_id in self._names else None
+
+
+def _take_offers(link: Link) -> pb.Offers:
+    offers, size = pb.Offers(), 0
+    while link.outbox and len(offers.offers) < _OFFERS_MAX and size < _OFFER_BYTES_MAX:
+        offer = link.outbox.popleft()
+        size += len(offer.args) + len(offer.kwargs)
+        offers.offers.append(offer)
+    return offers
+
+
+def _mean_run_s(update: pb.StatusUpdate) -> float | None:
+    runs = [done.finished_at_us - done.started_at_us for done in update.completed]
+    runs.extend(done.finished_at_us - done.started_at_us for done in update.failed)
+    return max(0.0, sum(runs) / len(runs) / 1e6) if runs else None
+
+
+def _executions(leases: Iterable[Lease]) -> list[pb.Execution]:
+    return [pb.Execution(task_id=each.task_id, lease=each.lease) for each in leases]
+
+
+def _worker_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise InvalidField("worker_id", "must be a UUID.") from None
+
+
+def _limited(field: str, text: str, longest: int) -> str:
+    if not 0 < len(text) <= longest or "\0" in text:
+        raise InvalidField(field, f"must be text of 1 to {longest} characters.")
+    return text
+
+
+def _one_of(field: str, text: str, known: tuple[str, ...]) -> str:
+    if text not in known:
+        raise InvalidField(field, f"is {text!r}; it must be one of {', '.join(known)}.")
+    return text
+
+
+def _within(field: str, number: int, lowest: int, highest: int) -> int:
+    if not lowest <= number <= highest:
+        raise InvalidField(field, f"is {number}; it must be from {lowest} to {highest}.")
+    return number

@@ -1,0 +1,134 @@
+"""Between the wire and the domain: updates of workers become reports, tasks become messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from proto import taskmaster_pb2 as pb
+from tasks.backoff import pause_s
+from tasks.conf import Settings
+from tasks.reports import Chunk, Completion, Failure, Lease, Start
+
+if TYPE_CHECKING:
+    from coordinator.flusher import Batch, Entry
+
+#: How an attempt ended, as its entry in `errors` says it.
+EXIT_CLASS = {
+    pb.EXIT_CLASS_UNSPECIFIED: "raised",
+    pb.EXIT_CLASS_RAISED: "raised",
+    pb.EXIT_CLASS_EXIT_CODE: "exit_code",
+    pb.EXIT_CLASS_TIMEOUT: "timeout",
+    pb.EXIT_CLASS_SIGNAL: "signal",
+    pb.EXIT_CLASS_OUT_OF_MEMORY: "out_of_memory",
+    pb.EXIT_CLASS_CANCELLED: "cancelled",
+    pb.EXIT_CLASS_LOST: "lost",
+}
+_STREAMS = frozenset({"stdout", "stderr", "log"})
+
+
+def leases(update: pb.StatusUpdate) -> Iterator[Lease]:
+    """The lease of every start and end in the update."""
+    for reports in (update.started, update.completed, update.failed):
+        for report in reports:
+            yield Lease(report.task_id, report.lease)
+
+
+def add(entry: Entry, batch: Batch, waited_s: float, conf: Settings) -> None:
+    """Adds an update's reports to a batch; `waited_s` has passed since it came."""
+    update, worker, worker_id = entry.update, entry.worker, entry.worker_id
+    now_us = update.now_us
+
+    def age_s(at_us: int) -> float:
+        return max(0.0, (now_us - at_us) / 1e6) + waited_s
+
+    batch.starts.extend(
+        [
+            Start(x.task_id, x.lease, x.attempt, age_s(x.started_at_us), worker, worker_id)
+            for x in update.started
+        ]
+    )
+    batch.completions.extend(
+        [
+            Completion(
+                x.task_id,
+                x.lease,
+                x.attempt,
+                age_s(x.started_at_us),
+                age_s(x.finished_at_us),
+                worker,
+                worker_id,
+                x.result or None,
+            )
+            for x in update.completed
+        ]
+    )
+    batch.failures.extend(
+        [
+            Failure(
+                x.task_id,
+                x.lease,
+                x.attempt,
+                age_s(x.started_at_us),
+                age_s(x.finished_at_us),
+                worker,
+                worker_id,
+                _error(x, worker),
+                x.final,
+                pause_s(x.attempt, conf),
+            )
+            for x in update.failed
+        ]
+    )
+    batch.chunks.extend(
+        [
+            Chunk(x.task_id, x.lease, x.attempt, x.seq, x.stream, _storable(x.text))
+            for x in update.output
+            if x.stream in _STREAMS
+        ]
+    )
+    batch.releases.extend([Lease(x.task_id, x.lease) for x in update.declined])
+
+
+def _error(report: pb.Failed, worker: str) -> str:
+    entry = {
+        "attempt": report.attempt,
+        "worker": worker,
+        "at": datetime.now(UTC).isoformat(),
+        "class": EXIT_CLASS.get(report.exit_class, "raised"),
+        "message": _storable(report.message),
+    }
+    if report.exception:
+        entry["exception"] = _storable(report.exception)
+    if report.traceback:
+        entry["traceback"] = _storable(report.traceback)
+    if report.exit_class in (pb.EXIT_CLASS_EXIT_CODE, pb.EXIT_CLASS_SIGNAL):
+        entry["code"] = report.code
+    return json.dumps(entry, ensure_ascii=False)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def without_content(entry: Entry) -> Entry:
+    """The update with its results failed and its output dropped: what the database refused."""
+    update = pb.StatusUpdate()
+    update.CopyFrom(entry.update)
+    del update.output[:]
+    for done in entry.update.completed:
+        update.failed.add(
+            task_id=done.task_id,
+            lease=done.lease,
+            attempt=done.attempt,
+            started_at_us=done.started_at_us,
+            finished_at_us=done.finished_at_us,
+            exit_class=pb.EXIT_CLASS_RAISED,
+            message="the result is no JSON that PostgreSQL can store",
+            final=True,
+        )
+    del update.completed[:]
+    entry.update = update
+    return entry

@@ -1,0 +1,1 @@
+"""Tasks that do real work on real files."""

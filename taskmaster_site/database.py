@@ -1,0 +1,80 @@
+"""Which database: DATABASE_URL, or the embedded PostgreSQL of this checkout."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+from taskmaster_site import postgres
+from tasks.errors import ConfigurationError
+
+#: Stands in the settings while no database is there, so that `--help` and the like still work.
+_NOWHERE: dict[str, Any] = {"host": "127.0.0.1", "port": "1", "dbname": "none", "user": "none"}
+
+
+def django_database() -> dict[str, Any]:
+    """The entry for `DATABASES`. Raises ConfigurationError for a malformed DATABASE_URL."""
+    parts = _parts()
+    # Where there is no server there is nothing to wait for.
+    timeout = 0.5 if parts == _NOWHERE else 10
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": parts.pop("host", ""),
+        "PORT": str(parts.pop("port", "")),
+        "NAME": parts.pop("dbname", ""),
+        "USER": parts.pop("user", ""),
+        "PASSWORD": parts.pop("password", ""),
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            **parts,
+            # An explicit pool: under ASGI, connections that live in threads outgrow the server.
+            "pool": {
+                "min_size": 0,
+                "max_size": _pool_max(),
+                "timeout": timeout,
+                "max_idle": 30,
+            },
+        },
+    }
+
+
+def missing(error: BaseException) -> str:
+    """Says for a person which database was tried, without its password."""
+    if not os.environ.get("DATABASE_URL") and postgres.default().url() is None:
+        return (
+            "No database: DATABASE_URL is not set, and the embedded PostgreSQL in .data/postgres is "
+            "not running. Run `make demo`, or `python -m taskmaster_site.postgres start`, or set "
+            "DATABASE_URL."
+        )
+    parts = _parts()
+    where = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+    asked = "DATABASE_URL" if os.environ.get("DATABASE_URL") else "the embedded PostgreSQL"
+    reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    return f"No database: {asked} ({where}) does not answer: {reason}"
+
+
+def _parts() -> dict[str, Any]:
+    url = os.environ.get("DATABASE_URL") or postgres.default().url()
+    if not url:
+        return dict(_NOWHERE)
+    try:
+        parts = conninfo_to_dict(url)
+    except ProgrammingError as error:
+        raise ConfigurationError(
+            f"DATABASE_URL is no PostgreSQL URL like postgresql://user:password@host:5432/name: "
+            f"{str(error).strip()}"
+        ) from None
+    return dict(parts)
+
+
+def _pool_max() -> int:
+    raw = os.environ.get("TASKMASTER_DB_POOL_MAX", "8")
+    if not raw.isdigit() or int(raw) < 1:
+        raise ConfigurationError(
+            f"TASKMASTER_DB_POOL_MAX is {raw!r}; it must be a whole number from 1."
+        )
+    return int(raw)

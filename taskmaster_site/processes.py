@@ -1,0 +1,128 @@
+"""Runs several processes as one: prefixed logs, health checks, an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+#: The longest that a part may take to stop: a worker's own grace and a little more.
+_STOP_S = 40.0
+_CHECK_S = 0.2
+_COLOURS = (36, 35, 32, 33, 34, 31)
+
+
+@dataclass(slots=True)
+class Child:
+    """One process: how it is called, and how it is asked whether it is ready."""
+
+    name: str
+    command: Sequence[str]
+    ready: Callable[[], Awaitable[bool]]
+    process: asyncio.subprocess.Process | None = field(default=None, init=False)
+
+
+class Fleet:
+    """Processes that live and end together."""
+
+    def __init__(self, children: Sequence[Child]) -> None:
+        self._children = children
+        self._stopping = asyncio.Event()
+        self._killed = False
+
+    def stop(self) -> None:
+        """The first time: an orderly end. The second time: at once."""
+        if not self._stopping.is_set():
+            print("\nStopping …", flush=True)
+            self._stopping.set()
+            return
+        self._killed = True
+        for child in self._children:
+            _signal(child, signal.SIGKILL)
+
+    async def run(self, ready_s: float, announce: Callable[[], None]) -> int:
+        """Starts all, announces them when each is ready, runs until `stop`; the exit code.
+
+        When a part ends by itself the others are stopped and the code is 1.
+        """
+        width = max(len(child.name) for child in self._children)
+        for index, child in enumerate(self._children):
+            # A session of its own: Ctrl+C in the terminal reaches this process alone.
+            child.process = await asyncio.create_subprocess_exec(
+                *child.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+            prefix = _prefix(child.name.ljust(width), index)
+            asyncio.create_task(_relay(child.process, prefix), name=f"log-{child.name}")  # noqa: RUF006
+        ends = [asyncio.create_task(self._end(child)) for child in self._children]
+        readying = asyncio.create_task(self._ready(ready_s, announce))
+        stop = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([*ends, stop], return_when=asyncio.FIRST_COMPLETED)
+        readying.cancel()
+        failed = not self._stopping.is_set()
+        self._stopping.set()
+        for child in reversed(self._children):
+            await self._stop(child)
+        stop.cancel()
+        return 1 if failed or self._killed else 0
+
+    async def _end(self, child: Child) -> None:
+        assert child.process is not None
+        code = await child.process.wait()
+        if not self._stopping.is_set():
+            print(f"{child.name} ended with exit code {code}; stopping the others.", flush=True)
+
+    async def _ready(self, ready_s: float, announce: Callable[[], None]) -> None:
+        waiting = list(self._children)
+        try:
+            async with asyncio.timeout(ready_s):
+                while waiting:
+                    waiting = [child for child in waiting if not await child.ready()]
+                    await asyncio.sleep(_CHECK_S if waiting else 0)
+        except TimeoutError:
+            names = ", ".join(child.name for child in waiting)
+            print(f"Not ready after {ready_s:.0f} s: {names}. Its log is above.", flush=True)
+            self.stop()
+            return
+        announce()
+
+    async def _stop(self, child: Child) -> None:
+        assert child.process is not None
+        _signal(child, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_STOP_S):
+                await child.process.wait()
+        except TimeoutError:
+            print(f"{child.name} did not stop in {_STOP_S:.0f} s; killed.", flush=True)
+            _signal(child, signal.SIGKILL)
+            await child.process.wait()
+
+
+def _signal(child: Child, number: signal.Signals) -> None:
+    if child.process is not None and child.process.returncode is None:
+        child.process.send_signal(number)
+
+
+def _prefix(name: str, index: int) -> str:
+    if not (sys.stdout.isatty() or os.environ.get("FORCE_COLOR")):
+        return f"{name} | "
+    return f"\x1b[{_COLOURS[index % len(_COLOURS)]}m{name} |\x1b[0m "
+
+
+async def _relay(process: asyncio.subprocess.Process, prefix: str) -> None:
+    assert process.stdout is not None
+    while True:
+        try:
+            line = await process.stdout.readline()
+        except ValueError:
+            # A line beyond the reader's limit: its rest follows.
+            continue
+        if not line:
+            return
+        print(prefix + line.decode(errors="replace").rstrip("\n"), flush=True)

@@ -1,0 +1,126 @@
+"""Stores tasks inside the caller's transaction: one, or many at once.
+
+    with transaction.atomic():
+        order.save()
+        send_receipt.enqueue(order.id)              # gone again if the transaction is
+        bulk(new(thumbnail, each) for each in paths)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
+
+from tasks import submission
+from tasks.compat import Task
+from tasks.statements import statement
+from tasks.submission import NewTask
+
+
+def new(
+    task: Task[..., Any] | str,
+    *args: Any,
+    scheduled_at: datetime | None = None,
+    queue: str | None = None,
+    priority: int | None = None,
+    tags: Sequence[str] | None = None,
+    task_kwargs: dict[str, Any] | None = None,
+) -> NewTask:
+    """A submission for `bulk`. The task's own options serve where none is given.
+
+    Raises InvalidField, TooLarge or UnknownTaskName.
+    """
+    fields: dict[str, object] = {"name": task} if isinstance(task, str) else declared(task)
+    given = {"scheduled_at": scheduled_at, "queue": queue, "priority": priority, "tags": tags}
+    fields.update({name: value for name, value in given.items() if value is not None})
+    return submission.parse({**fields, "args": args, "kwargs": task_kwargs or {}})
+
+
+def declared(task: Task[..., Any]) -> dict[str, object]:
+    """The fields of a submission that the task's declaration fixes."""
+    return {
+        "name": task.module_path,
+        "queue": task.queue_name,
+        "priority": task.priority,
+        "scheduled_at": task.run_after,
+        "max_attempts": getattr(task, "max_attempts", None),
+        "timeout_s": getattr(task, "timeout", None),
+        "tags": getattr(task, "tags", None),
+    }
+
+
+def enqueue(
+    task: NewTask, *, created_by_id: int | None = None, using: str = DEFAULT_DB_ALIAS
+) -> int:
+    """Stores one task in the current transaction and returns its id."""
+    parameters = {
+        "name": task.name,
+        "args": task.args,
+        "kwargs": task.kwargs,
+        "queue": task.queue,
+        "priority": task.priority,
+        "scheduled_at": task.scheduled_at,
+        "max_attempts": task.max_attempts,
+        "timeout_s": task.timeout_s,
+        "tags": list(task.tags),
+        "created_by_id": created_by_id,
+    }
+    with connections[using].cursor() as cursor:
+        cursor.execute(statement("insert"), parameters)
+        task_id: int = cursor.fetchone()[0]
+    wake_on_commit(using)
+    return task_id
+
+
+def bulk(
+    tasks: Iterable[NewTask],
+    *,
+    created_by_id: int | None = None,
+    using: str = DEFAULT_DB_ALIAS,
+) -> list[int]:
+    """Stores many tasks by COPY, all or none, and returns their ids in the same order.
+
+    Raises InvalidField for none, TooLarge for more than `bulk_max_tasks`.
+    """
+    tasks = list(tasks)
+    submission.check_bulk_size(len(tasks))
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        # The same moment for all: the transaction's, as `now()` gives it to a single one.
+        cursor.execute("SELECT now()")
+        now = cursor.fetchone()[0]
+        cursor.execute(statement("reserve_ids"), {"count": len(tasks)})
+        ids: list[int] = [row[0] for row in cursor.fetchall()]
+        with cursor.copy(statement("copy")) as copy:
+            for task_id, task in zip(ids, tasks, strict=True):
+                copy.write_row(
+                    (
+                        task_id,
+                        task.name,
+                        task.args,
+                        task.kwargs,
+                        task.queue,
+                        task.priority,
+                        task.scheduled_at or now,
+                        task.max_attempts,
+                        task.timeout_s,
+                        list(task.tags),
+                        created_by_id,
+                    )
+                )
+    wake_on_commit(using)
+    return ids
+
+
+def wake_on_commit(using: str = DEFAULT_DB_ALIAS) -> None:
+    """Wakes a sleeping coordinator once the current transaction, if any, has been committed."""
+    transaction.on_commit(lambda: _wake(using), using=using)
+
+
+def _wake(using: str) -> None:
+    with connections[using].cursor() as cursor:
+        cursor.execute(statement("wake"))
+
+

@@ -1,0 +1,49 @@
+"""What can go wrong, each with a message for the person who can act on it.
+
+`tasks.api.errors` maps these classes to HTTP, `coordinator.service` to gRPC.
+"""
+
+from __future__ import annotations
+
+
+class TaskMasterError(Exception):
+    """The root of all errors that TaskMaster raises on purpose."""
+
+
+class ConfigurationError(TaskMasterError):
+    """A setting is wrong; the message names it and what would be right."""
+
+
+class InvalidField(TaskMasterError):
+    """A field of a submission breaks a rule. HTTP 400, gRPC INVALID_ARGUMENT.
+
+    `field` names it as the caller does (`queue`, `tasks[17].priority`).
+    """
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+        self.rule = rule
+
+
+class TooLarge(InvalidField):
+    """A field or a bulk is larger than its limit. HTTP 413, gRPC INVALID_ARGUMENT."""
+
+
+class UnknownTaskName(InvalidField):
+    """The callable is not registered. HTTP 400, gRPC INVALID_ARGUMENT."""
+
+
+class NotAllowed(TaskMasterError):
+    """The user lacks a permission. HTTP 403, gRPC PERMISSION_DENIED."""
+
+
+class TaskNotFound(TaskMasterError):
+    """No task has this id. HTTP 404, gRPC NOT_FOUND."""
+
+    def __init__(self, task_id: object) -> None:
+        super().__init__(f"There is no task {task_id}.")
+
+
+class IllegalTransition(TaskMasterError):
+    """The task's status does not allow this. HTTP 409, gRPC FAILED_PRECONDITION."""

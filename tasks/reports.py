@@ -1,0 +1,105 @@
+"""What travels between the parts: tasks that were claimed, and what workers report of them.
+
+Named tuples, since twenty thousand a second are made and turned into columns.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+
+class Lease(NamedTuple):
+    """The fencing pair: one claim of one task."""
+
+    task_id: int
+    lease: int
+
+
+class Pair(NamedTuple):
+    """A queue and priority with pending tasks; `due_in_s` is negative when the first is due."""
+
+    queue: str
+    priority: int
+    first_at: datetime
+    due_in_s: float
+
+
+class Claimed(NamedTuple):
+    """A task that this coordinator holds. `args` and `kwargs` are JSON text."""
+
+    task_id: int
+    lease: int
+    attempt: int
+    max_attempts: int
+    name: str
+    args: str
+    kwargs: str
+    queue: str
+    priority: int
+    timeout_s: float
+    scheduled_at: datetime
+    due_in_s: float
+    created_at: datetime
+
+
+class Adopted(NamedTuple):
+    """A running execution whose worker came to this coordinator."""
+
+    task_id: int
+    attempt: int
+    max_attempts: int
+    queue: str
+
+
+class Start(NamedTuple):
+    """An attempt began. Ages are seconds before the report is written."""
+
+    task_id: int
+    lease: int
+    attempt: int
+    started_age_s: float
+    worker: str
+    worker_id: UUID
+
+
+class Completion(NamedTuple):
+    """An attempt returned. `result` is JSON text, None for null."""
+
+    task_id: int
+    lease: int
+    attempt: int
+    started_age_s: float
+    finished_age_s: float
+    worker: str
+    worker_id: UUID
+    result: str | None
+
+
+class Failure(NamedTuple):
+    """An attempt did not return. `error` is the JSON text of its entry in `errors`."""
+
+    task_id: int
+    lease: int
+    attempt: int
+    started_age_s: float
+    finished_age_s: float
+    worker: str
+    worker_id: UUID
+    error: str
+    #: Failed for good whatever attempts are left.
+    final: bool
+    #: The pause before the next attempt.
+    pause_s: float
+
+
+class Chunk(NamedTuple):
+    """A piece of an attempt's output."""
+
+    task_id: int
+    lease: int
+    attempt: int
+    seq: int
+    stream: str
+    text: str

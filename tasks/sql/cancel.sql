@@ -1,0 +1,19 @@
+-- waiting, pending, picked, started -> cancelled, for good: the lease is dead from here on. The
+-- coordinator that holds it is told to stop the execution; a held one is dropped when it falls due.
+-- Guard: not finished. Index: primary key. Called by tasks.operations.
+WITH cancelled AS (
+    UPDATE tasks_task AS task
+    SET
+        status = 'cancelled',
+        cancelled_at = now()
+    WHERE
+        task.id = %(id)s
+        AND task.status || '' IN ('waiting', 'pending', 'picked', 'started')
+    RETURNING task.id, task.lease, task.coordinator
+)
+SELECT
+    id,
+    CASE
+        WHEN coordinator IS NOT NULL THEN pg_notify('taskmaster_cancel', id || ' ' || lease)
+    END
+FROM cancelled

@@ -1,0 +1,27 @@
+-- picked, started -> complete: the attempt returned. A start and an end that meet in one flush are
+-- this one write. Guard and index as in start.sql. Called by the flusher.
+UPDATE tasks_task AS task
+SET
+    status = 'complete',
+    attempt = report.attempt,
+    started_at = now() - make_interval(secs => report.started_age_s),
+    completed_at = now() - make_interval(secs => report.finished_age_s),
+    worker = report.worker,
+    worker_id = report.worker_id,
+    result = report.result::jsonb
+FROM
+    unnest(
+        %(ids)s::bigint[],
+        %(leases)s::bigint[],
+        %(attempts)s::int[],
+        %(started_ages_s)s::float8[],
+        %(finished_ages_s)s::float8[],
+        %(workers)s::text[],
+        %(worker_ids)s::uuid[],
+        %(results)s::text[]
+    ) AS report (id, lease, attempt, started_age_s, finished_age_s, worker, worker_id, result)
+WHERE
+    task.id = report.id
+    AND task.lease = report.lease
+    AND task.status || '' IN ('picked', 'started')
+RETURNING task.id

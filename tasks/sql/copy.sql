@@ -1,0 +1,4 @@
+-- Stores many tasks in the caller's transaction. Called by tasks.enqueue.
+COPY tasks_task
+    (id, name, args, kwargs, queue, priority, scheduled_at, max_attempts, timeout_s, tags, created_by_id)
+FROM STDIN

@@ -1,0 +1,42 @@
+-- picked, started -> pending after a pause while attempts are left, else failed: the attempt raised,
+-- was killed, timed out, or its worker was lost. Guard and index as in start.sql.
+-- Called by the flusher.
+UPDATE tasks_task AS task
+SET
+    status = CASE
+        WHEN report.final OR report.attempt >= task.max_attempts THEN 'failed'
+        ELSE 'pending'
+    END,
+    attempt = report.attempt,
+    started_at = now() - make_interval(secs => report.started_age_s),
+    failed_at = CASE
+        WHEN report.final OR report.attempt >= task.max_attempts
+            THEN now() - make_interval(secs => report.finished_age_s)
+    END,
+    scheduled_at = CASE
+        WHEN report.final OR report.attempt >= task.max_attempts THEN task.scheduled_at
+        ELSE now() + make_interval(secs => report.pause_s)
+    END,
+    worker = report.worker,
+    worker_id = report.worker_id,
+    errors = task.errors || report.error::jsonb
+FROM
+    unnest(
+        %(ids)s::bigint[],
+        %(leases)s::bigint[],
+        %(attempts)s::int[],
+        %(started_ages_s)s::float8[],
+        %(finished_ages_s)s::float8[],
+        %(workers)s::text[],
+        %(worker_ids)s::uuid[],
+        %(errors)s::text[],
+        %(finals)s::bool[],
+        %(pauses_s)s::float8[]
+    ) AS report (
+        id, lease, attempt, started_age_s, finished_age_s, worker, worker_id, error, final, pause_s
+    )
+WHERE
+    task.id = report.id
+    AND task.lease = report.lease
+    AND task.status || '' IN ('picked', 'started')
+RETURNING task.id

@@ -1,0 +1,14 @@
+-- pending, picked -> pending at another time, although a coordinator may hold it: that one finds its
+-- lease gone when it wants to offer. Guard: not begun. Index: primary key.
+-- Called by tasks.operations.
+UPDATE tasks_task AS task
+SET
+    status = 'pending',
+    scheduled_at = %(scheduled_at)s,
+    lease = task.lease + 1,
+    coordinator = NULL,
+    picked_at = NULL
+WHERE
+    task.id = %(id)s
+    AND task.status || '' IN ('pending', 'picked')
+RETURNING task.id

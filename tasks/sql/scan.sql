@@ -1,0 +1,30 @@
+-- Lists the (queue, priority) pairs that have pending tasks, each with the seconds until its first
+-- one is due. Steps from pair to pair, so that its cost is the number of pairs, not of tasks.
+-- Index: idx_tasks_scheduled_at. Called by the claimer, at most 6 times a minute while idle.
+WITH RECURSIVE pair AS (
+    (
+        SELECT queue, priority, scheduled_at
+        FROM tasks_task
+        WHERE status = 'pending'
+        ORDER BY queue, priority, scheduled_at
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT next.queue, next.priority, next.scheduled_at
+    FROM pair
+    CROSS JOIN LATERAL (
+        SELECT task.queue, task.priority, task.scheduled_at
+        FROM tasks_task AS task
+        WHERE
+            task.status = 'pending'
+            AND (task.queue, task.priority) > (pair.queue, pair.priority)
+        ORDER BY task.queue, task.priority, task.scheduled_at
+        LIMIT 1
+    ) AS next
+)
+SELECT
+    queue,
+    priority,
+    scheduled_at,
+    EXTRACT(EPOCH FROM scheduled_at - now())::float8 AS due_in_s
+FROM pair

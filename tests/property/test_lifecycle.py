@@ -1,0 +1,145 @@
+"""Whatever happens in whatever order: only legal transitions change a row, and leases only grow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from coordinator.database import conninfo
+from tasks import operations, store
+from tasks.errors import IllegalTransition
+from tasks.lifecycle import LEGAL, Status, Transition
+from tasks.models import Task
+from tasks.reports import Completion, Failure, Lease, Start
+from tasks.store import Connection
+from tests.tasks.sample import in_s, stored
+
+ME = UUID(int=1)
+ROW = (
+    "SELECT status, lease, attempt, result, errors, started_at, completed_at, failed_at, "
+    "cancelled_at, scheduled_at FROM tasks_task WHERE id = %s"
+)
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(list(Transition)),
+        # Which lease a report carries: the live one, or one from before.
+        st.sampled_from([0, 0, 0, -1, -2, 5]),
+    ),
+    max_size=14,
+)
+
+
+def reporting(task_id: int, lease: int, attempt: int) -> dict[Transition, Callable[[Connection], Awaitable[Any]]]:
+    """The transitions that a report with a lease asks for."""
+    head = (task_id, lease, attempt, 0.1)
+    return {
+        Transition.START: lambda c: store.start(c, [Start(*head, "w", ME)]),
+        Transition.COMPLETE: lambda c: store.complete(
+            c, [Completion(*head, 0.0, "w", ME, '"done"')]
+        ),
+        Transition.FAIL: lambda c: store.fail(
+            c, [Failure(*head, 0.0, "w", ME, "{}", final=False, pause_s=0.0)]
+        ),
+        Transition.RELEASE: lambda c: store.release(c, [Lease(task_id, lease)]),
+    }
+
+
+def asking(task_id: int) -> dict[Transition, Callable[[], None]]:
+    """The transitions that a person asks for."""
+    return {
+        Transition.CANCEL: lambda: operations.cancel(task_id),
+        Transition.RETRY: lambda: operations.retry(task_id),
+        Transition.MOVE: lambda: operations.move(task_id, in_s(0)),
+    }
+
+
+async def claim(connection: Connection) -> None:
+    """Claims whatever is pending."""
+    pairs = await store.scan(connection)
+    sinces = [pair.first_at for pair in pairs]
+    await store.claim(connection, pairs, sinces=sinces, within_s=60, room=10, coordinator=ME)
+
+
+def apply(transition: Transition, task_id: int, lease: int, attempt: int) -> None:
+    """Asks for a transition; what it does is seen in the row."""
+    asked = asking(task_id).get(transition)
+    if asked is not None:
+        try:
+            asked()
+        except IllegalTransition:
+            pass
+        return
+
+    async def report() -> None:
+        async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as connection:
+            if transition is Transition.CLAIM:
+                await claim(connection)
+            elif transition is Transition.RESCUE:
+                await store.rescue(connection, ME)
+            else:
+                await reporting(task_id, lease, attempt)[transition](connection)
+
+    asyncio.run(report())
+
+
+def row(task_id: int) -> tuple[Any, ...]:
+    """What a transition may change."""
+    with psycopg.connect(conninfo()) as connection:
+        found = connection.execute(ROW, [task_id]).fetchone()
+    assert found is not None
+    return found
+
+
+#: These name no lease: what they do depends on the status alone.
+UNFENCED = {
+    Transition.CLAIM,
+    Transition.RESCUE,
+    Transition.CANCEL,
+    Transition.RETRY,
+    Transition.MOVE,
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@given(history=steps)
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_only_legal_transitions_change_a_row(history: list[tuple[Transition, int]]) -> None:
+    Task.objects.all().delete()
+    [task_id] = stored(max_attempts=2)
+    for transition, offset in history:
+        before = row(task_id)
+        status, lease, attempt = Status(before[0]), before[1], before[2]
+        apply(transition, task_id, lease + offset, attempt + 1)
+        after = row(task_id)
+        legal = LEGAL[status].get(transition, frozenset())
+        fenced = transition not in UNFENCED and offset != 0
+        if fenced or not legal:
+            assert after == before, f"{transition} changed a {status} row"
+        else:
+            assert Status(after[0]) in legal, f"{transition} of {status} led to {after[0]}"
+            assert after[1] >= lease
+        if transition is Transition.CLAIM and legal:
+            assert after[1] == lease + 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_finished_result_is_never_written_again() -> None:
+    [task_id] = stored()
+    apply(Transition.CLAIM, task_id, 0, 0)
+    apply(Transition.COMPLETE, task_id, 1, 1)
+    first = row(task_id)
+    for transition in (Transition.COMPLETE, Transition.FAIL, Transition.START, Transition.RELEASE):
+        apply(transition, task_id, 1, 2)
+    assert row(task_id) == first

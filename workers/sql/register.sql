@@ -1,0 +1,21 @@
+-- A worker said hello: makes its row, or brings it back online under its new coordinator.
+-- Called by the lifeline.
+INSERT INTO workers_worker
+    (id, name, host, pid, status, pool, queues, slots, coordinator)
+VALUES
+    (
+        %(id)s,
+        %(name)s,
+        %(host)s,
+        %(pid)s,
+        'online',
+        %(pool)s,
+        %(queues)s::text[],
+        %(slots)s,
+        %(coordinator)s
+    )
+ON CONFLICT (id) DO UPDATE SET
+    status = 'online',
+    coordinator = EXCLUDED.coordinator,
+    heartbeat_misses = 0,
+    last_seen_at = now()

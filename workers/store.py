@@ -1,0 +1,77 @@
+"""Runs the statements of `workers/sql/` for the coordinators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from tasks.statements import statement
+from tasks.store import Connection
+
+_SQL = "workers.sql"
+
+
+class Registration(NamedTuple):
+    """What a worker says of itself once."""
+
+    id: UUID
+    name: str
+    host: str
+    pid: int
+    pool: str
+    queues: list[str]
+    slots: int
+
+
+class Beat(NamedTuple):
+    """What a worker says of itself with every heartbeat."""
+
+    id: UUID
+    slots: int
+    busy: int
+    rss_bytes: int
+    cpu: float
+    tasks_done: int
+    tasks_failed: int
+    loop_lag_ms: int
+    draining: bool
+
+
+async def register(connection: Connection, worker: Registration, coordinator: UUID) -> None:
+    """Makes the worker's row, or brings it back online."""
+    await connection.execute(
+        statement("register", _SQL), {**worker._asdict(), "coordinator": coordinator}
+    )
+
+
+async def heartbeat(connection: Connection, beats: Sequence[Beat], coordinator: UUID) -> None:
+    """Writes a batch of heartbeats, the newest of each worker."""
+    names = (
+        "ids",
+        "slots",
+        "busy",
+        "rss_bytes",
+        "cpu",
+        "tasks_done",
+        "tasks_failed",
+        "loop_lags_ms",
+        "draining",
+    )
+    columns = map(list, zip(*beats, strict=True))
+    parameters = dict(zip(names, columns, strict=True))
+    await connection.execute(
+        statement("heartbeat", _SQL), {**parameters, "coordinator": coordinator}
+    )
+
+
+async def leave(connection: Connection, workers: Sequence[UUID], coordinator: UUID) -> None:
+    """Takes workers offline that are gone and nobody else's."""
+    await connection.execute(
+        statement("leave", _SQL), {"ids": list(workers), "coordinator": coordinator}
+    )
+
+
+async def orphaned(connection: Connection, coordinator: UUID) -> None:
+    """Takes offline what a dead coordinator left behind."""
+    await connection.execute(statement("orphaned", _SQL), {"coordinator": coordinator})
