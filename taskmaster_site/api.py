@@ -1,0 +1,106 @@
+"""/api/ as a whole: its root, token, schema and docs, and the endpoints of each package."""
+
+from __future__ import annotations
+
+from django.urls import Resolver404, include, path, re_path, resolve
+from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework import serializers
+from rest_framework.authtoken.serializers import AuthTokenSerializer
+from rest_framework.authtoken.views import ObtainAuthToken
+from rest_framework.exceptions import NotFound
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from tasks.api.errors import MEDIA_TYPE
+from tasks.api.serializers import ProblemSerializer
+
+_LINKS = ("tasks", "bulk", "workers", "token", "schema", "docs")
+
+
+class RootView(APIView):
+    """Where everything is."""
+
+    @extend_schema(
+        operation_id="root",
+        summary="Links to what there is",
+        responses={
+            200: inline_serializer("Links", {name: serializers.URLField() for name in _LINKS}),
+            (401, MEDIA_TYPE): ProblemSerializer,
+        },
+    )
+    def get(self, request: Request) -> Response:
+        """The addresses to begin with."""
+        return Response({name: reverse(f"api:{name}", request=request) for name in _LINKS})
+
+
+class TokenView(ObtainAuthToken):
+    """A token for a name and a password."""
+
+    authentication_classes = []
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        operation_id="obtain_token",
+        summary="Obtain a token",
+        request=AuthTokenSerializer,
+        responses={
+            200: inline_serializer("Token", {"token": serializers.CharField()}),
+            (400, MEDIA_TYPE): ProblemSerializer,
+        },
+    )
+    def post(self, request: Request, *args: object, **kwargs: object) -> Response:
+        """To be sent with each request: `Authorization: Token …`."""
+        return super().post(request, *args, **kwargs)
+
+
+class NotFoundView(APIView):
+    """Every other address below /api/."""
+
+    permission_classes = [AllowAny]
+    authentication_classes = []
+    schema = None
+
+    def dispatch(self, request: Request, *args: object, **kwargs: object) -> Response:  # type: ignore[override]
+        """404 for any method, with a hint where only the slash at the end is missing."""
+        self.http_method_not_allowed = self.refuse  # type: ignore[method-assign, assignment]
+        for method in self.http_method_names:
+            setattr(self, method, self.refuse)
+        return super().dispatch(request, *args, **kwargs)  # type: ignore[arg-type, return-value]
+
+    def refuse(self, request: Request, *args: object, **kwargs: object) -> Response:
+        """Raises NotFound."""
+        hint = f" Did you mean {request.path}/ ?" if _is_known(f"{request.path}/") else ""
+        raise NotFound(f"There is nothing at {request.path}.{hint} See /api/docs/.")
+
+
+def _is_known(address: str) -> bool:
+    try:
+        return resolve(address).url_name != "nothing"
+    except Resolver404:
+        return False
+
+
+app_name = "api"
+urlpatterns = [
+    path("", RootView.as_view(), name="root"),
+    path("", include("tasks.api.urls")),
+    path("", include("workers.api.urls")),
+    path("token/", TokenView.as_view(), name="token"),
+    path(
+        "schema/",
+        SpectacularAPIView.as_view(permission_classes=[AllowAny]),
+        name="schema",
+    ),
+    path(
+        "docs/",
+        SpectacularSwaggerSplitView.as_view(
+            url_name="api:schema", permission_classes=[AllowAny]
+        ),
+        name="docs",
+    ),
+    re_path("", NotFoundView.as_view(), name="nothing"),
+]

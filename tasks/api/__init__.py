@@ -1,0 +1,1 @@
+"""REST: what a program asks over HTTP."""

@@ -1,0 +1,17 @@
+"""Where tasks are found below /api/."""
+
+from django.urls import path, re_path
+
+from tasks.api import views
+
+#: An id has 19 digits at most; what has more, or is no number, is nobody's address.
+_ID = r"^tasks/(?P<task_id>[0-9]{1,19})/"
+
+urlpatterns = [
+    path("tasks/", views.TasksView.as_view(), name="tasks"),
+    path("tasks/bulk/", views.BulkView.as_view(), name="bulk"),
+    re_path(_ID + "$", views.TaskView.as_view(), name="task"),
+    re_path(_ID + "output/$", views.OutputView.as_view(), name="output"),
+    re_path(_ID + "cancel/$", views.CancelView.as_view(), name="cancel"),
+    re_path(_ID + "retry/$", views.RetryView.as_view(), name="retry"),
+]

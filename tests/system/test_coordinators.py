@@ -1,0 +1,221 @@
+"""Coordinators as real processes on one database."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections import Counter
+from contextlib import AsyncExitStack
+
+import grpc
+import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection, transaction
+
+from coordinator.models import Coordinator
+from tasks import operations
+from tasks.models import Task
+from tests.system.fleet import (
+    WireWorker,
+    coordinator,
+    end,
+    free_port,
+    manage,
+    serving,
+    until,
+    until_counted,
+)
+from tests.tasks.sample import in_s, stored
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+store = sync_to_async(stored)
+cancel = sync_to_async(operations.cancel)
+move = sync_to_async(operations.move)
+
+
+def deadlocks() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("coordinators", [2, 4])
+async def test_several_coordinators_hand_out_each_task_once(coordinators: int) -> None:
+    before = await sync_to_async(deadlocks)()
+    ids: list[int] = []
+    for priority, queue in ((0, "a"), (5, "b"), (0, "c")):
+        ids += await store(3_400, priority=priority, queue=queue)
+    async with AsyncExitStack() as stack:
+        addresses = await asyncio.gather(
+            *(stack.enter_async_context(coordinator()) for _ in range(coordinators))
+        )
+        workers = [
+            await stack.enter_async_context(WireWorker(address).running()) for address in addresses
+        ]
+        await until_counted(len(ids), status="complete", deadline_s=60)
+        handed = Counter(offer.task_id for worker in workers for _, offer in worker.offers)
+        shares = [len(worker.offers) for worker in workers]
+    assert sorted(handed) == sorted(ids)
+    assert set(handed.values()) == {1}
+    assert all(shares), f"one coordinator got nothing: {shares}"
+    assert await Task.objects.exclude(lease=1, attempt=1).acount() == 0
+    assert await sync_to_async(deadlocks)() == before
+
+
+async def test_a_committed_task_starts_at_once_and_a_rolled_back_one_never() -> None:
+    def submit() -> int:
+        with pytest.raises(RuntimeError), transaction.atomic():
+            stored()
+            raise RuntimeError
+        return stored()[0]
+
+    async with coordinator() as address, WireWorker(address).running() as worker:
+        for _ in range(20):
+            seen = len(worker.offers)
+            began = time.time()
+            task_id = await sync_to_async(submit)()
+            await until(lambda: len(worker.offers) > seen, 5)
+            assert worker.offers[-1][1].task_id == task_id
+            assert worker.offers[-1][0] - began < 1.0, "it waited for the safety poll"
+        assert len(worker.offers) == 20
+        await until_counted(20, status="complete")
+
+
+async def test_a_scheduled_task_is_held_and_never_early() -> None:
+    when = in_s(2.0)
+    async with coordinator() as address, WireWorker(address).running() as worker:
+        [task_id] = await store(scheduled_at=when)
+        await until_counted(1, pk=task_id, status="picked")
+        await until(lambda: worker.offers)
+        late = worker.offers[0][0] - when.timestamp()
+        assert 0 <= late < 0.5
+
+
+async def test_a_held_task_can_be_cancelled_and_moved() -> None:
+    async with coordinator() as address, WireWorker(address).running() as worker:
+        [doomed, moved] = await store(2, scheduled_at=in_s(3))
+        await until_counted(2, status="picked")
+        await cancel(doomed)
+        await move(moved, in_s(0.2))
+        await until_counted(1, pk=moved, status="complete")
+        [later] = await store(scheduled_at=in_s(3))
+        await until_counted(1, pk=later, status="complete")
+        assert [offer.task_id for _, offer in worker.offers] == [moved, later]
+    assert (await Task.objects.aget(pk=doomed)).status == "cancelled"
+
+
+async def test_a_silent_worker_delays_a_task_by_two_seconds_and_costs_no_attempt() -> None:
+    async with coordinator() as address, WireWorker(address, slots=4).running() as silent:
+        silent.silent = True
+        began = time.time()
+        [task_id] = await store()
+        await until(lambda: silent.offers)
+        async with WireWorker(address).running() as worker:
+            await until(lambda: worker.offers, 5)
+            assert worker.offers[0][0] - began < 2.5
+            assert [execution.task_id for execution in silent.stale] == [task_id]
+            assert worker.offers[0][1].lease > silent.offers[0][1].lease
+            await until_counted(1, status="complete")
+            # It is offered nothing more while it owes an answer.
+            await store(50)
+            await until_counted(51, status="complete")
+            assert len(silent.offers) == 1
+    task = await Task.objects.aget(pk=task_id)
+    assert (task.attempt, task.errors) == (1, [])
+
+
+async def test_a_due_task_is_never_parked_at_a_busy_worker() -> None:
+    async with coordinator() as address, WireWorker(address, slots=1).running() as busy:
+        busy.holding = True
+        await store()
+        await until(lambda: busy.offers)
+        [due] = await store(scheduled_at=in_s(1.5))
+        await until_counted(1, pk=due, status="picked")
+        # Due, and no slot: it goes back for whoever has one.
+        await until_counted(1, pk=due, status="pending", deadline_s=5)
+        async with coordinator() as other, WireWorker(other).running() as idle:
+            await until(lambda: [o for _, o in idle.offers if o.task_id == due], 5)
+        await busy.complete([busy.offers[0][1]])
+        assert len(busy.offers) == 1
+
+
+async def test_a_stale_lease_changes_nothing_and_is_told() -> None:
+    async with coordinator() as address, WireWorker(address).running() as worker:
+        worker.holding = True
+        [task_id] = await store()
+        await until(lambda: worker.offers)
+        offer = worker.offers[0][1]
+        await until_counted(1, pk=task_id, status="started")
+        await cancel(task_id)
+        await until(lambda: worker.cancelled)
+        receipt = await worker.complete([offer])
+        assert [(x.task_id, x.lease) for x in receipt.stale] == [(task_id, offer.lease)]
+    task = await Task.objects.aget(pk=task_id)
+    assert (task.status, task.result, task.completed_at) == ("cancelled", None, None)
+
+
+async def test_a_lost_worker_s_task_runs_elsewhere_with_its_attempt_counted() -> None:
+    async with coordinator() as address:
+        async with WireWorker(address).running() as lost:
+            lost.holding = True
+            [task_id] = await store()
+            await until_counted(1, pk=task_id, status="started")
+        async with WireWorker(address).running() as other:
+            await until_counted(1, pk=task_id, status="complete", deadline_s=10)
+            assert other.offers[0][1].attempt == 2
+    task = await Task.objects.aget(pk=task_id)
+    assert [error["class"] for error in task.errors] == ["lost"]
+
+
+async def test_a_killed_coordinator_s_held_tasks_are_released() -> None:
+    port = free_port()
+    first = manage("runcoordinator", "--port", str(port))
+    try:
+        await serving(f"127.0.0.1:{port}")
+        async with WireWorker(f"127.0.0.1:{port}").running():
+            await store(5, scheduled_at=in_s(4))
+            await until_counted(5, status="picked")
+            end(first, signal.SIGKILL)
+    except (grpc.aio.AioRpcError, BaseExceptionGroup):
+        pass  # The wire worker lost its stream, as it must.
+    async with coordinator() as address, WireWorker(address).running():
+        await until_counted(5, status="complete", deadline_s=15)
+    assert await Coordinator.objects.filter(online=True).acount() == 0
+
+
+async def test_a_bad_hello_is_refused_with_the_rule() -> None:
+    async with coordinator() as address:
+        worker = WireWorker(address, slots=0)
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await worker.run()
+        error = caught.value.exceptions[0]
+        assert isinstance(error, grpc.aio.AioRpcError)
+        assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert error.details() == "slots: is 0; it must be from 1 to 10000."
+
+
+def test_it_listens_on_loopback_only() -> None:
+    process = manage("runcoordinator", "--host", "0.0.0.0")
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "0.0.0.0 is no loopback address" in output
+    assert "Traceback" not in output
+
+
+def test_a_taken_port_is_named_with_the_setting_that_changes_it() -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = manage("runcoordinator", "--port", str(port))
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"Port 127.0.0.1:{port} is taken" in output
+    assert "TASKMASTER_GRPC_PORT" in output
+    assert "Traceback" not in output
+
+

@@ -1,0 +1,1 @@
+"""REST: the workers, as a program sees them."""

@@ -1,0 +1,10 @@
+"""Where workers are found below /api/."""
+
+from django.urls import path
+
+from workers.api import views
+
+urlpatterns = [
+    path("workers/", views.WorkersView.as_view(), name="workers"),
+    path("workers/<uuid:worker_id>/", views.WorkerView.as_view(), name="worker"),
+]

@@ -1,0 +1,80 @@
+"""The endpoints of workers."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import Http404
+from django_filters import rest_framework as filters
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tasks.api.filters import StrictFilterBackend
+from tasks.api.pagination import NewestFirst
+from tasks.api.views import problems
+from tasks.permissions import require
+from workers.api.serializers import WorkerSerializer
+from workers.models import Worker
+from workers.models.worker import WorkerStatus
+
+VIEW = "workers.view_worker"
+
+
+class WorkerPages(NewestFirst):
+    """By the time they came, newest first."""
+
+    ordering = "-registered_at"
+
+
+class WorkerFilter(filters.FilterSet):
+    """The workers that meet every condition given."""
+
+    status = filters.ChoiceFilter(choices=WorkerStatus.choices)
+    name = filters.CharFilter()
+
+    class Meta:
+        model = Worker
+        fields: list[str] = []
+
+
+class WorkersView(GenericAPIView[Worker]):
+    """All workers, those that have gone among them."""
+
+    serializer_class = WorkerSerializer
+    filter_backends = [StrictFilterBackend]
+    filterset_class = WorkerFilter
+    pagination_class = WorkerPages
+    queryset = Worker.objects.all()
+
+    @extend_schema(
+        operation_id="list_workers",
+        summary="List workers, newest first",
+        responses={200: WorkerSerializer(many=True), **problems(400)},
+    )
+    def get(self, request: Request) -> Response:
+        """Each run of a worker process is one; those that have ended are offline."""
+        require(request.user, VIEW)
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+
+class WorkerView(GenericAPIView[Worker]):
+    """One worker."""
+
+    serializer_class = WorkerSerializer
+    queryset = Worker.objects.all()
+
+    @extend_schema(
+        operation_id="get_worker",
+        summary="Show a worker",
+        responses={200: WorkerSerializer, **problems(404)},
+    )
+    def get(self, request: Request, worker_id: UUID) -> Response:
+        """As its coordinator last heard of it."""
+        require(request.user, VIEW)
+        worker = self.get_queryset().filter(pk=worker_id).first()
+        if worker is None:
+            raise Http404
+        return Response(self.get_serializer(worker).data)
