@@ -3,15 +3,20 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # The first Python that will do: `make demo PYTHON=python3.12` names another.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+ifndef PYTHON
+PYTHON := $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+endif
 PY := .venv/bin/python
 # Python 3.12 and newer take the lock of the newest Django.
-LOCK = $(shell $(PYTHON) -c 'import sys; print("requirements.txt" if sys.version_info < (3, 12) else "requirements-next.txt")')
-DEV_LOCK = $(subst requirements.txt,requirements-dev.txt,$(LOCK))
-PROTOC := -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=.
+LOCK := $(shell "$(PYTHON)" -c 'import sys; print("requirements-next.txt" if sys.version_info >= (3, 12) else "requirements.txt")' 2>/dev/null)
+DEV_LOCK := $(subst requirements.txt,requirements-dev.txt,$(LOCK))
+# $(1): the folder to write to.
+protoc = PATH="$$PWD/.venv/bin:$$PATH" $(PY) -m grpc_tools.protoc -I . --python_out=$(1) \
+	--grpc_python_out=$(1) --mypy_out=$(1) --mypy_grpc_out=$(1) proto/taskmaster.proto
 
-.PHONY: help setup setup-dev demo test bench example proto lint lock clean
+.PHONY: help setup setup-dev demo test bench example proto lint lock clean \
+	check-style check-types check-imports check-proto check-migrations
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,15 +40,27 @@ bench: setup ## measure, each figure beside its reference of the same run
 	@exec $(PY) -m benchmarks $(ARGS)
 
 proto: setup-dev ## generate Python code and types from proto/taskmaster.proto
-	@PATH="$$PWD/.venv/bin:$$PATH" $(PY) $(PROTOC) proto/taskmaster.proto
+	@$(call protoc,.)
 
-lint: setup-dev ## ruff, mypy, import rules, proto, migrations
+lint: check-style check-types check-imports check-proto check-migrations ## all checks that run no test
+
+check-style: setup-dev
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
+
+check-types: setup-dev
 	@$(PY) -m mypy
+
+check-imports: setup-dev
 	@PYTHONPATH=. $(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
-	@$(PY) -m tests.check_proto
-	@$(PY) manage.py makemigrations --check --dry-run
+
+check-proto: setup-dev
+	@made="$$(mktemp -d)" && trap 'rm -rf "$$made"' EXIT && $(call protoc,"$$made") && \
+		diff -r -x '*.proto' -x __init__.py -x __pycache__ "$$made/proto" proto || \
+		{ echo "The files in proto/ are not what taskmaster.proto gives; run: make proto" >&2; exit 1; }
+
+check-migrations: setup-dev
+	@$(PY) -m taskmaster_site.postgres run -- $(PY) manage.py makemigrations --check --dry-run
 
 lock: ## compile the locks anew (needs uv)
 	@for job in "3.11 requirements" "3.11 requirements-dev" "3.13 requirements-next"; do set -- $$job; \
@@ -52,15 +69,21 @@ lock: ## compile the locks anew (needs uv)
 			--python-version $$1 $$source.in -o $$2.txt; done
 
 clean: ## remove the venv, the data and what tools left
-	@if [ -f .data/postgres/postmaster.pid ]; then $(PY) -m taskmaster_site.postgres stop; fi
+	@if [ -e .data/postgres ]; then $(PY) -m taskmaster_site.postgres remove; fi
 	@rm -rf .venv .venv-next .data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-# $(1): a lock, $(2): the name of its stamp. Installs again when the lock has changed.
+# $(1): a lock, $(2): the name of its stamp. Installs again when the lock or the Python has changed.
 define install
-	if [ -z "$(PYTHON)" ]; then echo "TaskMaster needs Python 3.11 or newer; none was found. Name one: make PYTHON=/path/to/python3" >&2; exit 1; fi; \
-	if ! cmp -s $(1) .venv/$(2).lock; then \
-		[ -x $(PY) ] || $(PYTHON) -m venv .venv || { echo "python -m venv failed (on Debian: apt-get install python3-venv)." >&2; exit 1; }; \
+	if [ -z "$(LOCK)" ]; then \
+		echo "TaskMaster needs Python 3.11 or newer; $(or $(PYTHON:%="%" did not run),none was found). Name one: make PYTHON=/path/to/python3" >&2; exit 1; fi; \
+	version="$$("$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"; \
+	case "$$version" in 2.*|3.[0-9]|3.10) \
+		echo "TaskMaster needs Python 3.11 or newer; $(PYTHON) is $$version. Name another: make PYTHON=/path/to/python3" >&2; exit 1;; esac; \
+	if ! cmp -s $(1) .venv/$(2).lock || ! [ -d ".venv/lib/python$$version" ]; then \
+		if ! [ -x .venv/bin/pip ] || ! [ -d ".venv/lib/python$$version" ]; then \
+			"$(PYTHON)" -m venv --clear .venv || { echo "python -m venv failed (on Debian: apt-get install python3-venv)." >&2; exit 1; }; \
+		fi; \
 		echo "Installing what $(1) locks …"; \
-		$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && cp $(1) .venv/$(2).lock; \
+		$(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r $(1) && cp $(1) .venv/$(2).lock; \
 	fi
 endef

@@ -23,6 +23,7 @@ from coordinator.held import Held
 from tasks import store
 from tasks.conf import Settings
 from tasks.reports import Claimed, Lease, Pair
+from tasks.wake import NOBODY_SLEEPS_S
 
 log = logging.getLogger(__name__)
 
@@ -210,8 +211,10 @@ class Claimer:
         elif not self._asleep:
             async with self._database.connection() as connection:
                 await store.sleep(connection, self._coordinator)
-            # The next turn is the last look before the wait.
             self._asleep = True
+            # The next turn is the last look before the wait: by then no submitter believes any
+            # more that nobody sleeps.
+            await self._pause(2 * NOBODY_SLEEPS_S)
             self._scanned_at = float("-inf")
         elif await self._pause(self._conf.poll_interval_s):
             await self._count_wake()

@@ -45,6 +45,12 @@ def conninfo(alias: str = DEFAULT_DB_ALIAS) -> str:
     return make_conninfo("", **given, **_KEEPALIVE, application_name="taskmaster-coordinator")
 
 
+def prepare_threshold(alias: str = DEFAULT_DB_ALIAS) -> int | None:
+    """After how many executions a statement is prepared; None behind a pooler: never."""
+    threshold: int | None = connections[alias].settings_dict["OPTIONS"].get("prepare_threshold", 5)
+    return threshold
+
+
 class Database:
     """The pool of one coordinator."""
 
@@ -56,7 +62,7 @@ class Database:
             max_size=POOL_MAX,
             max_idle=POOL_IDLE_S,
             timeout=POOL_WAIT_S,
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, "prepare_threshold": prepare_threshold()},
             check=AsyncConnectionPool.check_connection,
             open=False,
         )

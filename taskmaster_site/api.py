@@ -64,15 +64,8 @@ class NotFoundView(APIView):
     authentication_classes = []
     schema = None
 
-    def dispatch(self, request: Request, *args: object, **kwargs: object) -> Response:  # type: ignore[override]
-        """404 for any method, with a hint where only the slash at the end is missing."""
-        self.http_method_not_allowed = self.refuse  # type: ignore[method-assign, assignment]
-        for method in self.http_method_names:
-            setattr(self, method, self.refuse)
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[arg-type, return-value]
-
-    def refuse(self, request: Request, *args: object, **kwargs: object) -> Response:
-        """Raises NotFound."""
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        """Raises NotFound for any method, with a hint where only the slash at the end is missing."""
         hint = f" Did you mean {request.path}/ ?" if _is_known(f"{request.path}/") else ""
         raise NotFound(f"There is nothing at {request.path}.{hint} See /api/docs/.")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import psycopg
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import PoolTimeout
 
 from taskmaster_site import postgres
 from tasks.errors import ConfigurationError
@@ -31,6 +33,8 @@ def django_database() -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **parts,
+            # The hot statements are prepared; PgBouncer in transaction mode cannot have that.
+            "prepare_threshold": None if os.environ.get("TASKMASTER_DB_PREPARE") == "off" else 5,
             # An explicit pool: under ASGI, connections that live in threads outgrow the server.
             "pool": {
                 "min_size": 0,
@@ -46,15 +50,25 @@ def missing(error: BaseException) -> str:
     """Says for a person which database was tried, without its password."""
     if not os.environ.get("DATABASE_URL") and postgres.default().url() is None:
         return (
-            "No database: DATABASE_URL is not set, and the embedded PostgreSQL in .data/postgres is "
-            "not running. Run `make demo`, or `python -m taskmaster_site.postgres start`, or set "
-            "DATABASE_URL."
+            "No database: DATABASE_URL is not set, and the embedded PostgreSQL in .data/postgres "
+            "is not running. Run `make demo`, or `python -m taskmaster_site.postgres start`, or "
+            "set DATABASE_URL."
         )
     parts = _parts()
     where = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
     asked = "DATABASE_URL" if os.environ.get("DATABASE_URL") else "the embedded PostgreSQL"
-    reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-    return f"No database: {asked} ({where}) does not answer: {reason}"
+    return f"No database: {asked} ({where}) does not answer: {_reason(error)}"
+
+
+def _reason(error: BaseException) -> str:
+    """In one line. The pool says only how long it waited, so the server is asked once more."""
+    if isinstance(error, PoolTimeout) or isinstance(error.__cause__, PoolTimeout):
+        try:
+            psycopg.connect(**{**_parts(), "connect_timeout": 3}).close()
+        except psycopg.OperationalError as direct:
+            error = direct
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _parts() -> dict[str, Any]:

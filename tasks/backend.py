@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from tasks import enqueue as storing
@@ -21,6 +22,7 @@ from tasks.compat import (
 )
 from tasks.errors import InvalidField
 from tasks.lifecycle import Status
+from tasks.submission import NewTask
 
 _RESULT_STATUS = {
     Status.WAITING: TaskResultStatus.READY,
@@ -69,9 +71,11 @@ class TaskMasterBackend(BaseTaskBackend):
         self, task: Task[..., Any], args: list[Any], kwargs: dict[str, Any]
     ) -> TaskResult[Any]:
         """Stores one call. Raises InvalidTask, InvalidField, TooLarge or UnknownTaskName."""
-        self.validate_task(task)
-        fields = {**storing.declared(task), "args": args, "kwargs": kwargs}
-        task_id = storing.enqueue(submission.parse(fields))
+        args_text, kwargs_text = submission.payload(args, kwargs)
+        declared = self._declared(task)
+        if task.run_after is not None:
+            submission.scheduled_time(task.run_after)
+        task_id = storing.enqueue(replace(declared, args=args_text, kwargs=kwargs_text))
         result = TaskResult(
             task=task,
             id=str(task_id),
@@ -88,6 +92,12 @@ class TaskMasterBackend(BaseTaskBackend):
         )
         task_enqueued.send(type(self), task_result=result)
         return result
+
+    @lru_cache(maxsize=1_000)  # noqa: B019: an alias has one backend for good
+    def _declared(self, task: Task[..., Any]) -> NewTask:
+        """What the declaration fixes, checked once."""
+        self.validate_task(task)
+        return submission.parse(storing.declared(task))
 
     def get_result(self, result_id: str) -> TaskResult[Any]:
         """The stored task as Django sees it. Raises TaskResultDoesNotExist."""

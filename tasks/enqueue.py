@@ -18,6 +18,7 @@ from tasks import submission
 from tasks.compat import Task
 from tasks.statements import statement
 from tasks.submission import NewTask
+from tasks.wake import execute, wake_on_commit
 
 
 def new(
@@ -56,23 +57,25 @@ def enqueue(
     task: NewTask, *, created_by_id: int | None = None, using: str = DEFAULT_DB_ALIAS
 ) -> int:
     """Stores one task in the current transaction and returns its id."""
-    parameters = {
-        "name": task.name,
-        "args": task.args,
-        "kwargs": task.kwargs,
-        "queue": task.queue,
-        "priority": task.priority,
-        "scheduled_at": task.scheduled_at,
-        "max_attempts": task.max_attempts,
-        "timeout_s": task.timeout_s,
-        "tags": list(task.tags),
-        "created_by_id": created_by_id,
-    }
-    with connections[using].cursor() as cursor:
-        cursor.execute(statement("insert"), parameters)
-        task_id: int = cursor.fetchone()[0]
+    row = execute(
+        using,
+        "insert",
+        (
+            task.name,
+            task.args,
+            task.kwargs,
+            task.queue,
+            task.priority,
+            task.scheduled_at,
+            task.max_attempts,
+            task.timeout_s,
+            list(task.tags),
+            created_by_id,
+        ),
+    )
+    assert row is not None
     wake_on_commit(using)
-    return task_id
+    return int(row[0])
 
 
 def bulk(
@@ -112,15 +115,3 @@ def bulk(
                 )
     wake_on_commit(using)
     return ids
-
-
-def wake_on_commit(using: str = DEFAULT_DB_ALIAS) -> None:
-    """Wakes a sleeping coordinator once the current transaction, if any, has been committed."""
-    transaction.on_commit(lambda: _wake(using), using=using)
-
-
-def _wake(using: str) -> None:
-    with connections[using].cursor() as cursor:
-        cursor.execute(statement("wake"))
-
-

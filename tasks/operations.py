@@ -7,9 +7,9 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from tasks import submission
-from tasks.enqueue import wake_on_commit
 from tasks.errors import IllegalTransition, TaskNotFound
 from tasks.statements import statement
+from tasks.wake import wake_on_commit
 
 
 def cancel(task_id: int, *, using: str = DEFAULT_DB_ALIAS) -> None:

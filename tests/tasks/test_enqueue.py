@@ -8,6 +8,7 @@ from django.db import connection, transaction
 
 from coordinator.database import conninfo
 from examples.tasks import add, fail
+from tasks import wake
 from tasks.compat import InvalidTask, TaskResultDoesNotExist, TaskResultStatus, task_enqueued
 from tasks.enqueue import bulk, new
 from tasks.errors import InvalidField
@@ -108,6 +109,7 @@ def test_the_signal_is_sent() -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("sleeping", [True, False])
 def test_only_a_sleeping_coordinator_is_notified(sleeping: bool) -> None:
+    wake.forget()
     if sleeping:
         Sleeper.objects.create(coordinator="00000000-0000-0000-0000-000000000001")
     with psycopg.connect(conninfo(), autocommit=True) as listener:
@@ -117,3 +119,16 @@ def test_only_a_sleeping_coordinator_is_notified(sleeping: bool) -> None:
             connection.cursor().execute("SELECT 1")
         heard = list(listener.notifies(timeout=1.0 if sleeping else 0.2, stop_after=1))
     assert len(heard) == int(sleeping)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_sleeps_is_believed_for_a_moment_only() -> None:
+    wake.forget()
+    bulk([a_task()])
+    Sleeper.objects.create(coordinator="00000000-0000-0000-0000-000000000001")
+    with psycopg.connect(conninfo(), autocommit=True) as listener:
+        listener.execute("LISTEN taskmaster_wake")
+        # What a coordinator waits for after it has said that it sleeps.
+        assert not list(listener.notifies(timeout=wake.NOBODY_SLEEPS_S))
+        bulk([a_task()])
+        assert len(list(listener.notifies(timeout=2.0, stop_after=1))) == 1

@@ -1,0 +1,1 @@
+"""What TaskMaster costs, each figure beside a reference of the same run."""

@@ -1,0 +1,39 @@
+"""`make bench`: measures everything, or what is named: `make bench ARGS="drain latency"`."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+
+from rich.console import Console
+
+from benchmarks import fleet, report
+from benchmarks.report import Figure
+
+NAMES = ("drain", "submit", "latency")
+
+
+def main() -> int:
+    """Measures, prints, keeps; the exit code says whether every figure holds."""
+    parser = ArgumentParser(prog="make bench", description="Measure TaskMaster.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all if none")
+    names = parser.parse_args().names or NAMES
+    for name in names:
+        if name not in NAMES:
+            parser.error(f"no benchmark is called {name!r}; there are {', '.join(NAMES)}")
+    console, figures = Console(), list[Figure]()
+    with fleet.database():
+        from benchmarks import drain, latency, submit
+
+        measures = {"drain": drain.measure, "submit": submit.measure, "latency": latency.measure}
+        for name in names:
+            with console.status(f"Measuring: {name} …"):
+                figures += measures[name]()
+    report.show(figures, console)
+    if set(names) == set(NAMES):
+        report.keep(figures)
+    return 0 if all(figure.holds for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""How fast a backlog of no-op tasks is worked off, against raw SQL that does the same writes.
+
+The reference claims and completes the same rows in batches of 500 over two connections, in two
+processes: no gRPC, no Python task. Rates run from the first to the last row, as in the peers'.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from statistics import median
+
+import psycopg
+from django.db import connection
+
+from benchmarks import fleet
+from benchmarks.report import Figure
+from benchmarks.tasks import noop
+from coordinator.database import conninfo
+from tasks.enqueue import bulk, new
+
+TASKS = 40_000
+_BATCH = 500
+_CLAIM = """
+WITH due AS MATERIALIZED (
+    SELECT id FROM tasks_task
+    WHERE status = 'pending' AND queue = 'default' AND priority = 0 AND scheduled_at <= now()
+    ORDER BY scheduled_at LIMIT 500 FOR UPDATE SKIP LOCKED
+)
+UPDATE tasks_task AS task SET status = 'picked', lease = lease + 1, picked_at = now()
+FROM due WHERE task.id = due.id RETURNING task.id, task.lease
+"""
+_COMPLETE = """
+UPDATE tasks_task AS task
+SET status = 'complete', attempt = 1, started_at = now(), completed_at = now()
+FROM unnest(%s::bigint[], %s::bigint[]) AS done (id, lease)
+WHERE task.id = done.id AND task.lease = done.lease AND task.status || '' IN ('picked', 'started')
+"""
+
+
+def backlog() -> None:
+    """Fills the emptied table and lets PostgreSQL know it."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE tasks_task")
+    bulk([new(noop)] * TASKS)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE tasks_task")
+        cursor.execute("CHECKPOINT")
+
+
+def _work_off(info: str) -> None:
+    with psycopg.connect(info, autocommit=True) as link, link.cursor(binary=True) as cursor:
+        while rows := cursor.execute(_CLAIM).fetchall():
+            ids, leases = map(list, zip(*rows, strict=True))
+            cursor.execute(_COMPLETE, (ids, leases))
+
+
+def reference() -> float:
+    """Tasks per second of raw SQL."""
+    backlog()
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_work_off, args=(conninfo(),)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return _rate()
+
+
+def drain() -> float:
+    """Tasks per second of TaskMaster, from the first claim to the last completion."""
+    backlog()
+    with fleet.running():
+        fleet.wait_until(lambda: _left() == 0, "the drain", 120)
+    return _rate()
+
+
+def _left() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM tasks_task WHERE status <> 'complete'")
+        return int(cursor.fetchone()[0])
+
+
+def _rate() -> float:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), EXTRACT(EPOCH FROM max(completed_at) - min(picked_at))::float8 "
+            "FROM tasks_task WHERE status = 'complete'"
+        )
+        count, seconds = cursor.fetchone()
+    assert count == TASKS, f"{count} of {TASKS} tasks are complete"
+    return float(count / seconds)
+
+
+def measure(rounds: int = 3) -> list[Figure]:
+    """In turn, so that a machine that slows down slows both."""
+    pairs = [(reference(), drain()) for _ in range(rounds)]
+    ratio = median(ours / raw for raw, ours in pairs)
+    ours = median(ours for _, ours in pairs)
+    return [
+        Figure(
+            "drain of no-op tasks",
+            ours,
+            "tasks/s",
+            f"{TASKS:,} tasks, 2 workers of 8 threads, 1 coordinator; reference: raw SQL claim and "
+            f"complete in batches of {_BATCH} over 2 connections; medians of {rounds}",
+            reference=ours / ratio,
+            wanted="ratio ≥ 0.3",
+            holds=ratio >= 0.3,
+        )
+    ]
+
+

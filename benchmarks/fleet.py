@@ -1,0 +1,96 @@
+"""A database, a coordinator and workers for the benchmarks alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from taskmaster_site.postgres import Cluster, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+#: Durable, with memory for its pages.
+_OPTIONS = ("shared_buffers=1GB", "max_wal_size=4GB")
+
+
+@contextmanager
+def database() -> Iterator[None]:
+    """A new PostgreSQL, migrated; gone afterwards."""
+    cluster = Cluster(ROOT / ".data" / "bench-postgres")
+    cluster.remove()
+    os.environ["DATABASE_URL"] = cluster.start(_OPTIONS)
+    os.environ["TASKMASTER_TASK_MODULES"] = "benchmarks.tasks"
+    os.environ["TASKMASTER_LOG_LEVEL"] = "WARNING"
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskmaster_site.settings")
+    try:
+        import django
+        from django.core.management import call_command
+
+        django.setup()
+        call_command("migrate", verbosity=0)
+        yield
+    finally:
+        from django.db import connections
+
+        for connection in connections.all(initialized_only=True):
+            connection.close()
+            connection.close_pool()  # type: ignore[attr-defined]
+        cluster.remove()
+
+
+@contextmanager
+def running(workers: int = 2, *, pool: str = "threads", concurrency: int = 8) -> Iterator[None]:
+    """One coordinator and so many workers, all online."""
+    port = free_port()
+    processes = [_manage("runcoordinator", "--port", str(port))]
+    try:
+        wait_until(lambda: _online_coordinators() == 1, "the coordinator")
+        processes += [
+            _manage(
+                "runworker",
+                f"--name=bench-{number}",
+                f"--coordinator=127.0.0.1:{port}",
+                f"--pool={pool}",
+                f"--concurrency={concurrency}",
+            )
+            for number in range(1, workers + 1)
+        ]
+        wait_until(lambda: _online_workers() == workers, "the workers")
+        yield
+    finally:
+        for process in reversed(processes):
+            process.send_signal(signal.SIGTERM)
+        for process in processes:
+            process.wait(timeout=40)
+
+
+def wait_until(holds: Callable[[], bool], what: str, deadline_s: float = 60.0) -> None:
+    """Waits for a condition. Raises TimeoutError that says what was waited for."""
+    end = time.monotonic() + deadline_s
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what}: not within {deadline_s:.0f} s")
+        time.sleep(0.01)
+
+
+def _manage(*arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), *arguments], start_new_session=True
+    )
+
+
+def _online_coordinators() -> int:
+    from coordinator.models import Coordinator
+
+    return Coordinator.objects.filter(online=True).count()
+
+
+def _online_workers() -> int:
+    from workers.models import Worker
+
+    return Worker.objects.filter(status="online").count()

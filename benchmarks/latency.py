@@ -1,0 +1,127 @@
+"""From submission to start at low load, lateness of scheduled tasks, and what idleness costs."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from statistics import quantiles
+
+import psycopg
+from django.db import connection
+
+from benchmarks import fleet
+from benchmarks.report import Figure
+from benchmarks.tasks import noop
+from coordinator.database import conninfo
+from tasks.enqueue import bulk, new
+from tasks.models import Task
+
+TASKS = 300
+_EVERY_S = 0.02
+_SPREAD_S = 10.0
+IDLE_S = 60.0
+
+
+def measure() -> list[Figure]:
+    """Four figures of one run."""
+    with fleet.running(pool="process", concurrency=2):
+        return [*_start_latency(), _notify_floor(), *_lateness(), _idle()]
+
+
+def _percentiles(values: list[float]) -> tuple[float, float]:
+    cuts = quantiles(values, n=100, method="inclusive")
+    return cuts[49], cuts[98]
+
+
+def _waits_ms(column: str) -> list[float]:
+    """Milliseconds from `column` to the start of each task."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT EXTRACT(EPOCH FROM started_at - {column})::float8 * 1000 FROM tasks_task"
+        )
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _clean() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE tasks_task")
+
+
+def _finished(count: int) -> bool:
+    return Task.objects.filter(status="complete").count() == count
+
+
+def _start_latency() -> list[Figure]:
+    for measured in (False, True):
+        _clean()
+        for _ in range(TASKS if measured else 50):
+            noop.enqueue()
+            time.sleep(_EVERY_S)
+        fleet.wait_until(lambda: _finished(TASKS if measured else 50), "the tasks")  # noqa: B023
+    p50, p99 = _percentiles(_waits_ms("created_at"))
+    conditions = f"{TASKS} tasks, one every {_EVERY_S * 1000:.0f} ms, 2 workers of 2 processes"
+    return [
+        Figure("submission to start, p50", p50, "ms", conditions, wanted="≤ 10 ms", holds=p50 <= 10),
+        Figure("submission to start, p99", p99, "ms", conditions),
+    ]
+
+
+def _notify_floor() -> Figure:
+    """The reference of the same run: how long a NOTIFY alone takes from commit to listener."""
+    waits = []
+    info = conninfo()
+    with (
+        psycopg.connect(info, autocommit=True) as sender,
+        psycopg.connect(info, autocommit=True) as listener,
+    ):
+        listener.execute("LISTEN floor")
+        for _ in range(100):
+            began = time.perf_counter()
+            sender.execute("NOTIFY floor")
+            next(listener.notifies(timeout=5, stop_after=1))
+            waits.append((time.perf_counter() - began) * 1000)
+    return Figure("NOTIFY alone, p50", _percentiles(waits)[0], "ms", "for comparison; 100 rounds")
+
+
+def _lateness() -> list[Figure]:
+    _clean()
+    first = datetime.now(UTC) + timedelta(seconds=3)
+    step = timedelta(seconds=_SPREAD_S / TASKS)
+    bulk([new(noop, scheduled_at=first + step * number) for number in range(TASKS)])
+    fleet.wait_until(lambda: _finished(TASKS), "the scheduled tasks")
+    waits = _waits_ms("scheduled_at")
+    assert min(waits) >= 0, f"a task started {-min(waits)} ms early"
+    p50, p99 = _percentiles(waits)
+    conditions = f"{TASKS} tasks over {_SPREAD_S:.0f} s, held by the coordinator"
+    return [
+        Figure("lateness of scheduled tasks, p50", p50, "ms", conditions),
+        Figure(
+            "lateness of scheduled tasks, p99", p99, "ms", conditions, wanted="≤ 20 ms",
+            holds=p99 <= 20,
+        ),
+    ]  # fmt: skip
+
+
+def _idle() -> Figure:
+    """Scans of the pending index by the idle coordinator, as PostgreSQL counts them."""
+    before = _index_scans()
+    time.sleep(IDLE_S)
+    scans = _index_scans() - before
+    return Figure(
+        "claim queries of an idle coordinator",
+        scans * 60 / IDLE_S,
+        "per minute",
+        f"scans of idx_tasks_scheduled_at in {IDLE_S:.0f} s, 2 workers connected",
+        wanted="≤ 6",
+        holds=scans * 60 / IDLE_S <= 6,
+    )
+
+
+def _index_scans() -> int:
+    with connection.cursor() as cursor:
+        # What a session has counted is shown a second later at most.
+        cursor.execute("SELECT pg_stat_clear_snapshot()")
+        cursor.execute(
+            "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'idx_tasks_scheduled_at'"
+        )
+        return int(cursor.fetchone()[0])

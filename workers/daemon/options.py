@@ -1,0 +1,160 @@
+"""The options of `runworker`: declared once, checked once."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.conf import Settings
+from tasks.errors import ConfigurationError
+
+POOLS = ("process", "threads", "async")
+_QUEUE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_SLOTS_MAX = 10_000
+_NAME_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a worker was told on the command line and by the environment."""
+
+    name: str
+    #: Addresses `host:port`, tried in this order.
+    coordinators: tuple[str, ...]
+    #: Empty: every queue.
+    queues: tuple[str, ...]
+    pool: str
+    slots: int
+
+    def argv(self) -> list[str]:
+        """The command line that says the same again."""
+        argv = ["--name", self.name, "--coordinator", ",".join(self.coordinators)]
+        argv += ["--pool", self.pool, "--concurrency", str(self.slots)]
+        return [*argv, "--queues", ",".join(self.queues)] if self.queues else argv
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declares the options of `runworker`."""
+    parser.add_argument(
+        "--name",
+        help="how people see this worker, up to 100 characters (default: host name and pid)",
+    )
+    parser.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT[,HOST:PORT]",
+        help="coordinators, tried in turn; only loopback addresses for now "
+        "(default: TASKMASTER_COORDINATORS, else the settings grpc_host and grpc_port)",
+    )
+    parser.add_argument(
+        "--queues",
+        metavar="NAME[,NAME]",
+        help="take tasks of these queues only (default: every queue)",
+    )
+    parser.add_argument(
+        "--pool",
+        default="process",
+        metavar="{process,threads,async}",
+        help="how Python tasks run: 'process', one child process a slot, so that a time-out, a "
+        "cancellation or a crash ends one task (default); 'threads' or 'async', all slots in one "
+        "child, for short tasks and tasks that wait",
+    )
+    parser.add_argument(
+        "--concurrency",
+        metavar="N",
+        help="slots: how many tasks and shell commands run at once (default: number of cores)",
+    )
+
+
+def from_arguments(
+    values: Mapping[str, Any], environ: Mapping[str, str], conf: Settings
+) -> Options:
+    """The checked options. Raises ConfigurationError with one line that names the option."""
+    pool = values["pool"]
+    if pool not in POOLS:
+        raise ConfigurationError(f"--pool is {pool!r}; it must be one of {', '.join(POOLS)}.")
+    addresses = values["coordinator"] or environ.get("TASKMASTER_COORDINATORS")
+    return Options(
+        name=_name(values["name"]),
+        coordinators=_coordinators(addresses or f"{conf.grpc_host}:{conf.grpc_port}"),
+        queues=_queues(values["queues"]),
+        pool=pool,
+        slots=_slots(values["concurrency"]),
+    )
+
+
+def _name(text: str | None) -> str:
+    if text is None:
+        return f"{socket.gethostname()[:80]}-{os.getpid()}"
+    if not 0 < len(text) <= _NAME_MAX or not text.isprintable():
+        raise ConfigurationError(f"--name must be 1 to {_NAME_MAX} printable characters.")
+    return text
+
+
+def _queues(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise ConfigurationError("--queues is empty; leave it out to serve every queue.")
+    for name in names:
+        if not _QUEUE.fullmatch(name):
+            raise ConfigurationError(
+                f"--queues: {name!r} is no queue name; it takes 1 to 64 letters, digits and . _ : -"
+            )
+    return tuple(dict.fromkeys(names))
+
+
+def _slots(text: str | None) -> int:
+    if text is None:
+        return _cores()
+    if not text.isdecimal() or not 1 <= int(text) <= _SLOTS_MAX:
+        raise ConfigurationError(
+            f"--concurrency is {text!r}; it must be a whole number from 1 to {_SLOTS_MAX:,}."
+        )
+    return int(text)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _coordinators(text: str) -> tuple[str, ...]:
+    addresses = [address.strip() for address in text.split(",") if address.strip()]
+    if not addresses:
+        raise ConfigurationError("--coordinator is empty; give HOST:PORT, like 127.0.0.1:50051.")
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise ConfigurationError(
+                f"--coordinator: {address!r} is no HOST:PORT, like 127.0.0.1:50051."
+            )
+        if not is_loopback(address):
+            raise ConfigurationError(
+                f"--coordinator: {address} is no loopback address. Coordinators on other hosts need "
+                "TLS and join tokens, which are not there yet; use 127.0.0.1."
+            )
+    return tuple(dict.fromkeys(addresses))
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `host:port` stays on this machine."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse(argv: Sequence[str], environ: Mapping[str, str], conf: Settings) -> Options:
+    """The options of a command line."""
+    parser = ArgumentParser(prog="python -m workers.daemon")
+    add_arguments(parser)
+    return from_arguments(vars(parser.parse_args(argv)), environ, conf)

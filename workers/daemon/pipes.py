@@ -1,0 +1,73 @@
+"""Reads what children write to their stdout and stderr."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+_READ = 65_536
+#: Above the size of any pipe: what a child wrote before it ended is read by then, and one that is
+#: written to without end does not hold the supervisor.
+_DRAIN_MAX = 1_048_576
+#: One that writes more than is kept is read this often: it waits then, and nobody else does.
+_FLOOD_PAUSE_S = 0.005
+
+
+class Pipe:
+    """The reading end of one stream of a child.
+
+    `sink` takes the bytes and tells whether there is no haste in reading on.
+    """
+
+    def __init__(self, sink: Callable[[bytes], bool]) -> None:
+        self._sink = sink
+        self._loop = asyncio.get_running_loop()
+        self._fd, self.writing_end = os.pipe()
+        os.set_blocking(self._fd, False)
+        self._open = True
+        self._pause: asyncio.TimerHandle | None = None
+        self._loop.add_reader(self._fd, self._readable)
+
+    def drain(self) -> None:
+        """Reads what is there now."""
+        done = 0
+        while self._open and done < _DRAIN_MAX and (data := self._read()):
+            self._sink(data)
+            done += len(data)
+
+    def close(self) -> None:
+        """Reads no more."""
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+        if self._pause is not None:
+            self._pause.cancel()
+
+    def _readable(self) -> None:
+        data = self._read()
+        if data and self._sink(data):
+            self._loop.remove_reader(self._fd)
+            self._pause = self._loop.call_later(_FLOOD_PAUSE_S, self._resume)
+
+    def _resume(self) -> None:
+        self._pause = None
+        for _ in range(4):
+            data = self._read()
+            if data:
+                self._sink(data)
+        if self._open:
+            self._loop.add_reader(self._fd, self._readable)
+
+    def _read(self) -> bytes:
+        """Some bytes, or none when there are none now; closes at the end."""
+        if not self._open:
+            return b""
+        try:
+            data = os.read(self._fd, _READ)
+        except BlockingIOError:
+            return b""
+        if not data:
+            self.close()
+        return data

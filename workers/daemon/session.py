@@ -1,0 +1,278 @@
+"""The connection to a coordinator: hello, the stream, heartbeats; and the way to the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+import time
+from collections.abc import Callable
+
+import grpc
+
+from proto import taskmaster_pb2 as pb
+from proto import taskmaster_pb2_grpc as rpc
+from tasks.errors import ConfigurationError
+from workers.daemon.executor import Executor
+from workers.daemon.gauge import Gauge
+from workers.daemon.options import Options, is_loopback
+from workers.daemon.reports import Reports
+
+log = logging.getLogger(__name__)
+
+PROTOCOL = 1
+#: A cut connection is noticed after the sum of the two; the coordinators permit such pings.
+_CHANNEL_OPTIONS = [
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    # A connection of its own, not one that another channel of the process has open or in back-off.
+    ("grpc.use_local_subchannel_pool", 1),
+    # Offers with arguments of 1 MiB each travel alone, below gRPC's 4 MB.
+]
+_BACKOFF_S = (0.1, 5.0)
+_WELCOME_S = 5.0
+_UPDATE_TIMEOUT_S = 30.0
+#: Heartbeats that may fail in a row on a stream that seems to live.
+_HEARTBEATS_LOST = 3
+_SAY_AGAIN_S = 60.0
+
+
+class Session:
+    """Keeps one coordinator connected, whichever it is."""
+
+    def __init__(
+        self,
+        options: Options,
+        worker_id: str,
+        executor: Executor,
+        reports: Reports,
+        gauge: Gauge,
+        *,
+        on_drain: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._options = options
+        self._worker_id = worker_id
+        self._executor = executor
+        self._reports = reports
+        self._gauge = gauge
+        self._on_drain = on_drain
+        self._clock = clock
+        self._uniform = uniform
+        self._addresses = list(options.coordinators)
+        self._stub: rpc.WorkerServiceAsyncStub | None = None
+        self._connected = asyncio.Event()
+        self._beat_now = asyncio.Event()
+        self._call: grpc.aio.UnaryStreamCall[pb.WorkerHello, pb.CoordinatorMessage] | None = None
+        self._said_at: float | None = None
+        self._leaving = False
+        self._welcomed = False
+
+    # ---- connecting -------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Stays connected until `leave`.
+
+        Raises ConfigurationError when a coordinator refuses what the worker says of itself.
+        """
+        failures = 0
+        while not self._leaving:
+            address = self._addresses[0]
+            try:
+                await self._serve(address)
+            except grpc.aio.AioRpcError as error:
+                self._note_loss(address, error)
+            self._executor.forget_offers()
+            if self._leaving:
+                return
+            failures = 0 if self._welcomed else failures + 1
+            self._welcomed = False
+            self._addresses.append(self._addresses.pop(0))
+            if failures and failures % len(self._addresses) == 0:
+                self._say_unreachable()
+            first, longest = _BACKOFF_S
+            rounds = failures // len(self._addresses)
+            await asyncio.sleep(self._uniform(0.5, 1.0) * min(longest, first * 2 ** min(rounds, 10)))
+
+    def _note_loss(self, address: str, error: grpc.aio.AioRpcError) -> None:
+        if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
+            raise ConfigurationError(f"The coordinator {address} refuses: {error.details()}")
+        if self._welcomed and not self._leaving:
+            log.warning(
+                "coordinator lost", extra={"coordinator": address, "code": error.code().name}
+            )
+        elif error.code() != grpc.StatusCode.UNAVAILABLE:
+            log.warning("coordinator refuses", extra={"coordinator": address, "why": error.details()})
+
+    def _say_unreachable(self) -> None:
+        now = self._clock()
+        if self._said_at is None or now - self._said_at >= _SAY_AGAIN_S:
+            self._said_at = now
+            log.warning(
+                "no coordinator reachable, waiting for one",
+                extra={"coordinators": ",".join(self._addresses)},
+            )
+
+    async def _serve(self, address: str) -> None:
+        """One connection, from hello to its loss."""
+        async with grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
+            stub = rpc.WorkerServiceStub(channel)
+            call = self._call = stub.ReceiveTasks(self._hello())
+            loop = asyncio.get_running_loop()
+            # Not a time-out around the read: cancelling a read leaks in gRPC.
+            watch = loop.call_later(_WELCOME_S, call.cancel)
+            beating: asyncio.Task[None] | None = None
+            try:
+                async for message in call:
+                    if message.WhichOneof("message") == "welcome":
+                        watch.cancel()
+                        self._stub = stub
+                        beating = self._welcome(message.welcome, address, beating)
+                    else:
+                        self._take(message)
+            except asyncio.CancelledError:
+                current = asyncio.current_task()
+                if current is not None and current.cancelling():
+                    raise
+            finally:
+                watch.cancel()
+                self._stub = self._call = None
+                self._connected.clear()
+                call.cancel()
+                if beating is not None:
+                    beating.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await beating
+
+    def _hello(self) -> pb.WorkerHello:
+        running = dict.fromkeys([*self._executor.running, *self._reports.unacknowledged_ends])
+        return pb.WorkerHello(
+            worker_id=self._worker_id,
+            name=self._options.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            queues=self._options.queues,
+            pool=self._options.pool,
+            slots=self._options.slots,
+            running=_executions(running),
+            protocol=PROTOCOL,
+        )
+
+    # ---- the stream -------------------------------------------------------------------------
+
+    def _welcome(
+        self, welcome: pb.Welcome, address: str, beating: asyncio.Task[None] | None
+    ) -> asyncio.Task[None]:
+        self._welcomed = True
+        self._said_at = None
+        self._executor.accept_timeout_s = welcome.accept_timeout_ms / 1_000
+        self._executor.output_max_bytes = welcome.output_max_bytes
+        self._learn(welcome.coordinators)
+        self._connected.set()
+        log.info(
+            "worker ready",
+            extra={
+                "worker": self._options.name,
+                "coordinator": address,
+                "pool": self._options.pool,
+                "slots": self._options.slots,
+                "pid": os.getpid(),
+            },
+        )
+        if beating is not None:
+            beating.cancel()
+        return asyncio.create_task(
+            self._beat(welcome.heartbeat_interval_ms / 1_000), name="heartbeats"
+        )
+
+    def _take(self, message: pb.CoordinatorMessage) -> None:
+        match message.WhichOneof("message"):
+            case "offers":
+                self._executor.offer(message.offers.offers)
+            case "cancel":
+                self._executor.cancel(message.cancel.executions)
+            case "stale":
+                self._executor.stale(message.stale.executions)
+            case "drain":
+                self._on_drain()
+
+    def _learn(self, addresses: object) -> None:
+        """Adds coordinators that are new, and drops those that were learned and are gone."""
+        live = [address for address in addresses if is_loopback(address)]  # type: ignore[attr-defined]
+        known = {*self._options.coordinators, *live}
+        kept = [address for address in self._addresses if address in known]
+        self._addresses = [*kept, *(address for address in live if address not in kept)]
+
+    # ---- what the worker calls --------------------------------------------------------------
+
+    async def send(self, update: pb.StatusUpdate) -> pb.StatusReceipt:
+        """Sends reports to the coordinator of the moment; waits while there is none."""
+        await self._connected.wait()
+        stub = self._stub
+        if stub is None:
+            return await self.send(update)
+        try:
+            return await stub.UpdateTaskStatus(update, timeout=_UPDATE_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
+                self._reconnect()
+            raise
+
+    async def _beat(self, interval_s: float) -> None:
+        lost = 0
+        while lost < _HEARTBEATS_LOST:
+            stub = self._stub
+            if stub is None:
+                return
+            try:
+                reply = await stub.SendHeartbeat(self._heartbeat(), timeout=interval_s)
+            except grpc.aio.AioRpcError as error:
+                lost += 1
+                log.warning("heartbeat failed", extra={"code": error.code().name})
+            else:
+                lost = 0
+                self._executor.stale(reply.stale)
+                self._learn(reply.coordinators)
+                if reply.unknown_worker:
+                    break
+            self._beat_now.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._beat_now.wait(), interval_s)
+        self._reconnect()
+
+    def _heartbeat(self) -> pb.Heartbeat:
+        executor, load = self._executor, self._gauge.read()
+        return pb.Heartbeat(
+            worker_id=self._worker_id,
+            slots=self._options.slots,
+            running=_executions(executor.running),
+            rss_bytes=load.rss_bytes,
+            cpu=load.cpu,
+            tasks_done=executor.done,
+            tasks_failed=executor.failed,
+            loop_lag_ms=load.loop_lag_ms,
+            draining=executor.draining,
+        )
+
+    def say_draining(self) -> None:
+        """Tells the coordinator now that nothing new is taken."""
+        self._beat_now.set()
+
+    def leave(self) -> None:
+        """Closes the stream and comes back no more."""
+        self._leaving = True
+        self._reconnect()
+
+    def _reconnect(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+
+
+def _executions(keys: object) -> list[pb.Execution]:
+    return [pb.Execution(task_id=task_id, lease=lease) for task_id, lease in keys]  # type: ignore[attr-defined]

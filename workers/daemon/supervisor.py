@@ -1,0 +1,202 @@
+"""The supervisor: builds the parts, starts them, and stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import subprocess
+from uuid import uuid4
+
+from tasks.conf import Settings
+from tasks.errors import TaskMasterError
+from workers.daemon.executor import Executor
+from workers.daemon.forkserver import ForkServer
+from workers.daemon.gauge import Gauge
+from workers.daemon.options import Options
+from workers.daemon.reports import Reports
+from workers.daemon.session import Session
+from workers.daemon.slots import Slots
+from workers.daemon.slots.process import ProcessSlots
+from workers.daemon.slots.shared import SharedSlots
+from workers.daemon.slots.shell import ShellSlots
+
+log = logging.getLogger(__name__)
+
+_FIGURES_S = 10.0
+#: What a second signal leaves for handing back.
+_HURRY_S = 1.0
+
+
+class LauncherLost(TaskMasterError):
+    """The fork server died: nothing can be started or stopped any more."""
+
+
+class Supervisor:
+    """One worker."""
+
+    def __init__(
+        self,
+        options: Options,
+        conf: Settings,
+        launcher: subprocess.Popen[bytes],
+        control: socket.socket,
+    ) -> None:
+        worker_id = str(uuid4())
+        self._options = options
+        self._grace_s = conf.shutdown_grace_s
+        self._signals = 0
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._lost = asyncio.Event()
+        self.reports = Reports(worker_id)
+        self.executor = Executor(options.slots, self.reports)
+        self.reports.on_stale = self.executor.stale
+        self.server = ForkServer(launcher, control, options.name, self._launcher_lost)
+        self.gauge = Gauge(lambda: [self.server.pid, *self.server.pids.values()])
+        self.session = Session(
+            options,
+            worker_id,
+            self.executor,
+            self.reports,
+            self.gauge,
+            on_drain=self._stop.set,
+        )
+        self.python: Slots
+
+    async def run(self) -> int:
+        """Runs until a signal; the exit code.
+
+        Raises ConfigurationError when task modules cannot be imported or a coordinator refuses
+        the worker, LauncherLost when the fork server dies.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signal)
+        try:
+            await self._until_stopped(self.server.ready())
+            if self._stop.is_set():
+                return 0
+            self._open_slots()
+            return await self._work()
+        finally:
+            self.server.close()
+
+    def _signal(self) -> None:
+        self._signals += 1
+        self._stop.set()
+        if self._signals > 1:
+            self._hurry.set()
+
+    def _launcher_lost(self) -> None:
+        self._lost.set()
+        self._hurry.set()
+        self._stop.set()
+
+    async def _until_stopped(self, work: object) -> None:
+        """Waits for `work`, or for a signal."""
+        working = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+        finally:
+            for each in (working, stopping):
+                each.cancel()
+
+    def _open_slots(self) -> None:
+        executor, slots = self.executor, self._options.slots
+        if self._options.pool == "process":
+            self.python = ProcessSlots(self.server, slots, executor.ended, executor.printed)
+        else:
+            self.python = SharedSlots(
+                self.server, self._options.pool, slots, executor.ended, executor.printed
+            )
+        executor.use(self.python, ShellSlots(self.server, executor.ended, executor.printed))
+
+    async def _work(self) -> int:
+        session = asyncio.create_task(self.session.run(), name="session")
+        others = [
+            asyncio.create_task(part, name=name)
+            for name, part in (
+                ("reports", self.reports.run(self.session.send)),
+                ("gauge", self.gauge.run()),
+                ("figures", self._log_figures()),
+            )
+        ]
+        try:
+            stopping = asyncio.create_task(self._stop.wait())
+            done, _ = await asyncio.wait(
+                {session, stopping, *others}, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done - {stopping}:
+                task.result()
+            return await self._shut_down(session)
+        finally:
+            for task in (session, *others):
+                task.cancel()
+            await asyncio.gather(session, *others, return_exceptions=True)
+
+    # ---- the end ----------------------------------------------------------------------------
+
+    async def _shut_down(self, session: asyncio.Task[None]) -> int:
+        executor, reports = self.executor, self.reports
+        deadline = asyncio.get_running_loop().time() + self._grace_s
+        log.info("worker stops", extra={"worker": self._options.name, "running": len(executor.running)})
+        executor.drain()
+        self.session.say_draining()
+        self.python.close()
+        await self._within(deadline, executor.idle)
+        if not executor.idle.is_set():
+            log.warning("handed back", extra={"tasks": len(executor.running)})
+            executor.hand_back()
+            await self._at_most(_HURRY_S, executor.idle)
+        if self._hurry.is_set():
+            await self._at_most(_HURRY_S, reports.settled)
+        else:
+            await self._within(max(deadline, _now() + _HURRY_S), reports.settled)
+        if reports.unacknowledged:
+            log.error("reports lost, no coordinator took them", extra={"reports": reports.unacknowledged})
+        self.session.leave()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(session, _HURRY_S)
+        if self._lost.is_set():
+            raise LauncherLost("The fork server died; the worker stops. What ran was handed back.")
+        log.info("worker stopped", extra={"worker": self._options.name, "done": executor.done})
+        return 1 if self._hurry.is_set() else 0
+
+    async def _within(self, deadline: float, event: asyncio.Event) -> None:
+        """Waits for the event until the deadline or a second signal."""
+        waits = [asyncio.create_task(each.wait()) for each in (event, self._hurry)]
+        await asyncio.wait(
+            waits, timeout=max(0.0, deadline - _now()), return_when=asyncio.FIRST_COMPLETED
+        )
+        for wait in waits:
+            wait.cancel()
+
+    @staticmethod
+    async def _at_most(seconds: float, event: asyncio.Event) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), seconds)
+
+    async def _log_figures(self) -> None:
+        while True:
+            await asyncio.sleep(_FIGURES_S)
+            log.info(
+                "figures",
+                extra={
+                    "worker": self._options.name,
+                    "waiting": self.executor.waiting,
+                    "running": len(self.executor.running),
+                    "unacknowledged": self.reports.unacknowledged,
+                    "done": self.executor.done,
+                    "rss_mb": self.gauge.rss_bytes() // 2**20,
+                },
+            )
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
