@@ -108,8 +108,17 @@ def parts(web: int, grpc: int) -> list[Child]:
         *(
             Child(
                 name,
-                [python, manage, "runworker", "--name", name, "--coordinator", address]
-                + ["--concurrency", "4"],
+                [
+                    python,
+                    manage,
+                    "runworker",
+                    "--name",
+                    name,
+                    "--coordinator",
+                    address,
+                    "--concurrency",
+                    "4",
+                ],
                 _worker_answers(name),
             )
             for name in WORKERS
@@ -153,11 +162,14 @@ def _worker_answers(name: str) -> Callable[[], Awaitable[bool]]:
     since = timezone.now()
 
     async def answers() -> bool:
+        from django.db import OperationalError
+
         from workers.models import Worker
 
-        return await Worker.objects.filter(
-            name=name, status="online", registered_at__gte=since
-        ).aexists()
+        online = Worker.objects.filter(name=name, status="online", registered_at__gte=since)
+        with contextlib.suppress(OperationalError):
+            return await online.aexists()
+        return False
 
     return answers
 

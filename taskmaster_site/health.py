@@ -7,7 +7,7 @@ from django.http import HttpRequest, JsonResponse
 from psycopg_pool import PoolTimeout
 
 
-def healthz(request: HttpRequest) -> JsonResponse:
+def healthz(_request: HttpRequest) -> JsonResponse:
     """200 when the database answers, 503 when it does not. Open to everybody, says no more."""
     try:
         with connection.cursor() as cursor:

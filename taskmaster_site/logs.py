@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from datetime import UTC, datetime
+
+from tasks.errors import ConfigurationError
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 #: What every record has; whatever else it has was given with `extra` and is a key of the line.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def log_level() -> str:
+    """From TASKMASTER_LOG_LEVEL. Raises ConfigurationError for a word that is no level."""
+    level = os.environ.get("TASKMASTER_LOG_LEVEL", "INFO").upper()
+    if level not in _LEVELS:
+        raise ConfigurationError(
+            f"TASKMASTER_LOG_LEVEL is {level!r}; it must be one of {', '.join(_LEVELS)}."
+        )
+    return level
 
 
 class LineFormatter(logging.Formatter):

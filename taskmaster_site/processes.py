@@ -41,7 +41,7 @@ class Fleet:
             return
         self._killed = True
         for child in self._children:
-            _signal(child, signal.SIGKILL)
+            _kill(child)
 
     async def run(self, ready_s: float, announce: Callable[[], None]) -> int:
         """Starts all, announces them when each is ready, runs until `stop`; the exit code.
@@ -94,19 +94,21 @@ class Fleet:
 
     async def _stop(self, child: Child) -> None:
         assert child.process is not None
-        _signal(child, signal.SIGTERM)
+        if child.process.returncode is None:
+            child.process.terminate()
         try:
             async with asyncio.timeout(_STOP_S):
                 await child.process.wait()
         except TimeoutError:
             print(f"{child.name} did not stop in {_STOP_S:.0f} s; killed.", flush=True)
-            _signal(child, signal.SIGKILL)
+            _kill(child)
             await child.process.wait()
 
 
-def _signal(child: Child, number: signal.Signals) -> None:
+def _kill(child: Child) -> None:
+    """With all that it started: a killed supervisor cannot end its own children."""
     if child.process is not None and child.process.returncode is None:
-        child.process.send_signal(number)
+        os.killpg(child.process.pid, signal.SIGKILL)
 
 
 def _prefix(name: str, index: int) -> str:

@@ -21,6 +21,11 @@ def secret_key(folder: Path) -> str:
     file = folder / "secret_key"
     try:
         return file.read_text().strip()
+    except PermissionError:
+        raise ConfigurationError(
+            f"{file} belongs to another user, who has run TaskMaster in this checkout; run it as "
+            "that user, in a checkout of your own, or set TASKMASTER_SECRET_KEY."
+        ) from None
     except FileNotFoundError:
         folder.mkdir(exist_ok=True)
         # Of two processes that start at once, one makes it.

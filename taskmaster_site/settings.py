@@ -9,6 +9,7 @@ from typing import Any
 import django
 
 from taskmaster_site.database import django_database
+from taskmaster_site.logs import log_level
 from taskmaster_site.safety import LOOPBACK, refuse_unsafe, secret_key
 
 
@@ -33,6 +34,11 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _PUBLIC else No
 X_FRAME_OPTIONS = "DENY"
 
 INSTALLED_APPS = [
+    # Before channels, which has a `runworker` of its own.
+    "taskmaster_site",
+    "tasks",
+    "workers",
+    "coordinator",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -49,10 +55,6 @@ INSTALLED_APPS = [
     "channels",
     "django_eventstream",
     *(["django_tasks"] if django.VERSION < (6, 0) else []),
-    "tasks",
-    "workers",
-    "coordinator",
-    "taskmaster_site",
 ]
 
 MIDDLEWARE = [
@@ -152,12 +154,13 @@ LOGGING: dict[str, Any] = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {
         "handlers": ["stderr"],
-        "level": os.environ.get("TASKMASTER_LOG_LEVEL", "INFO").upper(),
+        "level": log_level(),
     },
     "loggers": {
         "django_tasks": {"level": "WARNING"},
         "django.tasks": {"level": "WARNING"},
         "asyncio": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
         # Its error reaches whoever asked for the connection.
         "psycopg.pool": {"level": "ERROR"},
         # A client's mistake is the client's to read.

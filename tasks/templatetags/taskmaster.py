@@ -74,3 +74,9 @@ def slot_marks(worker: Any) -> list[bool]:
     """One entry a slot, busy ones first; of a very wide worker the first hundred."""
     shown = min(worker.slots, MAX_SLOT_MARKS)
     return [index < worker.busy for index in range(shown)]
+
+
+@register.filter
+def thousands(count: int) -> str:
+    """1,284 rather than 1284."""
+    return f"{count:,}"

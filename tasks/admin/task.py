@@ -1,0 +1,201 @@
+"""Tasks in the admin: looked at, submitted, cancelled, retried; never edited."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Case, Q, QuerySet, When
+from django.db.models.fields.json import KT
+from django.db.models.functions import Left
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from tasks import operations, registry
+from tasks.admin import show
+from tasks.admin.filters import NameFilter, QueueFilter
+from tasks.admin.forms import NewTaskForm
+from tasks.enqueue import enqueue
+from tasks.errors import IllegalTransition, TaskNotFound
+from tasks.lifecycle import Status, Transition, allows
+from tasks.marks import mark
+from tasks.models import Task
+from tasks.permissions import CHANGE
+from tasks.templatetags.taskmaster import ago, duration, ran, waited
+
+#: What one action may change within one request; more is a matter of the filter.
+MAX_AT_ONCE = 5_000
+_MAX_ID = 2**63 - 1
+
+
+@admin.register(Task)
+class TaskAdmin(admin.ModelAdmin[Task]):
+    list_display = (
+        "id", "state", "what", "queue", "priority", "tag_list", "worker", "tries",
+        "created", "scheduled", "wait", "run",
+    )  # fmt: skip
+    list_display_links = ("id", "what")
+    list_filter = ("status", QueueFilter, NameFilter, "created_at")
+    list_per_page = 50
+    search_fields = ("name",)
+    search_help_text = "An id, a part of a name, or a whole tag"
+    show_full_result_count = False
+    ordering = ("-id",)
+    # Nothing is indexed for another order.
+    sortable_by = ("id",)
+    actions = ("cancel_tasks", "retry_tasks")
+    fieldsets = (
+        (None, {"fields": ("state", "what", "args_json", "kwargs_json")}),
+        ("Result", {"fields": ("result_json",), "classes": ("wide-value",)}),
+        ("Errors", {"fields": ("error_list",), "classes": ("wide-value",)}),
+        ("Output", {"fields": ("output_text",), "classes": ("wide-value",)}),
+        (
+            "Times",
+            {
+                "fields": (
+                    "created", "scheduled", "picked", "started", "finished", "wait", "run",
+                )
+            },
+        ),
+        (
+            "Execution",
+            {
+                "fields": (
+                    "queue", "priority", "tag_list", "tries", "time_out", "worker", "coordinator",
+                    "lease", "submitter",
+                )
+            },
+        ),
+    )  # fmt: skip
+    add_fieldsets = (
+        (None, {"fields": ("name", "args", "kwargs")}),
+        ("When and where", {"fields": ("queue", "priority", "scheduled_at", "tags")}),
+        ("Limits", {"fields": ("max_attempts", "timeout_s")}),
+    )
+
+    # ---- who may what -----------------------------------------------------------------------
+
+    def has_change_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
+        return False
+
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may cancel and retry."""
+        return request.user.has_perm(CHANGE)
+
+    # ---- the list ---------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
+        command = Case(When(name=registry.SHELL, then=Left(KT("kwargs__command"), 120)))
+        tasks = super().get_queryset(request).annotate(command=command)
+        if request.resolver_match and request.resolver_match.url_name == "tasks_task_changelist":
+            return tasks.defer("args", "kwargs", "result", "errors")
+        return tasks
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
+    ) -> tuple[QuerySet[Task], bool]:
+        """Digits are an id; each other word a part of a name, or a tag."""
+        for word in search_term.replace("\0", " ").split():
+            if word.isascii() and word.isdigit():
+                queryset = queryset.filter(pk=min(int(word[:19]), _MAX_ID))
+            else:
+                queryset = queryset.filter(Q(name__icontains=word) | Q(tags__contains=[word]))
+        return queryset, False
+
+    # ---- submitting -------------------------------------------------------------------------
+
+    def get_form(
+        self, request: HttpRequest, obj: Task | None = None, change: bool = False, **kwargs: Any
+    ) -> type[forms.ModelForm[Task]]:
+        if obj is None:
+            return type("NewTaskForm", (NewTaskForm,), {"user": request.user})
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Task | None = None) -> Any:
+        return self.fieldsets if obj else self.add_fieldsets
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Task | None = None) -> Sequence[str]:
+        if obj is None:
+            return ()
+        return [field for _, options in self.fieldsets for field in options["fields"]]
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Task:
+        task: Task = form.instance
+        return task
+
+    def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:
+        obj.pk = enqueue(form.new_task, created_by_id=request.user.pk)
+        obj.refresh_from_db()
+
+    # ---- cancelling and retrying ------------------------------------------------------------
+
+    @admin.action(description="Cancel selected tasks", permissions=["steer"])
+    def cancel_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._apply_to_all(request, queryset, operations.cancel, "cancelled")
+
+    @admin.action(description="Retry selected tasks", permissions=["steer"])
+    def retry_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
+        self._apply_to_all(request, queryset, operations.retry, "pending again")
+
+    def _apply_to_all(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Task],
+        operation: Callable[[int], None],
+        became: str,
+    ) -> None:
+        chosen = list(queryset.values_list("pk", "status")[: MAX_AT_ONCE + 1])
+        if len(chosen) > MAX_AT_ONCE:
+            message = f"More than {MAX_AT_ONCE:,} tasks are selected: narrow the filter. None was changed."
+            self.message_user(request, message, messages.ERROR)
+            return
+        refused: Counter[str] = Counter()
+        for task_id, _ in chosen:
+            try:
+                operation(task_id)
+            except (IllegalTransition, TaskNotFound) as error:
+                refused[str(error).replace(f"Task {task_id} is", "is", 1)] += 1
+        done = len(chosen) - refused.total()
+        if done:
+            self.message_user(request, f"{done:,} {_tasks(done)} now {became}.", messages.SUCCESS)
+        for reason, count in refused.items():
+            message = f"{count:,} refused: {reason}"
+            self.message_user(request, message, messages.WARNING)
+
+    def get_urls(self) -> list[URLPattern]:
+        def steer(name: str, operation: Callable[[int], None], became: str) -> URLPattern:
+            @method_decorator(require_POST)
+            def view(admin_: TaskAdmin, request: HttpRequest, task_id: int) -> HttpResponse:
+                return admin_._apply_to_one(request, task_id, operation, became)
+
+            handler = self.admin_site.admin_view(view.__get__(self))
+            return path(f"<int:task_id>/{name}/", handler, name=f"tasks_task_{name}")
+
+        return [
+            steer("cancel", operations.cancel, "cancelled"),
+            steer("retry", operations.retry, "pending again"),
+            *super().get_urls(),
+        ]
+
+    def _apply_to_one(
+        self, request: HttpRequest, task_id: int, operation: Callable[[int], None], became: str
+    ) -> HttpResponse:
+        if not self.has_steer_permission(request):
+            raise PermissionDenied
+        try:
+            operation(task_id)
+        except (IllegalTransition, TaskNotFound) as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self.message_user(request, f"Task {task_id} is {became}.", messages.SUCCESS)
+        return HttpResponseRedirect(reverse("admin:tasks_task_change", args=[task_id]))
