@@ -16,7 +16,9 @@ NAMES = ("drain", "submit", "latency")
 def main() -> int:
     """Measures, prints, keeps; the exit code says whether every figure holds."""
     parser = ArgumentParser(prog="make bench", description="Measure TaskMaster.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all if none")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all if none"
+    )
     names = parser.parse_args().names or NAMES
     for name in names:
         if name not in NAMES:

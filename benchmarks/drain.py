@@ -108,5 +108,3 @@ def measure(rounds: int = 3) -> list[Figure]:
             holds=ratio >= 0.3,
         )
     ]
-
-

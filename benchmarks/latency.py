@@ -61,7 +61,9 @@ def _start_latency() -> list[Figure]:
     p50, p99 = _percentiles(_waits_ms("created_at"))
     conditions = f"{TASKS} tasks, one every {_EVERY_S * 1000:.0f} ms, 2 workers of 2 processes"
     return [
-        Figure("submission to start, p50", p50, "ms", conditions, wanted="≤ 10 ms", holds=p50 <= 10),
+        Figure(
+            "submission to start, p50", p50, "ms", conditions, wanted="≤ 10 ms", holds=p50 <= 10
+        ),
         Figure("submission to start, p99", p99, "ms", conditions),
     ]
 

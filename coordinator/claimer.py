@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 _SCAN_LIFE_S = 0.25
 #: Awake and without work it looks again after this time.
 _AWAKE_PAUSE_S = 0.005
+#: Awake and without a free slot; one that is freed wakes it at once.
+_STARVED_PAUSE_S = 1.0
 #: Awake it stays this long after the last work it found.
 _AWAKE_S = 0.1
 #: More wake-ups than this in a second, and submitters are spared the NOTIFY.
@@ -204,10 +206,10 @@ class Claimer:
     async def _rest(self) -> None:
         """Nothing was found: waits for a wake-up, or goes to sleep first."""
         now = self._clock()
-        if self._starved or not self._dispatcher.links:
+        if not self._dispatcher.links:
             await self._pause(self._conf.poll_interval_s)
         elif now < self._awake_until:
-            await self._pause(_AWAKE_PAUSE_S)
+            await self._pause(_STARVED_PAUSE_S if self._starved else _AWAKE_PAUSE_S)
         elif not self._asleep:
             async with self._database.connection() as connection:
                 await store.sleep(connection, self._coordinator)

@@ -209,7 +209,9 @@ class Dispatcher:
         link.ready.set()
         if self.links.get(link.worker_id) is link:
             del self.links[link.worker_id]
-        flights = [(Lease(task_id, flight.lease), flight) for task_id, flight in link.flights.items()]
+        flights = [
+            (Lease(task_id, flight.lease), flight) for task_id, flight in link.flights.items()
+        ]
         self._release([lease for lease, flight in flights if not flight.accepted])
         return [(lease, flight) for lease, flight in flights if flight.accepted]
 
@@ -291,7 +293,9 @@ class Dispatcher:
             if not expired:
                 continue
             link.suspended = True
-            log.warning("worker accepts nothing", extra={"worker": link.name, "offers": len(expired)})
+            log.warning(
+                "worker accepts nothing", extra={"worker": link.name, "offers": len(expired)}
+            )
             for lease in expired:
                 self._land(link, lease)
             self._unsend(link)

@@ -45,9 +45,7 @@ class Entry:
     def size(self) -> int:
         """How many reports it holds."""
         update = self.update
-        return (
-            len(update.started) + len(update.completed) + len(update.failed) + len(update.output)
-        )
+        return len(update.started) + len(update.completed) + len(update.failed) + len(update.output)
 
 
 @dataclass(slots=True)
@@ -218,5 +216,9 @@ class Flusher:
         for entry in entries:
             if entry.receipt.done():
                 continue
-            mine = [lease for lease in translate.leases(entry.update) if lease in stale] if stale else []
+            mine = (
+                [lease for lease in translate.leases(entry.update) if lease in stale]
+                if stale
+                else []
+            )
             entry.receipt.set_result(mine)

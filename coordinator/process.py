@@ -70,9 +70,7 @@ class Process:
         info = conninfo()
         self.database = Database(info)
         self.flusher = Flusher(self.database, conf, on_pending=self._on_pending)
-        self.dispatcher = Dispatcher(
-            conf, on_room=self._on_room, on_release=self.flusher.release
-        )
+        self.dispatcher = Dispatcher(conf, on_room=self._on_room, on_release=self.flusher.release)
         self.held = Held(self.database, self.dispatcher, conf, on_release=self.flusher.release)
         self.claimer = Claimer(
             self.database,

@@ -90,9 +90,7 @@ urlpatterns = [
     ),
     path(
         "docs/",
-        SpectacularSwaggerSplitView.as_view(
-            url_name="api:schema", permission_classes=[AllowAny]
-        ),
+        SpectacularSwaggerSplitView.as_view(url_name="api:schema", permission_classes=[AllowAny]),
         name="docs",
     ),
     re_path("", NotFoundView.as_view(), name="nothing"),

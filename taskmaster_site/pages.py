@@ -133,5 +133,3 @@ def _newest(statuses: tuple[Status, ...]) -> QuerySet[Task]:
         tasks = tasks.filter(status__in=statuses)
     command = Case(When(name=SHELL, then=Left(KT("kwargs__command"), _COMMAND_LENGTH)))
     return tasks.annotate(command=command).order_by("-pk")[:_ROWS]
-
-

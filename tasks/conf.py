@@ -74,8 +74,13 @@ class Settings:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int | float) and value < 0:
-                raise ConfigurationError(f"TASKMASTER: {field.name} is {value}; it cannot be negative.")
-        _require(self.poll_interval_s <= self.lookahead_s, "poll_interval_s is above lookahead_s: tasks would start late.")
+                raise ConfigurationError(
+                    f"TASKMASTER: {field.name} is {value}; it cannot be negative."
+                )
+        _require(
+            self.poll_interval_s <= self.lookahead_s,
+            "poll_interval_s is above lookahead_s: tasks would start late.",
+        )
         _require(self.heartbeat_interval_s > 0, "heartbeat_interval_s is 0; it must be positive.")
         _require(self.heartbeat_misses >= 1, "heartbeat_misses is 0; it must be at least 1.")
         _require(self.claim_batch >= 1, "claim_batch is 0; it must be at least 1.")
@@ -110,7 +115,9 @@ def read(declared: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         try:
             values[name] = kind(raw)
         except (TypeError, ValueError):
-            raise ConfigurationError(f"{variable} is {raw!r}; it must be a {kind.__name__}.") from None
+            raise ConfigurationError(
+                f"{variable} is {raw!r}; it must be a {kind.__name__}."
+            ) from None
     return Settings(**values)
 
 

@@ -1,9 +1,9 @@
 """Stores tasks inside the caller's transaction: one, or many at once.
 
-    with transaction.atomic():
-        order.save()
-        send_receipt.enqueue(order.id)              # gone again if the transaction is
-        bulk(new(thumbnail, each) for each in paths)
+with transaction.atomic():
+    order.save()
+    send_receipt.enqueue(order.id)              # gone again if the transaction is
+    bulk(new(thumbnail, each) for each in paths)
 """
 
 from __future__ import annotations

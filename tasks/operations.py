@@ -37,7 +37,13 @@ def move(task_id: int, scheduled_at: object, *, using: str = DEFAULT_DB_ALIAS) -
     when = submission.scheduled_time(scheduled_at)
     if when is None:
         raise submission.InvalidField("scheduled_at", "is required.")
-    _apply("move", task_id, {"scheduled_at": when}, "only a task that has not begun can be moved", using)
+    _apply(
+        "move",
+        task_id,
+        {"scheduled_at": when},
+        "only a task that has not begun can be moved",
+        using,
+    )
     wake_on_commit(using)
 
 
@@ -51,5 +57,3 @@ def _apply(name: str, task_id: int, parameters: dict[str, Any], refusal: str, us
     if row is None:
         raise TaskNotFound(task_id)
     raise IllegalTransition(f"Task {task_id} is {row[0]}: {refusal}.")
-
-

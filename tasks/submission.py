@@ -123,7 +123,8 @@ def payload(args: object, kwargs: object, *, at: str = "") -> tuple[str, str]:
     size, limit = sum(len(text.encode()) for text in texts), settings().args_max_bytes
     if size > limit:
         raise TooLarge(
-            f"{at}args", f"args and kwargs take {size:,} bytes of JSON; at most {limit:,} are allowed."
+            f"{at}args",
+            f"args and kwargs take {size:,} bytes of JSON; at most {limit:,} are allowed.",
         )
     return texts
 
@@ -159,7 +160,9 @@ def timeout(value: object, *, at: str = "") -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidField(f"{at}timeout_s", f"must be a number of seconds, not {_kind(value)}.")
     if not 0 <= value <= MAX_TIMEOUT_S:
-        raise InvalidField(f"{at}timeout_s", f"is {value}; it must be from 0 (none) to {MAX_TIMEOUT_S:,}.")
+        raise InvalidField(
+            f"{at}timeout_s", f"is {value}; it must be from 0 (none) to {MAX_TIMEOUT_S:,}."
+        )
     if 0 < value < 0.001:
         raise InvalidField(f"{at}timeout_s", f"is {value}; the shortest time-out is 0.001.")
     return float(value)
@@ -224,13 +227,17 @@ def _check_shell(fields: Mapping[str, object], at: str) -> None:
     kwargs = kwargs or {}
     for key in kwargs:
         if key not in ("command", "cwd", "env"):
-            raise InvalidField(f"{at}kwargs.{key}", "unknown; a shell task has command, cwd and env.")
+            raise InvalidField(
+                f"{at}kwargs.{key}", "unknown; a shell task has command, cwd and env."
+            )
     command, where = kwargs.get("command"), f"{at}kwargs.command"
     if not (
         (isinstance(command, str) and command.strip())
         or (isinstance(command, list) and command and _strings(command) and command[0])
     ):
-        raise InvalidField(where, "must be a script (text) or a list of arguments (texts), not empty.")
+        raise InvalidField(
+            where, "must be a script (text) or a list of arguments (texts), not empty."
+        )
     cwd, env = kwargs.get("cwd"), kwargs.get("env")
     if cwd is not None and not (isinstance(cwd, str) and cwd):
         raise InvalidField(f"{at}kwargs.cwd", "must be the path of a folder.")
@@ -239,7 +246,9 @@ def _check_shell(fields: Mapping[str, object], at: str) -> None:
         and _strings([*env, *env.values()])
         and all(key and "=" not in key for key in env)
     ):
-        raise InvalidField(f"{at}kwargs.env", "must be an object of texts; names are not empty and hold no =.")
+        raise InvalidField(
+            f"{at}kwargs.env", "must be an object of texts; names are not empty and hold no =."
+        )
 
 
 def _strings(values: Iterable[object]) -> bool:
@@ -300,7 +309,13 @@ def _encodable(text: str) -> bool:
 
 def _kind(value: object) -> str:
     """What a JSON user calls this type."""
-    names = {bool: "true or false", int: "a number", float: "a number", str: "text", dict: "an object"}
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "text",
+        dict: "an object",
+    }
     if value is None:
         return "null"
     return names.get(type(value), "a list" if isinstance(value, list) else type(value).__name__)

@@ -44,9 +44,7 @@ def forget() -> None:
     _nobody_slept_at.clear()
 
 
-def execute(
-    using: str, name: str, parameters: Sequence[object] = ()
-) -> tuple[Any, ...] | None:
+def execute(using: str, name: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
     """Runs a statement that the server prepares once, and returns its first row if it has any.
 
     Django's own cursors bind on the client's side, so that the server parses and plans each call

@@ -16,8 +16,6 @@ def pytest_configure() -> None:
     settings.DATABASES["default"]["TEST"]["NAME"] = os.environ["TASKMASTER_TEST_DATABASE"]
 
 
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _no_session_outlives_the_suite(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker

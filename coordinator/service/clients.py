@@ -184,9 +184,7 @@ def _json(request: pb.SubmitTaskRequest, field: str) -> object:
     text = getattr(request, f"{field}_json")
     if text:
         if len(text) > settings().args_max_bytes:
-            raise TooLarge(
-                f"{field}_json", f"takes more than {settings().args_max_bytes:,} bytes."
-            )
+            raise TooLarge(f"{field}_json", f"takes more than {settings().args_max_bytes:,} bytes.")
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:

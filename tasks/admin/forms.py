@@ -51,7 +51,9 @@ class NewTaskForm(forms.ModelForm[Task]):
     tags = forms.CharField(required=False, help_text="With commas between.")
     max_attempts = forms.IntegerField(required=False, help_text="Left empty: the setting's.")
     timeout_s = forms.FloatField(
-        required=False, label="Time-out", help_text="Seconds, 0 for none. Left empty: the setting's."
+        required=False,
+        label="Time-out",
+        help_text="Seconds, 0 for none. Left empty: the setting's.",
     )
 
     class Meta:
@@ -83,7 +85,9 @@ class NewTaskForm(forms.ModelForm[Task]):
         """In place of the model's validation: nothing is saved by the model."""
         if self.errors:
             return
-        given = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+        given = {
+            name: value for name, value in self.cleaned_data.items() if value not in (None, "")
+        }
         try:
             self.new_task = submission.parse(given)
             check_submit(self.user, [self.new_task])

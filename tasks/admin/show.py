@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
+from django.contrib import admin
+from django.db.models import Model
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from tasks.models import Task
+from tasks.templatetags.taskmaster import ago
 
 #: What of a task's output its page shows; the whole is at /api/tasks/<id>/output/?plain=1.
 MAX_OUTPUT = 262_144
 
 
+def moment(field: str) -> Callable[[Any, Model], SafeString | str]:
+    """A column of the admin: how long ago, with the exact time on hover."""
+
+    @admin.display(description=field.removesuffix("_at").replace("_", " "))
+    def column(_: object, row: Model) -> SafeString | str:
+        return ago(getattr(row, field))
+
+    return column
+
+
 def as_json(value: Any) -> SafeString:
     """Indented JSON."""
-    return format_html('<pre class="json">{}</pre>', json.dumps(value, indent=2, ensure_ascii=False))
+    return format_html(
+        '<pre class="json">{}</pre>', json.dumps(value, indent=2, ensure_ascii=False)
+    )
 
 
 def errors(task: Task) -> SafeString | str:

@@ -8,11 +8,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Q, QuerySet, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import pluralize
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
@@ -28,7 +30,7 @@ from tasks.lifecycle import Status, Transition, allows
 from tasks.marks import mark
 from tasks.models import Task
 from tasks.permissions import CHANGE
-from tasks.templatetags.taskmaster import ago, duration, ran, waited
+from tasks.templatetags.taskmaster import duration, ran, waited
 
 #: What one action may change within one request; more is a matter of the filter.
 MAX_AT_ONCE = 5_000
@@ -112,6 +114,83 @@ class TaskAdmin(admin.ModelAdmin[Task]):
                 queryset = queryset.filter(Q(name__icontains=word) | Q(tags__contains=[word]))
         return queryset, False
 
+    # ---- one task ---------------------------------------------------------------------------
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        steers = self.has_steer_permission(request)
+        task = self.get_object(request, object_id) if steers else None
+        may = {
+            f"may_{transition}": task is not None and allows(Status(task.status), transition)
+            for transition in (Transition.CANCEL, Transition.RETRY)
+        }
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **may})
+
+    @admin.display(description="status")
+    def state(self, task: Task) -> SafeString:
+        return mark(task.status)
+
+    @admin.display(description="task")
+    def what(self, task: Task) -> str:
+        command = getattr(task, "command", None)
+        return f"{task.name}: {command}" if command else task.name
+
+    @admin.display(description="tags")
+    def tag_list(self, task: Task) -> str:
+        return ", ".join(task.tags) or "–"
+
+    @admin.display(description="attempt")
+    def tries(self, task: Task) -> str:
+        return f"{task.attempt} of {task.max_attempts}"
+
+    created = show.moment("created_at")
+    scheduled = show.moment("scheduled_at")
+    picked = show.moment("picked_at")
+    started = show.moment("started_at")
+    finished = show.moment("finished_at")
+
+    @admin.display(description="wait")
+    def wait(self, task: Task) -> str:
+        return duration(waited(task))
+
+    @admin.display(description="run")
+    def run(self, task: Task) -> str:
+        return duration(ran(task))
+
+    @admin.display(description="time-out")
+    def time_out(self, task: Task) -> str:
+        return duration(task.timeout_s) if task.timeout_s else "none"
+
+    @admin.display(description="submitted by")
+    def submitter(self, task: Task) -> str:
+        user = get_user_model().objects.filter(pk=task.created_by_id).first()
+        return str(user) if user else "–"
+
+    @admin.display(description="args")
+    def args_json(self, task: Task) -> SafeString:
+        return show.as_json(task.args)
+
+    @admin.display(description="kwargs")
+    def kwargs_json(self, task: Task) -> SafeString:
+        return show.as_json(task.kwargs)
+
+    @admin.display(description="result")
+    def result_json(self, task: Task) -> SafeString | str:
+        return show.as_json(task.result) if task.status == Status.COMPLETE else "–"
+
+    @admin.display(description="errors")
+    def error_list(self, task: Task) -> SafeString | str:
+        return show.errors(task)
+
+    @admin.display(description="output")
+    def output_text(self, task: Task) -> SafeString | str:
+        return show.output(task)
+
     # ---- submitting -------------------------------------------------------------------------
 
     def get_form(
@@ -167,7 +246,11 @@ class TaskAdmin(admin.ModelAdmin[Task]):
                 refused[str(error).replace(f"Task {task_id} is", "is", 1)] += 1
         done = len(chosen) - refused.total()
         if done:
-            self.message_user(request, f"{done:,} {_tasks(done)} now {became}.", messages.SUCCESS)
+            self.message_user(
+                request,
+                f"{done:,} task{pluralize(done, ' is,s are')} now {became}.",
+                messages.SUCCESS,
+            )
         for reason, count in refused.items():
             message = f"{count:,} refused: {reason}"
             self.message_user(request, message, messages.WARNING)

@@ -1,7 +1,7 @@
 """Errors as problem details (RFC 9457): one shape for whatever goes wrong below /api/.
 
-    {"type": "urn:taskmaster:invalid-field", "status": 400, "title": "Bad Request",
-     "detail": "queue: must not be empty.", "field": "queue"}
+{"type": "urn:taskmaster:invalid-field", "status": 400, "title": "Bad Request",
+ "detail": "queue: must not be empty.", "field": "queue"}
 """
 
 from __future__ import annotations

@@ -45,5 +45,3 @@ class NewestFirst(CursorPagination):
         if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw[:9]) <= MAX_PAGE_SIZE:
             raise InvalidField("page_size", f"must be a whole number from 1 to {MAX_PAGE_SIZE}.")
         return int(raw)
-
-

@@ -75,7 +75,9 @@ class TaskSerializer(TaskRowSerializer):
     kwargs = serializers.DictField(child=serializers.JSONField())
     errors = serializers.SerializerMethodField()
     result = serializers.JSONField(help_text="What it returned.")
-    created_by = serializers.SerializerMethodField(help_text="Name of the user, if one submitted it.")
+    created_by = serializers.SerializerMethodField(
+        help_text="Name of the user, if one submitted it."
+    )
 
     class Meta(TaskRowSerializer.Meta):
         fields = [*_LISTED, "timeout_s", "args", "kwargs", "result", "errors", "created_by"]

@@ -146,7 +146,10 @@ class OutputView(GenericAPIView[TaskOutput]):
         summary="Show what a task printed",
         parameters=[
             OpenApiParameter(
-                "plain", OpenApiTypes.STR, enum=["1"], description="1: plain text, as it was printed."
+                "plain",
+                OpenApiTypes.STR,
+                enum=["1"],
+                description="1: plain text, as it was printed.",
             )
         ],
         responses={

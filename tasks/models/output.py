@@ -27,7 +27,9 @@ class TaskOutput(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["task", "lease", "seq"], name="uniq_output_task_lease_seq")
+            models.UniqueConstraint(
+                fields=["task", "lease", "seq"], name="uniq_output_task_lease_seq"
+            )
         ]
 
     def __str__(self) -> str:

@@ -37,7 +37,9 @@ steps = st.lists(
 )
 
 
-def reporting(task_id: int, lease: int, attempt: int) -> dict[Transition, Callable[[Connection], Awaitable[Any]]]:
+def reporting(
+    task_id: int, lease: int, attempt: int
+) -> dict[Transition, Callable[[Connection], Awaitable[Any]]]:
     """The transitions that a report with a lease asks for."""
     head = (task_id, lease, attempt, 0.1)
     return {

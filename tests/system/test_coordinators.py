@@ -217,5 +217,3 @@ def test_a_taken_port_is_named_with_the_setting_that_changes_it() -> None:
     assert f"Port 127.0.0.1:{port} is taken" in output
     assert "TASKMASTER_GRPC_PORT" in output
     assert "Traceback" not in output
-
-

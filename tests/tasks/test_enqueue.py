@@ -44,9 +44,9 @@ def test_a_rolled_back_transaction_leaves_no_task() -> None:
 
 def test_bulk_keeps_the_order_of_its_ids() -> None:
     ids = bulk([new(add, number, 0) for number in range(100)])
-    assert list(Task.objects.filter(pk__in=ids).order_by("pk").values_list("args__0", flat=True)) == (
-        list(range(100))
-    )
+    assert list(
+        Task.objects.filter(pk__in=ids).order_by("pk").values_list("args__0", flat=True)
+    ) == (list(range(100)))
     assert ids == sorted(ids)
 
 
@@ -62,7 +62,9 @@ def test_bulk_and_single_tasks_have_the_same_defaults() -> None:
     single = Task.objects.get(pk=int(add.enqueue(1, 2).id))
     many = Task.objects.get(pk=bulk([new(add, 1, 2)])[0])
     fields = ("name", "args", "kwargs", "queue", "priority", "status", "max_attempts", "timeout_s")
-    assert [getattr(single, field) for field in fields] == [getattr(many, field) for field in fields]
+    assert [getattr(single, field) for field in fields] == [
+        getattr(many, field) for field in fields
+    ]
 
 
 def test_an_empty_bulk_is_refused() -> None:

@@ -15,7 +15,12 @@ SHELL = {"name": "shell", "kwargs": {"command": "true"}}
 
 def test_defaults_fill_what_is_absent() -> None:
     task = submission.parse(SHELL)
-    assert (task.queue, task.priority, task.scheduled_at, task.max_attempts) == ("default", 0, None, 3)
+    assert (task.queue, task.priority, task.scheduled_at, task.max_attempts) == (
+        "default",
+        0,
+        None,
+        3,
+    )
     assert (task.args, task.kwargs) == ("[]", '{"command":"true"}')
 
 

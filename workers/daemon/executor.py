@@ -237,9 +237,7 @@ class Executor:
         (self._shell if attempt.name == SHELL else self._python).stop(attempt, grace_s)
 
 
-def _stopped(
-    kind: pb.ExitClass.ValueType, message: str, ending: Returned | Broken
-) -> Broken:
+def _stopped(kind: pb.ExitClass.ValueType, message: str, ending: Returned | Broken) -> Broken:
     """What the supervisor did counts, not how the task took it; where it was stands there still."""
     trace = ending.traceback if isinstance(ending, Broken) else ""
     return Broken(kind, message, traceback=trace)

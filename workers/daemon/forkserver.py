@@ -162,7 +162,9 @@ class ForkServer:
             data, fds = self._out[0]
             try:
                 # The descriptors travel with the first byte of their message.
-                sent = socket.send_fds(self._control, [data], fds) if fds else self._control.send(data)
+                sent = (
+                    socket.send_fds(self._control, [data], fds) if fds else self._control.send(data)
+                )
             except BlockingIOError:
                 loop.add_writer(self._control, self._send)
                 return

@@ -98,7 +98,9 @@ class Session:
                 self._say_unreachable()
             first, longest = _BACKOFF_S
             rounds = failures // len(self._addresses)
-            await asyncio.sleep(self._uniform(0.5, 1.0) * min(longest, first * 2 ** min(rounds, 10)))
+            await asyncio.sleep(
+                self._uniform(0.5, 1.0) * min(longest, first * 2 ** min(rounds, 10))
+            )
 
     def _note_loss(self, address: str, error: grpc.aio.AioRpcError) -> None:
         if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
@@ -108,7 +110,9 @@ class Session:
                 "coordinator lost", extra={"coordinator": address, "code": error.code().name}
             )
         elif error.code() != grpc.StatusCode.UNAVAILABLE:
-            log.warning("coordinator refuses", extra={"coordinator": address, "why": error.details()})
+            log.warning(
+                "coordinator refuses", extra={"coordinator": address, "why": error.details()}
+            )
 
     def _say_unreachable(self) -> None:
         now = self._clock()

@@ -145,7 +145,9 @@ class Supervisor:
     async def _shut_down(self, session: asyncio.Task[None]) -> int:
         executor, reports = self.executor, self.reports
         deadline = asyncio.get_running_loop().time() + self._grace_s
-        log.info("worker stops", extra={"worker": self._options.name, "running": len(executor.running)})
+        log.info(
+            "worker stops", extra={"worker": self._options.name, "running": len(executor.running)}
+        )
         executor.drain()
         self.session.say_draining()
         self.python.close()
@@ -159,7 +161,9 @@ class Supervisor:
         else:
             await self._within(max(deadline, _now() + _HURRY_S), reports.settled)
         if reports.unacknowledged:
-            log.error("reports lost, no coordinator took them", extra={"reports": reports.unacknowledged})
+            log.error(
+                "reports lost, no coordinator took them", extra={"reports": reports.unacknowledged}
+            )
         self.session.leave()
         with contextlib.suppress(Exception):
             await asyncio.wait_for(session, _HURRY_S)

@@ -27,7 +27,10 @@ class Worker(models.Model):
     )
     pool = models.CharField(max_length=8, help_text="process, threads or async")
     queues = ArrayField(
-        models.CharField(max_length=64), default=list, db_default=[], help_text="Empty: every queue."
+        models.CharField(max_length=64),
+        default=list,
+        db_default=[],
+        help_text="Empty: every queue.",
     )
     slots = models.PositiveIntegerField()
     busy = models.PositiveIntegerField(default=0, db_default=0)

@@ -70,4 +70,3 @@ def _require_loopback(host: str) -> None:
             f"--host {host} is no loopback address. Workers on other hosts need TLS and join "
             "tokens, which are not there yet; use 127.0.0.1."
         )
-

@@ -44,9 +44,7 @@ def ending(message: list[Any]) -> Returned | Broken:
     if message[0] == "done":
         return Returned(message[2], message[3], message[4])
     _, _, started, finished, exception, text, trace, final = message
-    return Broken(
-        pb.EXIT_CLASS_RAISED, text, exception, trace, 0, final, started, finished
-    )
+    return Broken(pb.EXIT_CLASS_RAISED, text, exception, trace, 0, final, started, finished)
 
 
 def death(how: Exit | Refusal) -> Broken:

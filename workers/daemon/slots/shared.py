@@ -113,7 +113,8 @@ class SharedSlots:
         child.attempts.clear()
         if child is self._child and not self._closing:
             log.warning(
-                "child died", extra={"child": child.id, "how": death(how).message, "tasks": len(attempts)}
+                "child died",
+                extra={"child": child.id, "how": death(how).message, "tasks": len(attempts)},
             )
             if attempts:
                 self.open()

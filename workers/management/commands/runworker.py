@@ -45,6 +45,4 @@ class Command(BaseCommand):
         environ = {**os.environ, "PYTHONPATH": f"{_ROOT}{os.pathsep}{path}" if path else str(_ROOT)}
         sys.stdout.flush()
         sys.stderr.flush()
-        os.execve(
-            sys.executable, [sys.executable, "-m", "workers.daemon", *chosen.argv()], environ
-        )
+        os.execve(sys.executable, [sys.executable, "-m", "workers.daemon", *chosen.argv()], environ)
