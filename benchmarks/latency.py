@@ -124,6 +124,7 @@ def _index_scans() -> int:
         # What a session has counted is shown a second later at most.
         cursor.execute("SELECT pg_stat_clear_snapshot()")
         cursor.execute(
-            "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'idx_tasks_scheduled_at'"
+            "SELECT idx_scan FROM pg_stat_user_indexes "
+            "WHERE indexrelname = 'idx_tasks_scheduled_at'"
         )
         return int(cursor.fetchone()[0])

@@ -33,7 +33,7 @@ def _bare(info: str, barrier: Barrier) -> None:
         barrier.wait()
 
 
-def _enqueue(info: str, barrier: Barrier) -> None:
+def _enqueue(_info: str, barrier: Barrier) -> None:
     import django
 
     django.setup()

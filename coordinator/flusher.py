@@ -194,19 +194,21 @@ class Flusher:
         stale: set[Lease] = set()
         if batch.chunks:
             await store.write_output(connection, batch.chunks)
-        for reports, statement in (
-            (batch.starts, store.start),
-            (batch.completions, store.complete),
-            (batch.failures, store.fail),
-        ):
-            if reports:
-                written = await statement(connection, reports)  # type: ignore[operator]
-                if len(written) < len(reports):
-                    stale.update(
-                        Lease(each.task_id, each.lease)
-                        for each in reports
-                        if each.task_id not in written
-                    )
+
+        def compare(reports: Sequence[Start | Completion | Failure], written: set[int]) -> None:
+            if len(written) < len(reports):
+                stale.update(
+                    Lease(each.task_id, each.lease)
+                    for each in reports
+                    if each.task_id not in written
+                )
+
+        if batch.starts:
+            compare(batch.starts, await store.start(connection, batch.starts))
+        if batch.completions:
+            compare(batch.completions, await store.complete(connection, batch.completions))
+        if batch.failures:
+            compare(batch.failures, await store.fail(connection, batch.failures))
         if batch.releases:
             await store.release(connection, batch.releases)
         return stale

@@ -72,7 +72,7 @@ async def wait(seconds: float = 1.0) -> float:
     return seconds
 
 
-@task(max_attempts=3)
+@task
 def fail(message: str = "as asked") -> None:
     """Raises, so that the errors of its attempts can be seen."""
     raise RuntimeError(message)

@@ -65,7 +65,7 @@ class NotFoundView(APIView):
     schema = None
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        """Raises NotFound for any method, with a hint where only the slash at the end is missing."""
+        """Raises NotFound for any method, with a hint where only the slash is missing."""
         hint = f" Did you mean {request.path}/ ?" if _is_known(f"{request.path}/") else ""
         raise NotFound(f"There is nothing at {request.path}.{hint} See /api/docs/.")
 

@@ -76,7 +76,7 @@ class TaskMasterBackend(BaseTaskBackend):
         if task.run_after is not None:
             submission.scheduled_time(task.run_after)
         task_id = storing.enqueue(replace(declared, args=args_text, kwargs=kwargs_text))
-        result = TaskResult(
+        result: TaskResult[Any] = TaskResult(
             task=task,
             id=str(task_id),
             status=TaskResultStatus.READY,
@@ -93,7 +93,7 @@ class TaskMasterBackend(BaseTaskBackend):
         task_enqueued.send(type(self), task_result=result)
         return result
 
-    @lru_cache(maxsize=1_000)  # noqa: B019: an alias has one backend for good
+    @lru_cache(maxsize=1_000)  # noqa: B019 - an alias has one backend for good
     def _declared(self, task: Task[..., Any]) -> NewTask:
         """What the declaration fixes, checked once."""
         self.validate_task(task)
@@ -117,7 +117,7 @@ class TaskMasterBackend(BaseTaskBackend):
         except InvalidField:
             # Shell tasks, and what was declared once and is no more, have no callable.
             raise TaskResultDoesNotExist(stored.id) from None
-        result = TaskResult(
+        result: TaskResult[Any] = TaskResult(
             task=task,
             id=str(stored.id),
             status=_RESULT_STATUS[Status(stored.status)],

@@ -6,9 +6,12 @@ from here and does not care which one is installed.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import django
 
-if django.VERSION >= (6, 0):
+# Type checkers see the package that the lock has.
+if not TYPE_CHECKING and django.VERSION >= (6, 0):
     from django.tasks import TaskContext, TaskResult, TaskResultStatus, task
     from django.tasks.backends.base import BaseTaskBackend
     from django.tasks.base import Task, TaskError

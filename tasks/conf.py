@@ -104,7 +104,8 @@ def read(declared: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     unknown = sorted(set(declared) - set(types))
     if unknown:
         raise ConfigurationError(
-            f"TASKMASTER: unknown setting {', '.join(unknown)}; known are {', '.join(sorted(types))}."
+            f"TASKMASTER: unknown setting {', '.join(unknown)}; "
+            f"known are {', '.join(sorted(types))}."
         )
     values: dict[str, Any] = {}
     for name, kind in types.items():

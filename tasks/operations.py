@@ -7,7 +7,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from tasks import submission
-from tasks.errors import IllegalTransition, TaskNotFound
+from tasks.errors import IllegalTransition, InvalidField, TaskNotFound
 from tasks.statements import statement
 from tasks.wake import wake_on_commit
 
@@ -36,7 +36,7 @@ def move(task_id: int, scheduled_at: object, *, using: str = DEFAULT_DB_ALIAS) -
     """
     when = submission.scheduled_time(scheduled_at)
     if when is None:
-        raise submission.InvalidField("scheduled_at", "is required.")
+        raise InvalidField("scheduled_at", "is required.")
     _apply(
         "move",
         task_id,

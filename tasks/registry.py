@@ -41,7 +41,8 @@ def load() -> Mapping[str, Task[..., Any]]:
             module = importlib.import_module(path)
         except Exception as error:
             raise ConfigurationError(
-                f"TASKMASTER_TASK_MODULES: {path} cannot be imported: {type(error).__name__}: {error}"
+                f"TASKMASTER_TASK_MODULES: {path} cannot be imported: "
+                f"{type(error).__name__}: {error}"
             ) from error
         found.update(
             (value.module_path, value) for value in vars(module).values() if isinstance(value, Task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterable
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import grpc
@@ -30,7 +31,7 @@ _OFFERS_MAX = 200
 _OFFER_BYTES_MAX = 2_000_000
 _SLOTS_MAX = 10_000
 
-Context = grpc.aio.ServicerContext  # type: ignore[type-arg]
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class WorkerService(rpc.WorkerServiceServicer):

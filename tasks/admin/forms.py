@@ -1,4 +1,4 @@
-"""The form that submits a task: `tasks.submission` has the rules, this shows them at their fields."""
+"""The form that submits a task: `tasks.submission` has the rules, this shows them."""
 
 from __future__ import annotations
 

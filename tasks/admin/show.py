@@ -83,6 +83,7 @@ def output(task: Task) -> SafeString | str:
         return "None."
     return format_html_join(
         "",
-        '<div class="attempt-error"><p><strong>Attempt {}</strong></p><pre class="output">{}</pre></div>',
+        '<div class="attempt-error"><p><strong>Attempt {}</strong></p>'
+        '<pre class="output">{}</pre></div>',
         blocks,
     )

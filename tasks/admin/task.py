@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -16,7 +16,6 @@ from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import pluralize
 from django.urls import URLPattern, path, reverse
-from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
@@ -109,7 +108,7 @@ class TaskAdmin(admin.ModelAdmin[Task]):
         """Digits are an id; each other word a part of a name, or a tag."""
         for word in search_term.replace("\0", " ").split():
             if word.isascii() and word.isdigit():
-                queryset = queryset.filter(pk=min(int(word[:19]), _MAX_ID))
+                queryset = queryset.filter(pk=str(min(int(word[:19]), _MAX_ID)))
             else:
                 queryset = queryset.filter(Q(name__icontains=word) | Q(tags__contains=[word]))
         return queryset, False
@@ -168,7 +167,8 @@ class TaskAdmin(admin.ModelAdmin[Task]):
 
     @admin.display(description="submitted by")
     def submitter(self, task: Task) -> str:
-        user = get_user_model().objects.filter(pk=task.created_by_id).first()
+        users = get_user_model().objects
+        user = users.filter(pk=task.created_by_id).first() if task.created_by_id else None
         return str(user) if user else "–"
 
     @admin.display(description="args")
@@ -203,10 +203,10 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     def get_fieldsets(self, request: HttpRequest, obj: Task | None = None) -> Any:
         return self.fieldsets if obj else self.add_fieldsets
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Task | None = None) -> Sequence[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Task | None = None) -> list[str]:
         if obj is None:
-            return ()
-        return [field for _, options in self.fieldsets for field in options["fields"]]
+            return []
+        return [str(field) for _, options in self.fieldsets for field in options["fields"]]
 
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Task:
         task: Task = form.instance
@@ -235,7 +235,7 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     ) -> None:
         chosen = list(queryset.values_list("pk", "status")[: MAX_AT_ONCE + 1])
         if len(chosen) > MAX_AT_ONCE:
-            message = f"More than {MAX_AT_ONCE:,} tasks are selected: narrow the filter. None was changed."
+            message = f"More than {MAX_AT_ONCE:,} tasks are selected: narrow the filter."
             self.message_user(request, message, messages.ERROR)
             return
         refused: Counter[str] = Counter()
@@ -257,11 +257,11 @@ class TaskAdmin(admin.ModelAdmin[Task]):
 
     def get_urls(self) -> list[URLPattern]:
         def steer(name: str, operation: Callable[[int], None], became: str) -> URLPattern:
-            @method_decorator(require_POST)
-            def view(admin_: TaskAdmin, request: HttpRequest, task_id: int) -> HttpResponse:
-                return admin_._apply_to_one(request, task_id, operation, became)
+            @require_POST
+            def view(request: HttpRequest, task_id: int) -> HttpResponse:
+                return self._apply_to_one(request, task_id, operation, became)
 
-            handler = self.admin_site.admin_view(view.__get__(self))
+            handler = self.admin_site.admin_view(view)
             return path(f"<int:task_id>/{name}/", handler, name=f"tasks_task_{name}")
 
         return [

@@ -53,11 +53,11 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def waited(task: Any) -> float | None:
-    """Seconds between the time a task was due and its start, or until now; None before it is due."""
+    """Seconds between the time a task was due and its start, or now; None before it is due."""
     if task.started_at is None and (task.finished_at or task.scheduled_at > timezone.now()):
         return None
     end = task.started_at or timezone.now()
-    return max(0.0, (end - task.scheduled_at).total_seconds())
+    return max(0.0, float((end - task.scheduled_at).total_seconds()))
 
 
 @register.filter
@@ -66,7 +66,7 @@ def ran(task: Any) -> float | None:
     if task.started_at is None:
         return None
     end = task.finished_at or timezone.now()
-    return max(0.0, (end - task.started_at).total_seconds())
+    return max(0.0, float((end - task.started_at).total_seconds()))
 
 
 @register.filter

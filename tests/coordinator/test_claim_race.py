@@ -59,7 +59,7 @@ async def race(claimers: list[Connection], number: int, wins: Counter[int]) -> l
     """All claim at the same time, again and again until nobody finds anything."""
     taken: list[int] = []
     while True:
-        # Two each ask for more than there is together, so that they must step over each other.
+        # Together they ask for more than there is: they must step over each other.
         shares = await asyncio.gather(
             *(claim(claimer, number, me, room=2) for me, claimer in enumerate(claimers))
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -74,10 +75,8 @@ def apply(transition: Transition, task_id: int, lease: int, attempt: int) -> Non
     """Asks for a transition; what it does is seen in the row."""
     asked = asking(task_id).get(transition)
     if asked is not None:
-        try:
+        with suppress(IllegalTransition):
             asked()
-        except IllegalTransition:
-            pass
         return
 
     async def report() -> None:

@@ -102,7 +102,7 @@ def test_a_bulk_names_the_place_of_the_broken_rule() -> None:
 
 @pytest.mark.parametrize(("count", "error"), [(0, InvalidField), (100_001, TooLarge)])
 def test_a_bulk_has_a_size(count: int, error: type[InvalidField]) -> None:
-    with pytest.raises(error, match="^tasks: "):
+    with pytest.raises(error, match=r"^tasks: "):
         submission.parse_many([SHELL] * count)
 
 

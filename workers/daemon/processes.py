@@ -69,7 +69,7 @@ def spawn(
             if cwd is not None:
                 os.chdir(cwd)
             stage = "command"
-            os.execvpe(argv[0], argv, env)
+            os.execvpe(argv[0], list(argv), env)
         except (OSError, ValueError) as error:
             number = error.errno if isinstance(error, OSError) else 22
             os.write(writing, f"{stage} {number}".encode())
