@@ -58,8 +58,8 @@ def _taken(port: int) -> bool:
     return False
 
 
-def prepare() -> bool:
-    """Database, tables and the admin user; returns whether the database was started here."""
+def prepare_database() -> bool:
+    """Database and tables; returns whether the database was started here."""
     started = False
     if not os.environ.get("DATABASE_URL"):
         started = postgres.default().url() is None
@@ -73,7 +73,6 @@ def prepare() -> bool:
     django.setup()
     print("Migrating …", flush=True)
     call_command("migrate", verbosity=0)
-    _make_admin()
     return started
 
 
@@ -89,40 +88,23 @@ def _make_admin() -> None:
     print(f"user: {USER}\npassword: {password}", flush=True)
 
 
-def parts(web: int, grpc: int) -> list[Child]:
-    """What runs, in the order of its start; it is stopped in reverse."""
+def parts(web: int, grpc: int) -> list[list[Child]]:
+    """What runs, in the stages of `Fleet`."""
     python, manage = sys.executable, str(ROOT / "manage.py")
     endpoint = f"tcp:port={web}:interface=127.0.0.1:backlog=2048"
     address = f"127.0.0.1:{grpc}"
+    daphne = ["-m", "daphne", "-v", "0", "-e", endpoint, "taskmaster_site.asgi:application"]
+    worker = [python, manage, "runworker", "--coordinator", address, "--concurrency", "4"]
     return [
-        Child(
-            "web",
-            [python, "-m", "daphne", "-v", "0", "-e", endpoint, "taskmaster_site.asgi:application"],
-            lambda: _web_answers(web),
-        ),
-        Child(
-            "coordinator",
-            [python, manage, "runcoordinator", "--port", str(grpc)],
-            lambda: _coordinator_answers(address),
-        ),
-        *(
+        [Child("web", [python, *daphne], lambda: _web_answers(web))],
+        [
             Child(
-                name,
-                [
-                    python,
-                    manage,
-                    "runworker",
-                    "--name",
-                    name,
-                    "--coordinator",
-                    address,
-                    "--concurrency",
-                    "4",
-                ],
-                _worker_answers(name),
+                "coordinator",
+                [python, manage, "runcoordinator", "--port", str(grpc)],
+                lambda: _coordinator_answers(address),
             )
-            for name in WORKERS
-        ),
+        ],
+        [Child(name, [*worker, "--name", name], _worker_answers(name)) for name in WORKERS],
     ]
 
 
@@ -202,7 +184,8 @@ def main() -> int:
     started = False
     try:
         web, grpc = ports()
-        started = prepare()
+        started = prepare_database()
+        _make_admin()
         return asyncio.run(run(web, grpc))
     except TaskMasterError as error:
         print(error, file=sys.stderr)

@@ -26,17 +26,21 @@ class Child:
 
 
 class Fleet:
-    """Processes that live and end together."""
+    """Processes that live and end together.
 
-    def __init__(self, children: Sequence[Child]) -> None:
-        self._children = children
+    They are given in stages: stopped last stage first, those of one stage at the same time.
+    """
+
+    def __init__(self, stages: Sequence[Sequence[Child]]) -> None:
+        self._stages = stages
+        self._children = [child for stage in stages for child in stage]
         self._stopping = asyncio.Event()
         self._killed = False
 
     def stop(self) -> None:
         """The first time: an orderly end. The second time: at once."""
         if not self._stopping.is_set():
-            print("\nStopping …", flush=True)
+            print("\nStopping: tasks that run may finish; Ctrl+C again ends at once.", flush=True)
             self._stopping.set()
             return
         self._killed = True
@@ -67,8 +71,8 @@ class Fleet:
         readying.cancel()
         failed = not self._stopping.is_set()
         self._stopping.set()
-        for child in reversed(self._children):
-            await self._stop(child)
+        for stage in reversed(self._stages):
+            await asyncio.gather(*(self._stop(child) for child in stage))
         stop.cancel()
         return 1 if failed or self._killed else 0
 

@@ -8,6 +8,9 @@ from django.urls import include, path
 from taskmaster_site import pages
 from taskmaster_site.health import healthz
 
+# The header has the ways; the lists need the room.
+admin.site.enable_nav_sidebar = False
+
 urlpatterns = [
     path("", pages.dashboard, name="dashboard"),
     path("healthz", healthz),

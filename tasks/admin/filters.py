@@ -13,6 +13,9 @@ from tasks import registry
 from tasks.models import Task
 from tasks.statements import statement
 
+#: The newest tasks whose queues are offered as a choice.
+_NEW = 1_000
+
 
 class NameFilter(admin.SimpleListFilter):
     """Tasks of one registered name."""
@@ -36,8 +39,9 @@ class QueueFilter(admin.SimpleListFilter):
     parameter_name = "queue"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The queues that tasks declare, that have pending tasks, and the one that is chosen."""
+        """The queues that tasks declare, that pending and new tasks are in, and the chosen one."""
         queues = {"default", *(task.queue_name for task in registry.load().values())}
+        queues.update(Task.objects.order_by("-pk").values_list("queue", flat=True)[:_NEW])
         with connection.cursor() as cursor:
             cursor.execute(statement("scan"))
             queues.update(row[0] for row in cursor.fetchall())

@@ -20,6 +20,7 @@ from tasks.models import Task, TaskOutput
 STREAMS = ("stdout", "stderr", "log")
 #: Query parameters that belong to the page, not to the filter.
 _PAGING = frozenset({"cursor", "page_size"})
+_ZONED_RULE = "must be a time with its zone like 2030-01-31T12:00:00Z (a + is written %2B)."
 
 
 class StrictFilterBackend(filters.DjangoFilterBackend):
@@ -44,9 +45,8 @@ class _ZonedTimeField(forms.Field):
         except ValueError:
             when = None
         if when is None or when.tzinfo is None:
-            raise forms.ValidationError(
-                "must be a time with its zone like 2030-01-31T12:00:00Z (a + is written %2B)."
-            )
+            # As a parameter: the message itself is a format string.
+            raise forms.ValidationError("%(rule)s", params={"rule": _ZONED_RULE})
         return when
 
 

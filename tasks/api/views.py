@@ -35,6 +35,9 @@ from tasks.errors import InvalidField, TaskNotFound
 from tasks.models import Task, TaskOutput
 from tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
 
+#: The media type of a list's response: beside those of `problems` the schema takes an answer
+#: without one for no list, and leaves out its filters.
+JSON = "application/json"
 #: The largest id that PostgreSQL's bigint can be.
 _MAX_ID = 2**63 - 1
 
@@ -57,7 +60,7 @@ class TasksView(GenericAPIView[Task]):
     @extend_schema(
         operation_id="list_tasks",
         summary="List tasks, newest first",
-        responses={200: TaskRowSerializer(many=True), **problems(400)},
+        responses={(200, JSON): TaskRowSerializer(many=True), **problems(400)},
     )
     def get(self, request: Request) -> Response:
         """The list leaves out arguments, results and errors: see the single task."""
@@ -153,7 +156,7 @@ class OutputView(GenericAPIView[TaskOutput]):
             )
         ],
         responses={
-            (200, "application/json"): OutputSerializer(many=True),
+            (200, JSON): OutputSerializer(many=True),
             (200, "text/plain"): OpenApiResponse(OpenApiTypes.STR),
             **problems(400, 404),
         },

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.db import connection
 from psycopg import AsyncConnection, AsyncCursor, sql
 
@@ -121,7 +121,7 @@ class ExplainingCursor(AsyncCursor[tuple[Any, ...]]):
 
 
 class PreparingCursor(ExplainingCursor):
-    """The same for the plan that a prepared statement has for any parameters."""
+    """Keeps the plan that a prepared statement has for any parameters; executes it, too."""
 
     async def execute(self, query: Any, params: Any = None, **options: Any) -> ExplainingCursor:
         await AsyncCursor.execute(self, query, params, prepare=True)
@@ -129,6 +129,7 @@ class PreparingCursor(ExplainingCursor):
             self,
             "SELECT name, cardinality(parameter_types) FROM pg_prepared_statements "
             "WHERE NOT from_sql ORDER BY prepare_time DESC LIMIT 1",
+            prepare=False,
         )
         row = await self.fetchone()
         assert row is not None
@@ -139,18 +140,13 @@ class PreparingCursor(ExplainingCursor):
         return await super().execute(execute.as_string(None))
 
 
-@asynccontextmanager
-async def explaining(cursor: type[ExplainingCursor]) -> AsyncIterator[Connection]:
-    async with await AsyncConnection.connect(conninfo(), cursor_factory=cursor) as session:
-        yield session
-        await session.rollback()
-
-
 def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
     """Every hot statement, as its caller runs it with so many reports."""
     leases = [Lease(number * 20, 1) for number in range(1, size + 1)]
     head = [(*lease, 1, 0.2) for lease in leases]
-    pairs = [Pair(f"queue-{n}", priority, in_s(-1e6), -1e6) for n in range(4) for priority in range(3)]
+    pairs = [
+        Pair(f"queue-{n}", priority, in_s(-1e6), -1e6) for n in range(4) for priority in range(3)
+    ]
     sinces = [pair.first_at for pair in pairs]
     one = {"id": 46_000}
     return {
@@ -198,21 +194,20 @@ def ways(plan: dict[str, Any]) -> set[str]:
 
 
 async def found_ways(cursor: type[ExplainingCursor], size: int) -> dict[str, set[str]]:
+    """How every hot statement reads tasks; leaves them as they are."""
     found = {}
-    async with explaining(cursor) as session:
-        if cursor is PreparingCursor:
-            await AsyncCursor(session).execute("SET LOCAL plan_cache_mode = force_generic_plan")
+    async with await AsyncConnection.connect(conninfo(), cursor_factory=cursor) as session:
+        await AsyncCursor(session).execute("SET LOCAL plan_cache_mode = force_generic_plan")
         for name, call in hot_calls(size).items():
             cursor.plans.clear()
             await call(session)
             [plan] = cursor.plans
             found[name] = ways(plan)
+        await session.rollback()
     return found
 
 
-from asgiref.sync import sync_to_async
-
-
+#: One report, a usual flush, and the most that one flush writes.
 @pytest.mark.parametrize("size", [1, 100, 2_000])
 @pytest.mark.parametrize(
     "prepare",

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from tasks.api.filters import StrictFilterBackend
 from tasks.api.pagination import NewestFirst
-from tasks.api.views import problems
+from tasks.api.views import JSON, problems
 from tasks.permissions import require
 from workers.api.serializers import WorkerSerializer
 from workers.models import Worker
@@ -25,7 +25,7 @@ VIEW = "workers.view_worker"
 class WorkerPages(NewestFirst):
     """By the time they came, newest first."""
 
-    ordering = "-registered_at"
+    ordering = ("-registered_at", "-id")
 
 
 class WorkerFilter(filters.FilterSet):
@@ -51,7 +51,7 @@ class WorkersView(GenericAPIView[Worker]):
     @extend_schema(
         operation_id="list_workers",
         summary="List workers, newest first",
-        responses={200: WorkerSerializer(many=True), **problems(400)},
+        responses={(200, JSON): WorkerSerializer(many=True), **problems(400)},
     )
     def get(self, request: Request) -> Response:
         """Each run of a worker process is one; those that have ended are offline."""

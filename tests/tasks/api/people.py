@@ -15,7 +15,7 @@ ALL = ("tasks.add_task", "tasks.view_task", "tasks.change_task", "tasks.submit_s
 
 def user_with(*permissions: str) -> User:
     """A user who may do this and nothing else (`tasks.view_task`)."""
-    user = User.objects.create_user(f"user-{uuid4().hex[:8]}", password="a pass phrase")
+    user = User.objects.create_user(f"user-{uuid4().hex[:8]}")
     for permission in permissions:
         app, _, codename = permission.partition(".")
         user.user_permissions.add(

@@ -44,7 +44,7 @@ def test_absent_fields_take_their_defaults(client: APIClient) -> None:
     shown = submit(client, {"name": "examples.tasks.count_down"}).json()
     expected = {"queue": "default", "priority": 0, "max_attempts": 3, "timeout_s": 3600.0}
     assert shown.items() >= {**expected, "tags": [], "args": [], "kwargs": {}}.items()
-    assert shown["scheduled_at"] == shown["created_at"]
+    assert shown["scheduled_at"] <= shown["created_at"]
 
 
 def test_every_field_is_kept(client: APIClient) -> None:
@@ -114,7 +114,6 @@ def test_an_unknown_task_is_refused_with_the_nearest_names(client: APIClient) ->
         ({"args": "1, 2"}, "args", "must be a list, not text"),
         ({"args": {"a": 1}}, "args", "must be a list, not an object"),
         ({"args": ["\0"]}, "args", "U+0000"),
-        ({"args": ["\ud800"]}, "args", "surrogate"),
         ({"kwargs": [1]}, "kwargs", "must be an object, not a list"),
         ({"priority": 101}, "priority", "is 101; it must be from -100 to 100"),
         ({"priority": -101}, "priority", "is -101; it must be from -100 to 100"),
@@ -124,7 +123,8 @@ def test_an_unknown_task_is_refused_with_the_nearest_names(client: APIClient) ->
         ({"priority": True}, "priority", "not true or false"),
         ({"scheduled_at": "2020-01-01T00:00:00Z"}, "scheduled_at", "lies in the past"),
         ({"scheduled_at": "2099-01-01T00:00:00"}, "scheduled_at", "has no zone"),
-        ({"scheduled_at": "2099-01-01"}, "scheduled_at", "is no time like"),
+        ({"scheduled_at": "2099-01-01"}, "scheduled_at", "has no zone"),
+        ({"scheduled_at": "tomorrow"}, "scheduled_at", "is no time like"),
         ({"scheduled_at": "2099-02-30T00:00:00Z"}, "scheduled_at", "is no time like"),
         ({"scheduled_at": "2999-01-01T00:00:00Z"}, "scheduled_at", "100 years"),
         ({"scheduled_at": 4_000_000_000}, "scheduled_at", "not a number"),
@@ -156,7 +156,6 @@ def test_a_broken_rule_is_named_with_its_field_and_nothing_is_stored(
         ({}, "name", "is required"),
         ([], "body", "must be an object"),
         ("shell", "body", "must be an object"),
-        (None, "body", "must be an object"),
         ({"name": "shell"}, "kwargs.command", "not empty"),
         ({"command": ""}, "kwargs.command", "not empty"),
         ({"command": []}, "kwargs.command", "not empty"),
@@ -166,9 +165,8 @@ def test_a_broken_rule_is_named_with_its_field_and_nothing_is_stored(
         ({"command": "ls", "env": ["A=1"]}, "kwargs.env", "must be an object of texts"),
         ({"command": "ls", "env": {"A=B": "1"}}, "kwargs.env", "hold no ="),
         ({"command": "ls", "args": [1]}, "args", "a shell task has none"),
-        ({"command": "ls", "kwargs": {}}, "kwargs", ""),
         ({"name": "shell", "kwargs": {"command": "ls", "shell": True}}, "kwargs.shell", "unknown"),
-        ({"name": "shell", "command": "ls"}, "command", ""),
+        ({"name": "shell", "command": "ls"}, "command", "unknown field"),
     ],
 )
 def test_a_malformed_task_names_what_is_wrong_and_nothing_is_stored(
@@ -182,20 +180,36 @@ def test_a_malformed_task_names_what_is_wrong_and_nothing_is_stored(
     ("body", "words"),
     [
         (b'{"name": "shell",', "no JSON"),
-        (b"", "no JSON"),
+        (b" ", "no JSON"),
         (b"\xff\xfe", "no JSON"),
         (b'{"name": "examples.tasks.add", "args": [NaN]}', "NaN is not allowed"),
         (b'{"name": "examples.tasks.add", "args": [Infinity]}', "Infinity is not allowed"),
-        (b'{"name": "examples.tasks.add", "args": [1e999]}', "no JSON"),
         (b'{"args": ' + b"[" * 100_000, "nested too deeply"),
         (b"9" * 10_000, "no JSON"),
     ],
 )
-def test_a_body_that_is_no_json_is_refused(client: APIClient, body: bytes, words: str) -> None:
+def test_a_body_that_is_no_json_is_refused_and_nothing_is_stored(
+    client: APIClient, body: bytes, words: str
+) -> None:
     response = client.generic("POST", URL, body, content_type="application/json")
-    assert response.status_code == HTTPStatus.BAD_REQUEST, response.content
-    assert response["Content-Type"] == "application/problem+json"
-    assert words in response.json()["detail"]
+    assert_problem(response, HTTPStatus.BAD_REQUEST, words)
+    assert Task.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "rule"),
+    [
+        (b"null", "body", "must be an object"),
+        (b'{"name": "examples.tasks.add", "args": [1e999]}', "args", "is no JSON"),
+        (rb'{"name": "examples.tasks.add", "args": ["\ud800"]}', "args", "half a surrogate"),
+        (rb'{"name": "examples.tasks.add", "kwargs": {"\u0000": 1}}', "kwargs", "U+0000"),
+    ],
+)
+def test_json_that_cannot_be_stored_is_refused(
+    client: APIClient, body: bytes, field: str, rule: str
+) -> None:
+    response = client.generic("POST", URL, body, content_type="application/json")
+    assert_problem(response, HTTPStatus.BAD_REQUEST, rule, field=field)
     assert Task.objects.count() == 0
 
 

@@ -1,0 +1,152 @@
+"""Takes the README's screenshots from the real product: `make screenshots`.
+
+Runs the demo on a database of its own, gives it work, and photographs what a browser shows.
+Needs Debian's `chromium`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from taskmaster_site.postgres import Cluster
+
+ROOT = Path(__file__).resolve().parent.parent
+IMAGES = ROOT / "docs" / "images"
+_SIZE = {"width": 1280, "height": 800}
+_SANDBOX = ["--no-sandbox", "--disable-gpu"] if hasattr(os, "geteuid") and not os.geteuid() else []
+
+
+class Demo:
+    """A running demo: where it is and who may enter."""
+
+    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.password = ""
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("password: "):
+                self.password = line.split()[1]
+            if line.startswith("Ctrl+C"):
+                return
+        raise SystemExit("The demo did not start.")
+
+    def call(self, path: str, body: dict[str, Any] | None = None, token: str = "") -> Any:
+        """A call of the REST API."""
+        request = urllib.request.Request(self.url + path)
+        request.add_header("Content-Type", "application/json")
+        if token:
+            request.add_header("Authorization", f"Token {token}")
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(request, data, timeout=10) as answer:
+            return json.load(answer)
+
+
+@contextmanager
+def running_demo() -> Iterator[Demo]:
+    """The demo on a free port, stopped at the end."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    cluster = Cluster(ROOT / ".data" / "screenshots-postgres")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "taskmaster_site.demo"],
+        cwd=ROOT,
+        env={**os.environ, "PORT": str(port), "DATABASE_URL": cluster.start()},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Demo(process, port)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        cluster.remove()
+
+
+def give_work(demo: Demo) -> int:
+    """Tasks of every kind; returns the id of one that is worth a look when it has ended."""
+    token = demo.call("/api/token/", {"username": "admin", "password": demo.password})["token"]
+    files = sorted(str(path) for path in (ROOT / "tasks").rglob("*.py"))
+    checksums = [
+        {"name": "examples.tasks.checksum", "args": [path], "tags": ["nightly"]} for path in files
+    ]
+    demo.call("/api/tasks/bulk/", {"tasks": checksums}, token)
+    seen = demo.call("/api/tasks/", {"command": "seq 12 | sort -r | nl"}, token)["id"]
+    work: list[dict[str, Any]] = [
+        {"name": "examples.tasks.add", "args": [20, 22]},
+        {"name": "examples.tasks.fail", "args": ["the file is not there"], "max_attempts": 1},
+        {"name": "examples.tasks.add", "args": [1, 2], "queue": "reports", "priority": 5},
+        *({"name": "examples.tasks.count_down", "kwargs": {"seconds": 40}} for _ in range(5)),
+        {"command": "sleep 40 && pg_dump --version", "tags": ["backup"]},
+        {"name": "examples.tasks.wait", "args": [30], "queue": "mail"},
+    ]
+    for task in work:
+        demo.call("/api/tasks/", task, token)
+    for _ in range(3):
+        late = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3_600))
+        task = {"name": "examples.tasks.checksum", "args": [files[0]], "scheduled_at": late}
+        demo.call("/api/tasks/", task, token)
+    # Heartbeats carry how busy the workers are.
+    deadline = time.monotonic() + 20
+    while not any(worker["busy"] for worker in demo.call("/api/workers/", token=token)["results"]):
+        if time.monotonic() > deadline:
+            raise SystemExit("No worker became busy.")
+        time.sleep(0.2)
+    return int(seen)
+
+
+def photograph(demo: Demo, seen: int) -> None:
+    """The pages, light, and the front page dark too."""
+    pages = {
+        "dashboard": "/",
+        "admin-tasks": "/admin/tasks/task/",
+        "admin-task": f"/admin/tasks/task/{seen}/change/",
+    }
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=_SANDBOX
+        )
+        page = browser.new_page(viewport=_SIZE, color_scheme="light")
+        page.goto(f"{demo.url}/")
+        page.fill("#id_username", "admin")
+        page.fill("#id_password", demo.password)
+        page.click("[type=submit]")
+        for name, path in pages.items():
+            _take(page, demo.url + path, name)
+        page.emulate_media(color_scheme="dark")
+        _take(page, f"{demo.url}/", "dashboard-dark")
+        browser.close()
+
+
+def _take(page: Page, url: str, name: str) -> None:
+    page.goto(url)
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=IMAGES / f"{name}.png", full_page=name == "admin-task")
+    print(f"docs/images/{name}.png")
+
+
+def main() -> None:
+    """Runs the demo and takes all pictures."""
+    if shutil.which("chromium") is None:
+        raise SystemExit("Screenshots need a browser; on Debian: apt-get install chromium")
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with running_demo() as demo:
+        photograph(demo, give_work(demo))
+
+
+if __name__ == "__main__":
+    main()

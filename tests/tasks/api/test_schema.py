@@ -1,0 +1,102 @@
+"""The description of the API, and the page that shows it."""
+
+from __future__ import annotations
+
+import io
+import re
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from django.contrib.staticfiles import finders
+from django.core.management import call_command
+from rest_framework.test import APIClient
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def schema() -> Any:
+    """The schema as the command writes it, checked, without a single warning."""
+    out = io.StringIO()
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=out)
+    return yaml.safe_load(out.getvalue())
+
+
+def test_the_schema_is_valid_and_served_to_anyone(schema: Any) -> None:
+    response = APIClient().get("/api/schema/")
+    assert response.status_code == HTTPStatus.OK
+    assert yaml.safe_load(response.content) == schema
+
+
+def test_the_schema_names_every_operation(schema: Any) -> None:
+    operations = {
+        operation["operationId"]: f"{method} {path}"
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert operations == {
+        "root": "get /api/",
+        "list_tasks": "get /api/tasks/",
+        "submit_task": "post /api/tasks/",
+        "submit_tasks": "post /api/tasks/bulk/",
+        "get_task": "get /api/tasks/{task_id}/",
+        "move_task": "patch /api/tasks/{task_id}/",
+        "get_task_output": "get /api/tasks/{task_id}/output/",
+        "cancel_task": "post /api/tasks/{task_id}/cancel/",
+        "retry_task": "post /api/tasks/{task_id}/retry/",
+        "list_workers": "get /api/workers/",
+        "get_worker": "get /api/workers/{worker_id}/",
+        "obtain_token": "post /api/token/",
+    }
+
+
+def test_the_schema_tells_the_filters_of_the_list(schema: Any) -> None:
+    parameters = {each["name"] for each in schema["paths"]["/api/tasks/"]["get"]["parameters"]}
+    assert parameters == {
+        *("status", "queue", "name", "tag", "cursor", "page_size"),
+        *("created_after", "created_before", "scheduled_after", "scheduled_before"),
+        *("finished_after", "finished_before"),
+    }
+
+
+def test_the_schema_tells_the_errors_of_every_operation(schema: Any) -> None:
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            refusals = [code for code in operation["responses"] if code >= "400"]
+            assert refusals, path
+            for code in refusals:
+                assert "application/problem+json" in operation["responses"][code]["content"]
+
+
+def test_what_a_task_shows_is_what_the_schema_says(schema: Any, client: APIClient) -> None:
+    body = {"name": "examples.tasks.add", "args": [1, 2]}
+    shown = client.post("/api/tasks/", body, format="json").json()
+    assert set(shown) == set(schema["components"]["schemas"]["Task"]["properties"])
+    listed = client.get("/api/tasks/").json()["results"][0]
+    assert set(listed) == set(schema["components"]["schemas"]["TaskRow"]["properties"])
+
+
+def test_the_docs_load_nothing_from_elsewhere() -> None:
+    page = APIClient().get("/api/docs/")
+    assert page.status_code == HTTPStatus.OK
+    html = page.content.decode()
+    loaded = re.findall(r"""(?:src|href)=["']([^"']+)""", html)
+    assert len(loaded) >= 3
+    for address in loaded:
+        parts = urlsplit(address)
+        assert not parts.netloc, address
+        if parts.path.startswith("/static/"):
+            assert finders.find(parts.path.removeprefix("/static/")), address
+    script = APIClient().get("/api/docs/?script=").content.decode()
+    for address in re.findall(r"""https?://[^"'\s]+""", html + script):
+        assert urlsplit(address).hostname == "testserver", address
+
+
+def test_the_root_links_to_what_there_is(client: APIClient) -> None:
+    links = client.get("/api/").json()
+    assert set(links) == {"tasks", "bulk", "workers", "token", "schema", "docs"}
+    for address in links.values():
+        assert client.get(address).status_code not in (HTTPStatus.NOT_FOUND, 500), address

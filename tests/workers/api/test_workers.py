@@ -1,0 +1,99 @@
+"""GET /api/workers/: who executes, and who did."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from http import HTTPStatus
+from uuid import UUID, uuid4
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from tests.tasks.api.people import assert_problem, client_with
+from workers.models import Worker
+
+URL = "/api/workers/"
+
+
+@pytest.fixture
+def client(db: None) -> APIClient:
+    """A client that may see workers and nothing else."""
+    return client_with("workers.view_worker")
+
+
+def a_worker(name: str = "one", **fields: object) -> Worker:
+    """A worker that has just registered."""
+    given = {"host": "here", "pid": 7, "pool": "threads", "slots": 4, "queues": ["q"], **fields}
+    return Worker.objects.create(id=uuid4(), name=name, **given)
+
+
+def test_a_worker_is_shown_in_the_list_and_alone(client: APIClient) -> None:
+    worker = a_worker(busy=3, rss_bytes=5_000_000_000, cpu=0.5, tasks_done=10, tasks_failed=1)
+    shown = client.get(URL).json()["results"][0]
+    assert shown == client.get(f"{URL}{worker.id}/").json()
+    expected = {
+        "id": str(worker.id),
+        "name": "one",
+        "status": "online",
+        "pool": "threads",
+        "queues": ["q"],
+        "slots": 4,
+        "busy": 3,
+        "rss_bytes": 5_000_000_000,
+        "cpu": 0.5,
+        "tasks_done": 10,
+        "tasks_failed": 1,
+    }
+    assert shown.items() >= expected.items()
+
+
+def test_filter_by_status_and_name(client: APIClient) -> None:
+    a_worker("one")
+    a_worker("two", status="offline")
+
+    def names(query: str) -> list[str]:
+        return [worker["name"] for worker in client.get(f"{URL}?{query}").json()["results"]]
+
+    assert names("status=offline") == ["two"]
+    assert names("status=online") == names("name=one") == ["one"]
+    assert names("status=draining") == []
+
+
+def test_pages_neither_repeat_nor_lose_a_worker_while_others_come(client: APIClient) -> None:
+    now = timezone.now()
+    # Some of the same moment: they came in one transaction.
+    there = {
+        str(a_worker(registered_at=now - timedelta(seconds=index // 4)).id) for index in range(12)
+    }
+    seen: list[str] = []
+    address = f"{URL}?page_size=5"
+    while address:
+        page = client.get(address).json()
+        seen += [worker["id"] for worker in page["results"]]
+        a_worker(registered_at=timezone.now())
+        address = page["next"]
+    assert len(seen) == 12
+    assert set(seen) == there
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [("status=gone", "status"), ("pool=threads", "pool"), ("cursor=x", "cursor")],
+)
+def test_a_wrong_query_is_refused_by_name(client: APIClient, query: str, field: str) -> None:
+    assert_problem(client.get(f"{URL}?{query}"), HTTPStatus.BAD_REQUEST, field=field)
+
+
+@pytest.mark.parametrize("worker_id", [str(UUID(int=0)), "5", "nobody"])
+def test_an_unknown_worker_is_not_found(client: APIClient, worker_id: str) -> None:
+    assert_problem(client.get(f"{URL}{worker_id}/"), HTTPStatus.NOT_FOUND)
+
+
+@pytest.mark.django_db
+def test_workers_need_authentication_and_a_permission() -> None:
+    worker = a_worker()
+    for address in (URL, f"{URL}{worker.id}/"):
+        assert_problem(APIClient().get(address), HTTPStatus.UNAUTHORIZED)
+        refused = client_with("tasks.view_task").get(address)
+        assert_problem(refused, HTTPStatus.FORBIDDEN, "workers.view_worker")
