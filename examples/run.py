@@ -29,7 +29,10 @@ INTO = demo.ROOT / ".data" / "example"
 #: The most files that one call of sha256sum or gzip gets.
 _BATCH = 500
 _POLL_S = 0.2
-_KINDS = "find . -name site-packages -prune -o -type f -print | sed 's/.*[./]//' | sort | uniq -c | sort -rn | head -5"
+_KINDS = (
+    "find . -name site-packages -prune -o -type f -print "
+    "| sed 's/.*[./]//' | sort | uniq -c | sort -rn | head -5"
+)
 _console = Console()
 
 

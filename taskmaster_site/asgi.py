@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from django.core.asgi import get_asgi_application
 
+from tasks import registry
+from tasks.errors import ConfigurationError
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskmaster_site.settings")
 
-application = get_asgi_application()
+try:
+    application = get_asgi_application()
+    registry.load()
+except ConfigurationError as error:
+    sys.exit(str(error))

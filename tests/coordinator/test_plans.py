@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 from uuid import UUID
@@ -24,11 +25,17 @@ ME = UUID(int=1)
 WORKER = UUID(int=2)
 #: Rows of the history, and of what is alive.
 FINISHED, ALIVE = 45_000, 5_000
-BY_TIME, BY_ID, IN_FLIGHT = "idx_tasks_scheduled_at", "tasks_task_pkey", "idx_tasks_in_flight"
+#: Indexes, each with the columns that it is asked for.
+FIRST = "idx_tasks_scheduled_at ()"
+NEXT_PAIR = "idx_tasks_scheduled_at (queue, priority)"
+RANGE = "idx_tasks_scheduled_at (queue, priority, scheduled_at)"
+BY_ID = "tasks_task_pkey (id)"
+IN_FLIGHT = "idx_tasks_in_flight (coordinator)"
+COLUMNS = ("id", "queue", "priority", "scheduled_at", "coordinator", "status", "lease")
 
 INTENDED = {
-    "scan": {BY_TIME},
-    "claim": {BY_TIME, BY_ID},
+    "scan": {FIRST, NEXT_PAIR},
+    "claim": {RANGE, BY_ID},
     "dispatch": {BY_ID},
     "live": {BY_ID},
     "adopt": {BY_ID},
@@ -144,9 +151,7 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
     """Every hot statement, as its caller runs it with so many reports."""
     leases = [Lease(number * 20, 1) for number in range(1, size + 1)]
     head = [(*lease, 1, 0.2) for lease in leases]
-    pairs = [
-        Pair(f"queue-{n}", priority, in_s(-1e6), -1e6) for n in range(4) for priority in range(3)
-    ]
+    pairs = [Pair(f"queue-{n}", rank, in_s(-1e6), -1e6) for n in range(4) for rank in range(3)]
     sinces = [pair.first_at for pair in pairs]
     one = {"id": 46_000}
     return {
@@ -183,11 +188,15 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def ways(plan: dict[str, Any]) -> set[str]:
-    """How a plan reads tasks: names of indexes, or the kind of scan that uses none."""
+    """How a plan reads tasks: its indexes with their conditions, or a scan that uses none."""
     found = set()
     for node in nodes(plan):
-        if "Index Name" in node and "output" not in node["Index Name"]:
-            found.add(node["Index Name"])
+        index = node.get("Index Name", "")
+        if index.startswith(("tasks_task_", "idx_tasks_")):
+            # The table's own columns stand bare, those of others after a dot.
+            words = set(re.findall(r"(?<![.\w])\w+", node.get("Index Cond", "")))
+            asked = [column for column in COLUMNS if column in words]
+            found.add(f"{index} ({', '.join(asked)})")
         elif node["Node Type"] == "Seq Scan" and node["Relation Name"] == "tasks_task":
             found.add("Seq Scan")
     return found

@@ -1,0 +1,1 @@
+"""What `manage.py taskmaster` does, behind its parser."""

@@ -1,0 +1,140 @@
+"""How tasks look on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any, TextIO
+
+from django.utils import timezone
+
+from tasks.lifecycle import Status
+from tasks.marks import MARKS
+from tasks.models import Task, TaskOutput
+from tasks.templatetags.taskmaster import duration, ran
+
+_ANSI = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "bright_black": 90}
+#: What could steer the terminal of whoever looks at a task's output.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_TIMES = (
+    "created_at",
+    "scheduled_at",
+    "picked_at",
+    "started_at",
+    "completed_at",
+    "failed_at",
+    "cancelled_at",
+)
+_HEAD = ("ID", "STATUS", "QUEUE", "PRIORITY", "ATTEMPT", "CREATED", "RAN", "WORKER", "TASK")
+
+
+class Printer:
+    """Writes to a stream; glyphs and colours only where a person looks."""
+
+    def __init__(self, stream: TextIO, *, coloured: bool) -> None:
+        self._stream = stream
+        self._terminal = stream.isatty()
+        self._coloured = coloured and self._terminal
+
+    def line(self, text: str = "") -> None:
+        """One line."""
+        self._stream.write(f"{text}\n")
+
+    def json(self, value: object) -> None:
+        """Indented JSON."""
+        self.line(json.dumps(value, indent=2, ensure_ascii=False))
+
+    def mark(self, status: str, width: int = 0) -> str:
+        """The status; on a terminal with its glyph and colour."""
+        if not self._terminal:
+            return status.ljust(width)
+        mark = MARKS[status]
+        text = f"{mark.glyph} {status}".ljust(width)
+        return f"\x1b[{_ANSI[mark.colour]}m{text}\x1b[0m" if self._coloured else text
+
+    def table(self, tasks: Sequence[Task]) -> None:
+        """One line a task, under a head; a shell task with the head of its command."""
+        rows = [_HEAD, *map(_cells, tasks)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+        # The glyph and its space.
+        widths[1] += 2 if self._terminal else 0
+        for row in rows:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            if row is not _HEAD:
+                cells[1] = self.mark(row[1], widths[1])
+            self.line("  ".join(cells).rstrip())
+
+    def task(self, task: Task, output: Iterable[TaskOutput]) -> None:
+        """Everything about a task."""
+        self.line(f"Task {task.pk}  {self.mark(task.status)}")
+        for name, value in _facts(task):
+            self.line(f"  {name:<10} {_CONTROL.sub('·', value)}")
+        for error in task.errors:
+            self._error(error)
+        for attempt, chunks in groupby(output, key=lambda chunk: chunk.attempt):
+            text = "".join(chunk.text for chunk in chunks)
+            self.line(f"\nOutput of attempt {attempt}")
+            self._block(text)
+
+    def _error(self, error: Mapping[str, Any]) -> None:
+        words = str(error.get("class", "failed")).replace("_", " ")
+        detail = error.get("exception") or error.get("code")
+        kind = words if detail is None else f"{words} ({detail})"
+        worker = error.get("worker") or "no worker"
+        self.line(f"\nError of attempt {error.get('attempt', '?')} on {worker}: {kind}")
+        self._block(str(error.get("traceback") or error.get("message") or ""))
+
+    def _block(self, text: str) -> None:
+        text = text.rstrip("\n").replace("\n", "\n  ")
+        self.line(f"  {_CONTROL.sub('·', text) if self._terminal else text}")
+
+
+def _cells(task: Task) -> tuple[str, ...]:
+    command = getattr(task, "command", None)
+    return tuple(
+        _CONTROL.sub("·", cell.replace("\n", " "))
+        for cell in (
+            str(task.pk),
+            task.status,
+            task.queue,
+            str(task.priority),
+            f"{task.attempt}/{task.max_attempts}",
+            _ago(task.created_at),
+            duration(ran(task)),
+            task.worker or "–",
+            task.name if command is None else f"{task.name}: {command}",
+        )
+    )
+
+
+def _facts(task: Task) -> Iterable[tuple[str, str]]:
+    """What `show` says of a task, line by line."""
+    yield "name", task.name
+    for field in ("args", "kwargs"):
+        if value := getattr(task, field):
+            yield field, json.dumps(value, ensure_ascii=False)
+    yield "queue", f"{task.queue}, priority {task.priority}"
+    if task.tags:
+        yield "tags", ", ".join(task.tags)
+    limit = f"at most {task.timeout_s:g} s each" if task.timeout_s else "without a time-out"
+    yield "attempts", f"{task.attempt} of {task.max_attempts}, {limit}"
+    if task.worker:
+        yield "worker", task.worker
+    if task.created_by:
+        yield "user", task.created_by.get_username()
+    for field in _TIMES:
+        if (when := getattr(task, field)) is not None:
+            exact = when.astimezone().isoformat(" ", "milliseconds")
+            yield field.removesuffix("_at"), f"{exact}  ({_ago(when)})"
+    if task.started_at:
+        yield "ran", duration(ran(task))
+    if task.status == Status.COMPLETE:
+        yield "result", json.dumps(task.result, ensure_ascii=False)
+
+
+def _ago(when: datetime) -> str:
+    seconds = (timezone.now() - when).total_seconds()
+    return f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(-seconds)}"

@@ -1,0 +1,74 @@
+"""`manage.py taskmaster`: submit, list, show, cancel and retry tasks."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from typing import Any, cast
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import ProgrammingError
+from psycopg.errors import UndefinedColumn, UndefinedTable
+
+from tasks.cli import actions, arguments
+from tasks.cli.terminal import Printer
+from tasks.errors import ConfigurationError, TaskMasterError
+
+_ACTIONS = {
+    "submit": actions.submit,
+    "list": actions.list_tasks,
+    "show": actions.show,
+    "cancel": actions.cancel,
+    "retry": actions.retry,
+}
+_MORE = """\
+`manage.py taskmaster ACTION --help` shows the options of an action, with examples.
+"""
+
+
+class Command(BaseCommand):
+    """Parses the options and hands over to `tasks.cli.actions`."""
+
+    help = (
+        "Submit tasks, see what became of them, cancel and retry them. Whoever may run this "
+        "command may do all of it: it works on the database, without a user."
+    )
+    requires_system_checks = ()
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """With a last line that leads on."""
+        return super().create_parser(
+            prog_name,
+            subcommand,
+            epilog=_MORE,
+            formatter_class=RawDescriptionHelpFormatter,
+            **kwargs,
+        )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        arguments.add_actions(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # What the terminal's encoding lacks is replaced: output may hold any character.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
+        coloured = not options["no_color"] and "NO_COLOR" not in os.environ
+        out = Printer(cast(Any, self.stdout), coloured=coloured)
+        try:
+            _ACTIONS[options["action"]](options, out)
+            self.stdout.flush()
+        except ConfigurationError:
+            raise  # manage.py says it.
+        except TaskMasterError as error:
+            raise CommandError(str(error)) from None
+        except ProgrammingError as error:
+            if isinstance(error.__cause__, UndefinedTable | UndefinedColumn):
+                raise CommandError(
+                    "The database lacks tables of this TaskMaster; run `manage.py migrate`."
+                ) from None
+            raise
+        except BrokenPipeError:
+            # Whoever read has seen enough (`… | head`); nothing may be flushed at the exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,75 @@
+"""Unsafe settings refuse to start, in real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.postgres_plugin import ROOT
+
+CHECK = ["manage.py", "check"]
+STRONG = "x3k9" * 12
+
+
+def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"TASKMASTER_ALLOWED_HOSTS": "*"}, "TASKMASTER_ALLOWED_HOSTS is '*' with DEBUG off"),
+        ({"TASKMASTER_SECRET_KEY": "short"}, "TASKMASTER_SECRET_KEY is weak"),
+        ({"TASKMASTER_ALLOWED_HOSTS": "tasks.example.org"}, "set TASKMASTER_SECRET_KEY"),
+        ({"DATABASE_URL": "mysql://nobody"}, "DATABASE_URL is no PostgreSQL URL"),
+        ({"TASKMASTER_HEARTBEAT_INTERVAL_S": "soon"}, "it must be a float"),
+        ({"TASKMASTER_LOOKAHEAD_S": "5"}, "poll_interval_s is above lookahead_s"),
+    ],
+)
+def test_an_unsafe_or_wrong_setting_is_refused_in_a_line(
+    environment: dict[str, str], said: str
+) -> None:
+    done = run(CHECK, **environment)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["manage.py", "check"],
+        ["-m", "daphne", "taskmaster_site.asgi:application"],
+        ["manage.py", "runworker"],
+    ],
+)
+def test_a_task_module_that_cannot_be_imported_stops_the_start(command: list[str]) -> None:
+    done = run(command, TASKMASTER_TASK_MODULES="no.such.module")
+    assert done.returncode == 1
+    assert "TASKMASTER_TASK_MODULES: no.such.module cannot be imported" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_hosts_beyond_this_machine_start_with_a_secret_of_their_own() -> None:
+    done = run(CHECK, TASKMASTER_ALLOWED_HOSTS="tasks.example.org", TASKMASTER_SECRET_KEY=STRONG)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_command_without_a_database_says_which_one_it_tried() -> None:
+    done = run(["manage.py", "migrate"], DATABASE_URL="postgresql://me:secret@127.0.0.1:1/gone")
+    assert done.returncode == 1
+    assert "DATABASE_URL (127.0.0.1:1/gone) does not answer" in done.stderr
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
