@@ -85,8 +85,8 @@ class TaskService(rpc.TaskServiceServicer):
                 )
             try:
                 new.extend(
-                    submission.parse(_fields(each), at=f"tasks[{len(new) + index}].")
-                    for index, each in enumerate(request.tasks)
+                    submission.parse(_fields(each), at=f"tasks[{index}].")
+                    for index, each in enumerate(request.tasks, start=len(new))
                 )
             except TaskMasterError as error:
                 await context.abort(_status(error), str(error))

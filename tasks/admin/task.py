@@ -216,6 +216,9 @@ class TaskAdmin(admin.ModelAdmin[Task]):
         obj.pk = enqueue(form.new_task, created_by_id=request.user.pk)
         obj.refresh_from_db()
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """A task has nothing that is saved after it."""
+
     # ---- cancelling and retrying ------------------------------------------------------------
 
     @admin.action(description="Cancel selected tasks", permissions=["steer"])

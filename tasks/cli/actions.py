@@ -40,10 +40,11 @@ def submit(options: Mapping[str, Any], out: Printer) -> None:
     if options["name"] is None and not shell:
         raise InvalidField("NAME", "is required, or --shell SCRIPT.")
     deadline_s = _deadline(options)
+    fields = arguments.submission_fields(options)
     try:
-        new = submission.parse(arguments.submission_fields(options))
+        new = submission.parse(fields)
     except InvalidField as error:
-        raise arguments.in_words_of_the_command_line(error, shell=shell) from None
+        raise arguments.as_typed(error, shell=shell) from None
     task_id = enqueue(new)
     if options["wait"]:
         _wait(task_id, deadline_s)

@@ -8,6 +8,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.conf import settings
 from tasks.errors import InvalidField
 from tasks.lifecycle import Status
 from tasks.registry import SHELL
@@ -49,6 +50,12 @@ _WORDS = {
     "scheduled_at": "--at",
     "timeout_s": "--timeout",
     "tags": "--tag",
+}
+_SHELL_WORDS = {
+    **_WORDS,
+    # The size of the arguments, which are the script and its environment.
+    "args": "--shell",
+    "kwargs": "--shell",
     "kwargs.command": "--shell",
     "kwargs.cwd": "--cwd",
     "kwargs.env": "--env",
@@ -83,6 +90,7 @@ def add_actions(parser: ArgumentParser) -> None:
 
 
 def _add_submit(parser: ArgumentParser) -> None:
+    conf = settings()
     # No option is called `args`: Django takes that name for itself.
     add = parser.add_argument
     add("name", metavar="NAME", nargs="?", help="dotted path of a registered task")
@@ -96,11 +104,19 @@ def _add_submit(parser: ArgumentParser) -> None:
         action="append",
         help="a variable of the script's environment; may be given again",
     )
-    add("--queue", metavar="QUEUE", help="default: default")
+    add("--queue", metavar="QUEUE", help="where workers look for it (default: default)")
     add("--priority", metavar="N", help="-100 to 100, higher first (default: 0)")
     add("--at", metavar="TIME", help="not before this time, like 2030-01-31T12:00:00+01:00")
-    add("--max-attempts", metavar="N", help="how often it may be tried (default: 3)")
-    add("--timeout", metavar="SECONDS", help="of each attempt, 0 for none (default: 3600)")
+    add(
+        "--max-attempts",
+        metavar="N",
+        help=f"how often it may be tried (default: {conf.max_attempts})",
+    )
+    add(
+        "--timeout",
+        metavar="SECONDS",
+        help=f"of each attempt, 0 for none (default: {conf.timeout_s:g})",
+    )
     add("--tag", metavar="TAG", action="append", help="may be given again")
     add(
         "--wait",
@@ -152,14 +168,11 @@ def submission_fields(options: Mapping[str, Any]) -> dict[str, object]:
     return {"name": SHELL, "kwargs": given, **common}
 
 
-def in_words_of_the_command_line(error: InvalidField, *, shell: bool = False) -> InvalidField:
+def as_typed(error: InvalidField, *, shell: bool) -> InvalidField:
     """The same complaint about the option that the user has typed."""
     field = error.field.partition("[")[0]
-    if field.startswith("kwargs.") and not shell:
-        return InvalidField(f"--{error.field}", error.rule)
-    if field.startswith("-") or field in _WORDS.values():
-        return error
-    return InvalidField(_WORDS.get(field, f"--{field.replace('_', '-')}"), error.rule)
+    words = _SHELL_WORDS if shell else _WORDS
+    return InvalidField(words.get(field, f"--{field.replace('_', '-')}"), error.rule)
 
 
 def limit(text: str) -> int:

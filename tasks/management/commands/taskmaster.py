@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser
 from typing import Any, cast
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError
 from django.db import ProgrammingError
 from psycopg.errors import UndefinedColumn, UndefinedTable
 
@@ -23,9 +23,6 @@ _ACTIONS = {
     "cancel": actions.cancel,
     "retry": actions.retry,
 }
-_MORE = """\
-`manage.py taskmaster ACTION --help` shows the options of an action, with examples.
-"""
 
 
 class Command(BaseCommand):
@@ -33,19 +30,10 @@ class Command(BaseCommand):
 
     help = (
         "Submit tasks, see what became of them, cancel and retry them. Whoever may run this "
-        "command may do all of it: it works on the database, without a user."
+        "command may do all of it: it works on the database, without a user. "
+        "`taskmaster ACTION --help` shows the options of an action, with examples."
     )
     requires_system_checks = ()
-
-    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """With a last line that leads on."""
-        return super().create_parser(
-            prog_name,
-            subcommand,
-            epilog=_MORE,
-            formatter_class=RawDescriptionHelpFormatter,
-            **kwargs,
-        )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         arguments.add_actions(parser)

@@ -25,7 +25,9 @@ ERROR = {
 def printed(task_id: int, *chunks: tuple[int, str, str]) -> None:
     """Output of (attempt, stream, text) each, in this order."""
     TaskOutput.objects.bulk_create(
-        TaskOutput(task_id=task_id, lease=attempt, attempt=attempt, seq=seq, stream=stream, text=text)
+        TaskOutput(
+            task_id=task_id, lease=attempt, attempt=attempt, seq=seq, stream=stream, text=text
+        )
         for seq, (attempt, stream, text) in enumerate(chunks)
     )
 
@@ -50,7 +52,8 @@ def test_a_task_of_a_user_who_is_no_more_is_shown(client: APIClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "task_id", ["0", "999999999", str(2**63 - 1), str(2**63), "9" * 19, "9" * 30, "-1", "one", "1.5"]
+    "task_id",
+    ["0", "999999999", str(2**63 - 1), str(2**63), "9" * 19, "9" * 30, "-1", "one", "1.5"],
 )
 @pytest.mark.parametrize(
     ("method", "rest"),

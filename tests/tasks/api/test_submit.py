@@ -246,5 +246,3 @@ def test_arguments_just_below_the_limit_are_stored(client: APIClient) -> None:
     shown = submit(client, {"name": "examples.tasks.add", "args": [text]})
     assert shown.status_code == HTTPStatus.CREATED
     assert Task.objects.get().args == [text]
-
-

@@ -1,0 +1,346 @@
+"""`manage.py taskmaster`: what REST does, for the operator."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from tasks.cli.terminal import Printer
+from tasks.models import Task, TaskOutput
+from tests.system.fleet import ROOT, coordinator, end, environment, manage
+from tests.tasks.api.people import client_with
+from tests.tasks.sample import in_s, stored
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*words: str) -> str:
+    """What the command prints."""
+    out = io.StringIO()
+    call_command("taskmaster", *words, stdout=out)
+    return out.getvalue()
+
+
+def run_json(*words: str) -> Any:
+    return json.loads(run(*words, "--json"))
+
+
+def in_status(status: str) -> int:
+    task_id = stored()[0]
+    Task.objects.filter(pk=task_id).update(status=status)
+    return task_id
+
+
+def test_submit_stores_a_python_task() -> None:
+    said = run("submit", "examples.tasks.add", "--args", "[1]", "--kwargs", '{"b": 2}')
+    task = Task.objects.get()
+    assert (task.name, task.args, task.kwargs) == ("examples.tasks.add", [1], {"b": 2})
+    assert (task.queue, task.priority, task.created_by) == ("default", 0, None)
+    assert said == f"Task {task.pk} is stored: examples.tasks.add, queue default.\n"
+
+
+def test_submit_takes_every_option() -> None:
+    when = in_s(3600)
+    run(
+        *("submit", "examples.tasks.wait", "--queue", "reports", "--priority", "-7"),
+        *("--at", when.isoformat(), "--max-attempts", "5", "--timeout", "1.5"),
+        *("--tag", "a", "--tag", "b"),
+    )
+    task = Task.objects.get()
+    assert (task.queue, task.priority, task.scheduled_at) == ("reports", -7, when)
+    assert (task.max_attempts, task.timeout_s, task.tags) == (5, 1.5, ["a", "b"])
+
+
+def test_submit_stores_a_script_with_its_folder_and_environment() -> None:
+    run("submit", "--shell", "seq 3 | sort -r", "--cwd", "/", "--env", "A=1", "--env", "B=x=y")
+    task = Task.objects.get()
+    assert task.name == "shell"
+    assert task.kwargs == {
+        "command": "seq 3 | sort -r",
+        "cwd": "/",
+        "env": {"A": "1", "B": "x=y"},
+    }
+
+
+def test_a_script_may_begin_with_a_dash_or_be_given_as_arguments() -> None:
+    run("submit", "--shell=-x")
+    run("submit", "shell", "--kwargs", '{"command": ["ls", "-l"]}')
+    assert [task.kwargs["command"] for task in Task.objects.order_by("pk")] == ["-x", ["ls", "-l"]]
+
+
+def test_json_is_what_rest_says() -> None:
+    client = client_with("tasks.view_task")
+    submitted = run_json("submit", "examples.tasks.add", "--args", "[1, 2]")
+    assert submitted == client.get(f"/api/tasks/{submitted['id']}/").json()
+    assert run_json("list") == client.get("/api/tasks/").json()["results"]
+    TaskOutput.objects.create(
+        task_id=submitted["id"], lease=1, attempt=1, seq=1, stream="stdout", text="ü\n"
+    )
+    shown = run_json("show", str(submitted["id"]))
+    assert shown.pop("output") == client.get(f"/api/tasks/{submitted['id']}/output/").json()
+    assert shown == submitted
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["submit"], "NAME: is required, or --shell"),
+        (["submit", "examples.tasks.ad"], "NAME: no task is called 'examples.tasks.ad'; the near"),
+        (["submit", "examples.tasks.add", "--shell", "ls"], "NAME: does not go with --shell"),
+        (["submit", "--shell", "ls", "--args", "[]"], "--args: does not go with --shell"),
+        (["submit", "--shell", " "], "--shell: must be a script"),
+        (["submit", "--shell", "x" * 1_100_000], "--shell: args and kwargs take"),
+        (["submit", "--shell", "ls", "--env", "A"], "--env: 'A' must be NAME=VALUE"),
+        (["submit", "--shell", "ls", "--env", "=A"], "--env: '=A' must be NAME=VALUE"),
+        (["submit", "--shell", "ls", "--cwd", ""], "--cwd: must be the path of a folder"),
+        (["submit", "examples.tasks.add", "--cwd", "/"], "--cwd: goes with --shell"),
+        (["submit", "examples.tasks.add", "--args", "[1"], "--args: is no JSON"),
+        (["submit", "examples.tasks.add", "--args", "[" * 100_000], "--args: is no JSON"),
+        (["submit", "examples.tasks.add", "--args", "[NaN]"], "--args: is no JSON"),
+        (["submit", "examples.tasks.add", "--args", "{}"], "--args: must be a list"),
+        (["submit", "examples.tasks.add", "--kwargs", "[]"], "--kwargs: must be an object"),
+        (["submit", "shell", "--kwargs", "{}"], "--kwargs.command: must be a script"),
+        (["submit", "examples.tasks.add", "--queue", "q" * 65], "--queue: has 65 characters"),
+        (["submit", "examples.tasks.add", "--priority", "101"], "--priority: is 101; it must be"),
+        (["submit", "examples.tasks.add", "--priority", "high"], "--priority: must be a whole"),
+        (["submit", "examples.tasks.add", "--at", "2020-01-01T00:00:00Z"], "--at: 2020-01-01T"),
+        (["submit", "examples.tasks.add", "--at", "2099-01-01T00:00:00"], "has no zone"),
+        (["submit", "examples.tasks.add", "--max-attempts", "0"], "--max-attempts: is 0"),
+        (["submit", "examples.tasks.add", "--timeout", "nan"], "--timeout: is nan"),
+        (["submit", "examples.tasks.add", "--timeout", "1h"], "--timeout: must be a number"),
+        (["submit", "examples.tasks.add", "--tag", ""], "--tag: must not be empty"),
+        (["submit", "examples.tasks.add", "--deadline", "5"], "--deadline: goes with --wait"),
+        (["submit", "examples.tasks.add", "--wait", "--deadline", "-1"], "--deadline: is '-1'"),
+        (["submit", "examples.tasks.add", "--wait", "--deadline", "inf"], "--deadline: is 'inf'"),
+        (["list", "--status", "done"], "--status: "),
+        (["list", "--limit", "0"], "--limit: is '0'; it must be a whole number from 1"),
+        (["list", "--limit", "all"], "--limit: is 'all'"),
+        (["show", "5x"], "ID: '5x' is no id"),
+        (["show", "0"], "There is no task 0."),
+        (["show", str(2**63)], f"There is no task {2**63}."),
+        (["cancel", "9" * 5000], "There is no task 999"),
+        (["retry", "1", "²"], "ID: '²' is no id"),
+    ],
+)
+def test_bad_input_is_named_in_one_line_and_nothing_is_stored(
+    words: list[str], message: str
+) -> None:
+    with pytest.raises(CommandError) as caught:
+        run(*words)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert Task.objects.count() == 0
+
+
+def test_list_shows_the_newest_first_with_the_head_of_a_command() -> None:
+    stored(name="examples.tasks.add", kwargs="{}")
+    stored(kwargs='{"command":"echo one\\necho \\u001b[31mtwo"}')
+    head, newest, oldest = run("list").splitlines()
+    assert head.split() == [
+        *("ID", "STATUS", "QUEUE", "PRIORITY", "ATTEMPT", "CREATED", "RAN", "WORKER", "TASK")
+    ]
+    assert newest.endswith("shell: echo one echo ·[31mtwo")
+    assert oldest.endswith("  examples.tasks.add")
+    assert "pending" in oldest
+
+
+def test_list_filters_and_limits() -> None:
+    red = stored(queue="red")[0]
+    add = stored(name="examples.tasks.add", kwargs="{}")[0]
+    tagged = stored(tags=("nightly",))[0]
+    failed = in_status("failed")
+
+    def ids(*words: str) -> list[int]:
+        return [task["id"] for task in run_json("list", *words)]
+
+    assert ids() == [failed, tagged, add, red]
+    assert ids("--queue", "red") == [red]
+    assert ids("--name", "examples.tasks.add") == [add]
+    assert ids("--tag", "nightly") == [tagged]
+    assert ids("--status", "failed,complete") == [failed]
+    assert ids("--limit", "2") == [failed, tagged]
+    assert ids("--queue", "red", "--status", "failed") == []
+
+
+def test_an_empty_list_says_so() -> None:
+    assert run("list") == "No tasks.\n"
+    stored()
+    assert run("list", "--queue", "red") == "No such tasks.\n"
+    assert run_json("list", "--queue", "red") == []
+
+
+def test_show_tells_result_errors_and_output() -> None:
+    task_id = stored(queue="red", tags=("a", "b"))[0]
+    error = {
+        "attempt": 1,
+        "worker": "one",
+        "at": "2030-01-01T00:00:00Z",
+        "class": "exit_code",
+        "code": 3,
+        "message": "exit code 3",
+    }
+    now = timezone.now()
+    Task.objects.filter(pk=task_id).update(
+        status="complete",
+        attempt=2,
+        worker="two",
+        started_at=now,
+        completed_at=now,
+        result={"sum": 3},
+        errors=[error],
+    )
+    TaskOutput.objects.create(
+        task_id=task_id, lease=1, attempt=1, seq=0, stream="stdout", text="first\nlines\n"
+    )
+    said = run("show", str(task_id))
+    for line in (
+        f"Task {task_id}  complete",
+        '  kwargs     {"command": "true"}',
+        "  queue      red, priority 0",
+        "  tags       a, b",
+        "  attempts   2 of 3, at most 3600 s each",
+        "  worker     two",
+        '  result     {"sum": 3}',
+        "Error of attempt 1 on one: exit code (3)",
+        "  exit code 3",
+        "Output of attempt 1",
+        "  first",
+        "  lines",
+    ):
+        assert line in said.splitlines(), said
+
+
+def test_cancel_and_retry_take_several_tasks() -> None:
+    one, two = map(str, stored(2))
+    assert run("cancel", one, two) == f"Task {one} is cancelled.\nTask {two} is cancelled.\n"
+    assert [task["status"] for task in run_json("retry", one, two)] == ["pending", "pending"]
+
+
+def test_what_can_be_cancelled_is_cancelled_although_others_cannot() -> None:
+    ended, pending = in_status("complete"), in_status("pending")
+    with pytest.raises(CommandError) as caught:
+        run("cancel", str(ended), "0", str(pending))
+    assert str(caught.value) == (
+        f"Task {ended} is complete: it cannot be cancelled any more. There is no task 0."
+    )
+    assert Task.objects.get(pk=pending).status == "cancelled"
+
+
+def test_a_wait_ends_at_its_deadline_and_the_task_goes_on() -> None:
+    with pytest.raises(CommandError, match=r"is still pending after 0\.05 s; it goes on"):
+        run("submit", "examples.tasks.wait", "--wait", "--deadline", "0.05")
+    assert Task.objects.get().status == "pending"
+
+
+@pytest.mark.parametrize(
+    ("coloured", "expected"), [(True, "\x1b[31m✗ failed\x1b[0m"), (False, "✗ failed")]
+)
+def test_a_person_sees_glyphs_and_colours_and_no_steering_of_the_terminal(
+    coloured: bool, expected: str
+) -> None:
+    screen = io.StringIO()
+    screen.isatty = lambda: True  # type: ignore[method-assign]
+    task = Task.objects.get(pk=in_status("failed"))
+    chunk = TaskOutput(attempt=1, text="\x1b]0;mine\x07 ü\tx\n")
+    printer = Printer(screen, coloured=coloured)
+    printer.task(task, [chunk])
+    printer.table([task])
+    said = screen.getvalue()
+    assert said.startswith(f"Task {task.pk}  {expected}\n")
+    assert "  ·]0;mine· ü\tx\n" in said
+    head, row = said.replace("\x1b[31m", "").replace("\x1b[0m", "").splitlines()[-2:]
+    assert head.index("QUEUE") == row.index("default")
+
+
+def test_a_pipe_gets_the_output_as_it_was_printed() -> None:
+    stream = io.StringIO()
+    printed = TaskOutput(attempt=1, text="\x1b[1mbold\n")
+    Printer(stream, coloured=True).task(Task.objects.get(pk=in_status("failed")), [printed])
+    assert "\x1b[1mbold" in stream.getvalue()
+    assert "✗" not in stream.getvalue()
+
+
+def process(*words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """The command as its user runs it."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "taskmaster", *words],
+        env=environment(**extra),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_error_is_one_line_on_stderr_and_exit_code_1() -> None:
+    ended = process("submit", "examples.tasks.ad")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("CommandError: NAME: no task is called 'examples.tasks.ad'")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_away_is_named_without_its_password() -> None:
+    nowhere = "postgresql://someone:secret@127.0.0.1:1/nothing"
+    ended = process("list", DATABASE_URL=nowhere)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("No database: DATABASE_URL (127.0.0.1:1/nothing) does not")
+    assert len(ended.stderr.splitlines()) == 1
+    assert "secret" not in ended.stderr
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_without_tables_leads_to_migrate() -> None:
+    ended = process("list", PGOPTIONS="-c search_path=nowhere")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "run `manage.py migrate`" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reader_who_leaves_early_and_a_poor_terminal_do_no_harm() -> None:
+    task_id = stored(tags=("grün",))[0]
+    TaskOutput.objects.create(
+        task_id=task_id, lease=1, attempt=1, seq=0, stream="stdout", text="ü" * 1_000_000
+    )
+    poor = process("show", str(task_id), PYTHONIOENCODING="ascii")
+    assert (poor.returncode, poor.stderr) == (0, "")
+    assert "gr?n" in poor.stdout
+    with manage("taskmaster", "show", str(task_id)) as left:
+        assert left.stdout is not None
+        assert left.stdout.readline() == f"Task {task_id}  pending\n"
+        left.stdout.close()
+        assert left.wait(timeout=30) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_submit_and_wait_shows_how_it_ended_and_exits_with_it() -> None:
+    async with coordinator() as address:
+        worker = manage("runworker", "--coordinator", address, "--concurrency", "2")
+        try:
+            script, raised = await asyncio.gather(
+                asyncio.to_thread(process, "submit", "--shell", "seq 3 | sort -r", "--wait"),
+                asyncio.to_thread(
+                    process,
+                    *("submit", "examples.tasks.fail", "--args", '["on purpose"]'),
+                    *("--max-attempts", "1", "--wait", "--json"),
+                ),
+            )
+        finally:
+            await asyncio.to_thread(end, worker)
+    assert (script.returncode, script.stderr) == (0, "")
+    assert "  3\n  2\n  1\n" in script.stdout
+    assert raised.returncode == 1
+    shown = json.loads(raised.stdout)
+    assert shown["status"] == "failed"
+    assert shown["errors"][0]["message"] == "on purpose"
+    assert raised.stderr == f"CommandError: Task {shown['id']} is failed.\n"

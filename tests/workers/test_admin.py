@@ -1,0 +1,47 @@
+"""Workers and coordinators in the admin."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from coordinator.models import Coordinator
+from workers.models import Worker
+
+pytestmark = pytest.mark.django_db
+
+
+def client() -> Client:
+    browser = Client()
+    browser.force_login(User.objects.create_superuser("root"))
+    return browser
+
+
+def test_workers_are_listed_filtered_searched_and_shown() -> None:
+    heron = Worker.objects.create(
+        id=uuid4(), name="heron", host="h", pid=7, pool="process", slots=4, busy=3, rss_bytes=2**20
+    )
+    Worker.objects.create(
+        id=uuid4(), name="stork", host="h", pid=8, pool="threads", slots=1, status="offline"
+    )
+    browser = client()
+    shown = browser.get("/admin/workers/worker/?status=online").content.decode()
+    assert "heron" in shown
+    assert "stork" not in shown
+    assert "3 of 4" in shown
+    found = browser.get("/admin/workers/worker/?q=stor").content.decode()
+    assert "stork" in found
+    assert "heron" not in found
+    page = browser.get(f"/admin/workers/worker/{heron.pk}/change/").content.decode()
+    assert '<span class="mark complete">' in page
+    assert browser.post(f"/admin/workers/worker/{heron.pk}/delete/").status_code == 403
+
+
+def test_coordinators_are_listed() -> None:
+    Coordinator.objects.create(id=uuid4(), lock_key=1, address="127.0.0.1:1", host="h", pid=1)
+    shown = client().get("/admin/coordinator/coordinator/").content.decode()
+    assert "127.0.0.1:1" in shown
+    assert "online" in shown
