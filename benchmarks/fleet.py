@@ -63,10 +63,12 @@ def running(workers: int = 2, *, pool: str = "threads", concurrency: int = 8) ->
         wait_until(lambda: _online_workers() == workers, "the workers")
         yield
     finally:
-        for process in reversed(processes):
-            process.send_signal(signal.SIGTERM)
-        for process in processes:
-            process.wait(timeout=40)
+        # The workers first: their leave is the coordinator's to write.
+        for stage in (processes[1:], processes[:1]):
+            for process in stage:
+                process.send_signal(signal.SIGTERM)
+            for process in stage:
+                process.wait(timeout=40)
 
 
 def wait_until(holds: Callable[[], bool], what: str, deadline_s: float = 60.0) -> None:
@@ -75,7 +77,7 @@ def wait_until(holds: Callable[[], bool], what: str, deadline_s: float = 60.0) -
     while not holds():
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {deadline_s:.0f} s")
-        time.sleep(0.01)
+        time.sleep(0.25)
 
 
 def _manage(*arguments: str) -> subprocess.Popen[bytes]:

@@ -85,11 +85,12 @@ class Lifeline:
         return [(lease, by_id[lease.task_id]) for lease in running if lease.task_id in by_id]
 
     def left(self, link: Link) -> None:
-        """The stream of a worker ended: it has the grace to come back."""
+        """The stream of a worker ended: it has the grace to come back, unless it said good-bye."""
         if link.closed:
             return
+        grace_s = self._conf.reconnect_grace_s if link.flights or not link.draining else 0.0
         self._dispatcher.disconnect(link)
-        self._lost[link.worker_id] = self._clock() + self._conf.reconnect_grace_s
+        self._lost[link.worker_id] = self._clock() + grace_s
         log.info("worker left", extra={"worker": link.name})
 
     async def beat(self, beat: Beat, running: list[Lease]) -> list[Lease]:

@@ -33,6 +33,7 @@ from proto import taskmaster_pb2_grpc as rpc
 from tasks import store as task_store
 from tasks.conf import Settings
 from tasks.errors import ConfigurationError
+from workers import store as worker_store
 
 log = logging.getLogger(__name__)
 
@@ -210,6 +211,7 @@ class Process:
             await task_store.stay_awake(connection, self.identity.id)
             if not running:
                 # Else whoever is alive finds the lock free and looks after what still runs.
+                await worker_store.orphaned(connection, self.identity.id)
                 await store.offline(connection, self.identity.id)
 
     async def _log_figures(self) -> None:

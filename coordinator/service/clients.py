@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 import grpc
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -64,7 +65,7 @@ class TaskService(rpc.TaskServiceServicer):
         """Stores one task."""
 
         def submit(user: Any) -> int:
-            new = submission.parse(_fields(request))
+            new = _parse(request)
             permissions.check_submit(user, [new])
             return enqueue.enqueue(new, created_by_id=user.pk)
 
@@ -75,7 +76,7 @@ class TaskService(rpc.TaskServiceServicer):
     ) -> pb.SubmitTasksResponse:
         """Stores many tasks, all or none."""
         await self._call(context, lambda user: permissions.require(user, permissions.ADD))
-        limit = settings().bulk_max_tasks
+        call, limit = asyncio.current_task(), settings().bulk_max_tasks
         new: list[NewTask] = []
         async for request in request_iterator:
             if len(new) + len(request.tasks) > limit:
@@ -85,7 +86,7 @@ class TaskService(rpc.TaskServiceServicer):
                 )
             try:
                 new.extend(
-                    submission.parse(_fields(each), at=f"tasks[{index}].")
+                    _parse(each, at=f"tasks[{index}].")
                     for index, each in enumerate(request.tasks, start=len(new))
                 )
             except TaskMasterError as error:
@@ -93,7 +94,12 @@ class TaskService(rpc.TaskServiceServicer):
 
         def submit(user: Any) -> list[int]:
             permissions.check_submit(user, new)
-            return enqueue.bulk(new, created_by_id=user.pk)
+            with transaction.atomic():
+                ids = enqueue.bulk(new, created_by_id=user.pk)
+                # gRPC ends the stream of a client that went away like that of one that has sent
+                # all, and cancels the call a moment later: by now.
+                transaction.set_rollback(bool(call and call.cancelling()))
+            return ids
 
         return pb.SubmitTasksResponse(task_ids=await self._call(context, submit))
 
@@ -159,12 +165,16 @@ def _user(header: str) -> Any:
     return token.user
 
 
-def _fields(request: pb.SubmitTaskRequest) -> dict[str, object]:
+def _parse(request: pb.SubmitTaskRequest, *, at: str = "") -> NewTask:
+    return submission.parse(_fields(request, at), at=at)
+
+
+def _fields(request: pb.SubmitTaskRequest, at: str) -> dict[str, object]:
     """The submission's fields; what the message leaves at its zero is absent."""
     fields: dict[str, object] = {
         "name": request.name or None,
-        "args": _json(request, "args"),
-        "kwargs": _json(request, "kwargs"),
+        "args": _json(request, "args", at),
+        "kwargs": _json(request, "kwargs", at),
         "queue": request.queue or None,
         "priority": request.priority,
         "max_attempts": request.max_attempts or None,
@@ -175,23 +185,26 @@ def _fields(request: pb.SubmitTaskRequest) -> dict[str, object]:
         try:
             fields["scheduled_at"] = request.scheduled_at.ToJsonString()
         except ValueError:
-            raise InvalidField("scheduled_at", "is out of range.") from None
+            raise InvalidField(f"{at}scheduled_at", "is out of range.") from None
     return fields
 
 
-def _json(request: pb.SubmitTaskRequest, field: str) -> object:
+def _json(request: pb.SubmitTaskRequest, field: str, at: str) -> object:
     """`args` or `kwargs` from its JSON text if that is given, else from its message."""
-    text = getattr(request, f"{field}_json")
+    text, limit = getattr(request, f"{field}_json"), settings().args_max_bytes
     if text:
-        if len(text) > settings().args_max_bytes:
-            raise TooLarge(f"{field}_json", f"takes more than {settings().args_max_bytes:,} bytes.")
+        if len(text) > limit:
+            raise TooLarge(f"{at}{field}_json", f"takes more than {limit:,} bytes.")
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise InvalidField(f"{field}_json", f"is no JSON: {error}.") from None
+            raise InvalidField(f"{at}{field}_json", f"is no JSON: {error}.") from None
     if not request.HasField(field):  # type: ignore[arg-type]
         return None
-    return _whole_numbers(MessageToDict(getattr(request, field)))
+    try:
+        return _whole_numbers(MessageToDict(getattr(request, field)))
+    except ValueError as error:
+        raise InvalidField(f"{at}{field}", f"is no JSON: {error}.") from None
 
 
 def _whole_numbers(value: Any) -> Any:

@@ -52,7 +52,9 @@ _WORDS = {
     HTTPStatus.FORBIDDEN: "You may not do this.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is too large.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The database does not answer; try again.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "Something went wrong here; the log of the web process has it.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: (
+        "Something went wrong here; the log of the web process has it."
+    ),
 }
 
 
@@ -91,7 +93,7 @@ def problem(
     return {**body, "field": field} if field else body
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
+def server_error(_request: HttpRequest) -> JsonResponse:
     """The last resort, for what failed outside of an API view. Django has logged it."""
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return JsonResponse(problem(status, _WORDS[status]), status=status, content_type=MEDIA_TYPE)

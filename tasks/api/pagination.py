@@ -1,7 +1,8 @@
-"""Pages that stay as they are while rows are added: each begins after the last row of the one before."""
+"""Pages that stay as they are while rows are added: each begins where the one before ended."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -19,7 +20,7 @@ MAX_PAGE_SIZE = 500
 class NewestFirst(CursorPagination):
     """By id, newest first; `page_size` up to 500, `cursor` from the links `next` and `previous`."""
 
-    ordering = "-id"
+    ordering: str | tuple[str, ...] = "-id"
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = MAX_PAGE_SIZE
@@ -27,7 +28,7 @@ class NewestFirst(CursorPagination):
     cursor_query_description = "Where the page begins: follow `next` and `previous`."
 
     def paginate_queryset(
-        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
+        self, queryset: QuerySet[Any] | Sequence[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:
         """The rows of the page. Raises InvalidField for a cursor that is none of ours."""
         try:

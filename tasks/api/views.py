@@ -77,7 +77,7 @@ class TasksView(GenericAPIView[Task]):
     def post(self, request: Request) -> Response:
         """A shell task needs the permission `tasks.submit_shell` besides `tasks.add_task`."""
         require(request.user, ADD)
-        new = submission.parse(request.data)
+        new = submission.parse(_object(request.data))
         check_submit(request.user, [new])
         task_id = enqueue(new, created_by_id=request.user.pk)
         where = reverse("api:task", [task_id], request=request)
@@ -127,10 +127,11 @@ class TaskView(APIView):
     def patch(self, request: Request, task_id: str) -> Response:
         """Nothing but `scheduled_at` can be changed."""
         require(request.user, CHANGE)
-        for field in _object(request.data):
+        changes = _object(request.data)
+        for field in changes:
             if field != "scheduled_at":
                 raise InvalidField(field, "cannot be changed; only scheduled_at can.")
-        operations.move(number(task_id), request.data.get("scheduled_at"))
+        operations.move(number(task_id), changes.get("scheduled_at"))
         return Response(_shown(number(task_id)))
 
 

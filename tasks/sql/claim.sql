@@ -57,8 +57,8 @@ SET
     lease = task.lease + 1,
     coordinator = %(coordinator)s,
     picked_at = now()
-FROM locked
-WHERE task.id = locked.id
+-- An array, not a join: whatever number of rows is expected, the primary key serves.
+WHERE task.id = ANY (ARRAY(SELECT id FROM locked))
 RETURNING
     task.id,
     task.lease,

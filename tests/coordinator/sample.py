@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import count
 from uuid import uuid4
 
 from coordinator.dispatcher import Dispatcher, Link
 from proto import taskmaster_pb2 as pb
-from tasks.reports import Claimed, Lease
+from tasks.reports import Adopted, Claimed, Lease
 
 _ids = count(1)
 
@@ -45,11 +46,15 @@ def claimed(**fields: object) -> Claimed:
 
 
 def connected(
-    dispatcher: Dispatcher, *, slots: int = 2, queues: frozenset[str] | None = None
+    dispatcher: Dispatcher,
+    *,
+    slots: int = 2,
+    queues: frozenset[str] | None = None,
+    running: Sequence[tuple[Lease, Adopted]] = (),
 ) -> Link:
     """A worker that has just said hello."""
     link = Link(uuid4(), "w", queues, slots)
-    dispatcher.connect(link, [])
+    dispatcher.connect(link, running)
     return link
 
 

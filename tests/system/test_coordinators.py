@@ -27,6 +27,7 @@ from tests.system.fleet import (
     until_counted,
 )
 from tests.tasks.sample import in_s, stored
+from workers.models import Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -181,6 +182,13 @@ async def test_a_killed_coordinator_s_held_tasks_are_released() -> None:
         pass  # The wire worker lost its stream, as it must.
     async with coordinator() as address, WireWorker(address).running():
         await until_counted(5, status="complete", deadline_s=15)
+    assert await Coordinator.objects.filter(online=True).acount() == 0
+
+
+async def test_a_stopped_coordinator_leaves_no_worker_online() -> None:
+    async with coordinator() as address, WireWorker(address).running():
+        assert await Worker.objects.filter(status="online").acount() == 1
+    assert await Worker.objects.filter(status="online").acount() == 0
     assert await Coordinator.objects.filter(online=True).acount() == 0
 
 

@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from argparse import ArgumentParser
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import ProgrammingError
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
         coloured = not options["no_color"] and "NO_COLOR" not in os.environ
-        out = Printer(cast(Any, self.stdout), coloured=coloured)
+        out = Printer(cast("TextIO", self.stdout), coloured=coloured)
         try:
             _ACTIONS[options["action"]](options, out)
             self.stdout.flush()

@@ -53,13 +53,21 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
     }
 
 
-def test_the_schema_tells_the_filters_of_the_list(schema: Any) -> None:
-    parameters = {each["name"] for each in schema["paths"]["/api/tasks/"]["get"]["parameters"]}
-    assert parameters == {
-        *("status", "queue", "name", "tag", "cursor", "page_size"),
-        *("created_after", "created_before", "scheduled_after", "scheduled_before"),
-        *("finished_after", "finished_before"),
-    }
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        (
+            "/api/tasks/",
+            "status queue name tag created_after created_before scheduled_after scheduled_before "
+            "finished_after finished_before cursor page_size",
+        ),
+        ("/api/workers/", "status name cursor page_size"),
+        ("/api/tasks/{task_id}/output/", "task_id attempt stream plain"),
+    ],
+)
+def test_the_schema_tells_the_parameters_of_a_list(schema: Any, path: str, names: str) -> None:
+    parameters = schema["paths"][path]["get"]["parameters"]
+    assert {each["name"] for each in parameters} == set(names.split())
 
 
 def test_the_schema_tells_the_errors_of_every_operation(schema: Any) -> None:
