@@ -114,7 +114,7 @@ def measure(rounds: int = 3) -> list[Figure]:
             ours,
             "tasks/s",
             f"{TASKS:,} tasks, 1 coordinator, 2 workers of 8 threads, warmed up; reference: raw "
-            f"SQL claim and complete in batches of {_BATCH} over 2 connections; medians of {rounds}",
+            f"SQL claims and completes {_BATCH} at a time over 2 connections; medians of {rounds}",
             reference=ours / ratio,
             wanted="ratio ≥ 0.3",
             holds=ratio >= 0.3,

@@ -47,6 +47,7 @@ class Executor:
         self._shell: Slots
         self._tick: asyncio.TimerHandle | None = None
         self._freed_at = 0.0
+        self._beginning = False
         #: Set while nothing runs and nothing waits.
         self.idle = asyncio.Event()
         self.idle.set()
@@ -113,6 +114,7 @@ class Executor:
         self._waiting.clear()
 
     def _begin_waiting(self) -> None:
+        self._beginning = False
         waiting, running = self._waiting, self._running
         while waiting and len(running) < self.slots:
             self._begin(waiting.popleft())
@@ -158,8 +160,10 @@ class Executor:
             attempt.output.finish()
         self._freed_at = self._clock()
         self._report(attempt, ending)
-        if self._waiting:
-            self._begin_waiting()
+        if self._waiting and not self._beginning:
+            # Ends come many at a time, and then so many begin with one message to their child.
+            self._beginning = True
+            asyncio.get_running_loop().call_soon(self._begin_waiting)
         if not self._running:
             self.idle.set()
 
