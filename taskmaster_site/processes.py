@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 #: The longest that a part may take to stop: a worker's own grace and a little more.
 _STOP_S = 40.0
 _CHECK_S = 0.2
+#: So that a part that cannot live is no busy loop.
+_RESTART_S = 1.0
 _COLOURS = (36, 35, 32, 33, 34, 31)
 
 
@@ -36,6 +38,7 @@ class Fleet:
         self._children = [child for stage in stages for child in stage]
         self._stopping = asyncio.Event()
         self._killed = False
+        self._all_ready = False
 
     def stop(self) -> None:
         """The first time: an orderly end. The second time: at once."""
@@ -50,21 +53,12 @@ class Fleet:
     async def run(self, ready_s: float, announce: Callable[[], None]) -> int:
         """Starts all, announces them when each is ready, runs until `stop`; the exit code.
 
-        When a part ends by itself the others are stopped and the code is 1.
+        A part that ends before all were ready stops the others, and the code is 1; one that
+        ends later is started again.
         """
-        width = max(len(child.name) for child in self._children)
-        for index, child in enumerate(self._children):
-            # A session of its own: Ctrl+C in the terminal reaches this process alone.
-            child.process = await asyncio.create_subprocess_exec(
-                *child.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True,
-            )
-            prefix = _prefix(child.name.ljust(width), index)
-            asyncio.create_task(_relay(child.process, prefix), name=f"log-{child.name}")  # noqa: RUF006
-        ends = [asyncio.create_task(self._end(child)) for child in self._children]
+        for child in self._children:
+            await self._start(child)
+        ends = [asyncio.create_task(self._keep(child)) for child in self._children]
         readying = asyncio.create_task(self._ready(ready_s, announce))
         stop = asyncio.create_task(self._stopping.wait())
         await asyncio.wait([*ends, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -73,14 +67,39 @@ class Fleet:
         self._stopping.set()
         for stage in reversed(self._stages):
             await asyncio.gather(*(self._stop(child) for child in stage))
-        stop.cancel()
+        for task in (stop, *ends):
+            task.cancel()
         return 1 if failed or self._killed else 0
 
-    async def _end(self, child: Child) -> None:
-        assert child.process is not None
-        code = await child.process.wait()
-        if not self._stopping.is_set():
-            print(f"{child.name} ended with exit code {code}; stopping the others.", flush=True)
+    async def _start(self, child: Child) -> None:
+        # A session of its own: Ctrl+C in the terminal reaches this process alone.
+        child.process = await asyncio.create_subprocess_exec(
+            *child.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        width = max(len(each.name) for each in self._children)
+        prefix = _prefix(child.name.ljust(width), self._children.index(child))
+        asyncio.create_task(_relay(child.process, prefix), name=f"log-{child.name}")  # noqa: RUF006
+
+    async def _keep(self, child: Child) -> None:
+        """Returns when a part ends that was not ready yet; later ends are mended."""
+        while True:
+            assert child.process is not None
+            code = await child.process.wait()
+            if self._stopping.is_set():
+                return
+            how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+            if not self._all_ready:
+                print(f"{child.name} ended with {how}; stopping the others.", flush=True)
+                return
+            print(f"{child.name} ended with {how}; it is started again.", flush=True)
+            await asyncio.sleep(_RESTART_S)
+            if self._stopping.is_set():
+                return
+            await self._start(child)
 
     async def _ready(self, ready_s: float, announce: Callable[[], None]) -> None:
         waiting = list(self._children)
@@ -94,6 +113,7 @@ class Fleet:
             print(f"Not ready after {ready_s:.0f} s: {names}. Its log is above.", flush=True)
             self.stop()
             return
+        self._all_ready = True
         announce()
 
     async def _stop(self, child: Child) -> None:
