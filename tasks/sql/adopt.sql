@@ -7,5 +7,6 @@ FROM unnest(%(ids)s::bigint[], %(leases)s::bigint[]) AS running (id, lease)
 WHERE
     task.id = running.id
     AND task.lease = running.lease
+    AND running.lease - running.lease = 0
     AND task.status || '' IN ('picked', 'started')
 RETURNING task.id, task.attempt, task.max_attempts, task.queue

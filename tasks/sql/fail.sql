@@ -38,5 +38,6 @@ FROM
 WHERE
     task.id = report.id
     AND task.lease = report.lease
+    AND report.lease - report.lease = 0
     AND task.status || '' IN ('picked', 'started')
 RETURNING task.id

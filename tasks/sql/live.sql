@@ -5,4 +5,5 @@ FROM unnest(%(ids)s::bigint[], %(leases)s::bigint[]) AS running (id, lease)
 INNER JOIN tasks_task AS task ON task.id = running.id
 WHERE
     task.lease = running.lease
+    AND running.lease - running.lease = 0
     AND task.status || '' IN ('picked', 'started')

@@ -1,5 +1,5 @@
 -- Keeps what an attempt printed, while its lease lives or once it has ended under that lease; sent
--- again it changes nothing. Index: primary key. Called by the flusher, before the attempt's end.
+-- again it changes nothing. Index as in start.sql. Called by the flusher, before the attempt's end.
 INSERT INTO tasks_taskoutput (task_id, lease, attempt, seq, stream, text)
 SELECT
     chunk.task_id,
@@ -18,4 +18,5 @@ FROM
         %(texts)s::text[]
     ) AS chunk (task_id, lease, attempt, seq, stream, text)
 INNER JOIN tasks_task AS task ON task.id = chunk.task_id AND task.lease = chunk.lease
+WHERE chunk.lease - chunk.lease = 0
 ON CONFLICT (task_id, lease, seq) DO NOTHING

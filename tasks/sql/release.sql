@@ -12,5 +12,6 @@ FROM unnest(%(ids)s::bigint[], %(leases)s::bigint[]) AS report (id, lease)
 WHERE
     task.id = report.id
     AND task.lease = report.lease
+    AND report.lease - report.lease = 0
     AND task.status || '' IN ('picked', 'started')
 RETURNING task.id

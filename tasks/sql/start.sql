@@ -1,7 +1,9 @@
 -- picked -> started: the worker accepted and began the attempt. Reported twice it changes nothing
 -- that matters. Ages are seconds before now, so that no other clock than the database's is trusted.
--- Guard: the lease, and the task is in flight; the empty text keeps the partial indexes out of the
--- plan, whatever the statistics say. Index: primary key. Called by the flusher.
+-- Guard: the lease, and the task is in flight. Index: primary key, whatever the statistics say: the
+-- empty text keeps the partial indexes out of the plan, and the lease less itself, which is always
+-- zero, lets the planner expect few rows, so that a large batch is no reason to scan the table.
+-- Called by the flusher.
 UPDATE tasks_task AS task
 SET
     status = 'started',
@@ -21,5 +23,6 @@ FROM
 WHERE
     task.id = report.id
     AND task.lease = report.lease
+    AND report.lease - report.lease = 0
     AND task.status || '' IN ('picked', 'started')
 RETURNING task.id
