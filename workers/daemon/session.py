@@ -234,6 +234,8 @@ class Session:
             stub = self._stub
             if stub is None:
                 return
+            # Before the state is read: what changes from here on has a heartbeat of its own.
+            self._beat_now.clear()
             try:
                 reply = await stub.SendHeartbeat(self._heartbeat(), timeout=interval_s)
             except grpc.aio.AioRpcError as error:
@@ -245,7 +247,6 @@ class Session:
                 self._learn(reply.coordinators)
                 if reply.unknown_worker:
                     break
-            self._beat_now.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._beat_now.wait(), interval_s)
         self._reconnect()

@@ -1,0 +1,93 @@
+"""What the workers of these tests run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+from tasks.compat import TaskContext, task
+
+log = logging.getLogger(__name__)
+
+
+@task
+def echo(value: Any) -> Any:
+    return value
+
+
+@task
+async def echo_later(value: Any) -> Any:
+    await asyncio.sleep(0.01)
+    return value
+
+
+@task(takes_context=True)
+def number_of_attempt(context: TaskContext) -> int:
+    return context.attempt
+
+
+@task
+def speak_and_raise() -> None:
+    print("to stdout")
+    print("to stderr", file=sys.stderr)
+    log.warning("to the log")
+    raise ValueError("no such order")
+
+
+@task
+def sleep(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+@task
+async def sleep_async(seconds: float) -> float:
+    await asyncio.sleep(seconds)
+    return seconds
+
+
+@task
+def spin() -> None:
+    while True:
+        pass
+
+
+@task
+def hold_the_gil(count: int) -> int:
+    """One call into C, which neither returns nor lets go meanwhile."""
+    return sum(range(count))
+
+
+@task
+def start_and_sleep(marker: str) -> None:
+    """A child of the child, which must not outlive it."""
+    subprocess.run(["sleep", marker], check=False)
+
+
+@task
+def crash() -> None:
+    print("last words")
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@task
+def return_no_json() -> object:
+    return object()
+
+
+@task
+def print_no_utf8() -> None:
+    sys.stdout.flush()
+    os.write(1, b"caf\xe9 \xff\n")
+
+
+@task
+def flood(lines: int) -> None:
+    for number in range(lines):
+        print(f"line {number}")

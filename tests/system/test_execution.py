@@ -1,0 +1,174 @@
+"""What workers make of tasks: results, output, errors, time-outs, crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tasks.models import Task
+from tests.system.fleet import coordinator, until_counted
+from tests.system.test_coordinators import cancel
+from tests.system.workers import call, ended, online, output, shell, until_gone, worker
+from workers.models import Worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize("pool", ["process", "threads", "async"])
+async def test_every_pool_runs_sync_and_async_tasks_and_shell(pool: str, tmp_path: Path) -> None:
+    async with coordinator() as address, worker(address, "--pool", pool, "--concurrency", "3"):
+        value = {"a": [1, None, "ü"]}
+        ids = [await call("echo", value), await call("echo_later", value)]
+        assert [(await ended(task_id)).result for task_id in ids] == [value, value]
+        again = await call("number_of_attempt")
+        assert (await ended(again)).result == 1
+        script = await shell("seq 3 | sort -r; pwd", cwd=str(tmp_path))
+        assert (await ended(script)).result == {"exit_code": 0}
+        assert await output(script) == [("stdout", f"3\n2\n1\n{tmp_path}\n")]
+        argv = await shell(["printf", "%s|", "a b", "$HOME"])
+        await ended(argv)
+        assert await output(argv) == [("stdout", "a b|$HOME|")]
+
+        raising = await ended(await call("speak_and_raise"))
+        assert raising.status == "failed"
+        [error] = raising.errors
+        assert (error["class"], error["exception"]) == ("raised", "builtins.ValueError")
+        assert (error["attempt"], error["worker"]) == (1, "heron")
+        assert 'raise ValueError("no such order")' in error["traceback"]
+        assert await output(raising.pk) == [
+            ("log", "WARNING tests.system.sample_tasks: to the log\n"),
+            ("stderr", "to stderr\n"),
+            ("stdout", "to stdout\n"),
+        ]
+        exiting = await ended(await shell("echo oops >&2; exit 7"))
+        assert [(e["class"], e["code"]) for e in exiting.errors] == [("exit_code", 7)]
+        assert await output(exiting.pk) == [("stderr", "oops\n")]
+        missing = await ended(await shell(["no-such-command-here"]))
+        assert missing.errors[0]["code"] == 127
+        assert "no-such-command-here" in missing.errors[0]["message"]
+        useless = await ended(await call("return_no_json"))
+        assert "The result is no JSON" in useless.errors[0]["message"]
+
+
+async def test_output_is_kept_replaced_and_cut_with_a_mark() -> None:
+    cap = "4096"
+    async with (
+        coordinator(TASKMASTER_OUTPUT_MAX_BYTES=cap) as address,
+        worker(address, "--concurrency", "1"),
+    ):
+        strange = await call("print_no_utf8")
+        await ended(strange)
+        assert await output(strange) == [("stdout", "caf\ufffd \ufffd\n")]
+        flooding = await call("flood", 2_000)
+        await ended(flooding)
+        [(_, text)] = await output(flooding)
+        assert text.startswith("line 0\nline 1\n")
+        assert "bytes cut …" in text
+        assert text.endswith("line 1999\n")
+        assert len(text.encode()) < 4_096 + 100
+
+
+async def test_a_time_out_kills_the_whole_tree_and_the_slot_works_on() -> None:
+    async with coordinator() as address, worker(address, "--concurrency", "2"):
+        began = time.monotonic()
+        ids = [
+            await call("spin", timeout_s=0.5),
+            await call("sleep", 300, timeout_s=0.5),
+            await call("start_and_sleep", "300.111", timeout_s=0.5),
+            await shell("sleep 300.222 | cat & sleep 300.333", timeout_s=0.5),
+        ]
+        for task_id in ids:
+            task = await ended(task_id)
+            assert task.status == "failed"
+            [error] = task.errors
+            assert error["class"] == "timeout"
+            assert error["message"] == "time-out after 0.5 s"
+        for marker in ("300.111", "300.222", "300.333"):
+            await until_gone(marker)
+        assert time.monotonic() - began < 10
+        assert (await ended(await call("echo", 1))).result == 1
+
+
+async def test_a_thread_that_cannot_be_stopped_is_reported_and_its_neighbour_lives() -> None:
+    options = ("--pool", "threads", "--concurrency", "2")
+    async with coordinator() as address, worker(address, *options):
+        neighbour = await call("sleep", 2)
+        stuck = await call("sleep", 300, timeout_s=0.5)
+        assert (await ended(stuck, 5)).errors[0]["class"] == "timeout"
+        assert (await ended(neighbour)).result == 2
+        assert (await ended(await call("echo", 1))).result == 1
+
+
+async def test_a_crashed_child_keeps_its_last_words_and_costs_its_task_alone() -> None:
+    async with coordinator() as address, worker(address, "--concurrency", "2"):
+        neighbour = await call("sleep", 1.5)
+        crashed = await ended(await call("crash"))
+        [error] = crashed.errors
+        assert (error["class"], error["code"]) == ("signal", 11)
+        assert await output(crashed.pk) == [("stdout", "last words\n")]
+        assert (await ended(neighbour)).result == 1.5
+        assert (await ended(await call("echo", 1))).result == 1
+
+
+async def test_a_failed_task_is_tried_again_until_its_attempts_are_used_up() -> None:
+    async with coordinator(TASKMASTER_RETRY_BASE_S="0.05") as address, worker(address):
+        task = await ended(await call("speak_and_raise", max_attempts=3))
+    assert (task.status, task.attempt) == ("failed", 3)
+    assert [error["attempt"] for error in task.errors] == [1, 2, 3]
+
+
+async def test_cancelling_stops_what_runs() -> None:
+    async with coordinator() as address, worker(address, "--concurrency", "2"):
+        python, script = await call("start_and_sleep", "300.444"), await shell("sleep 300.555")
+        await until_counted(2, status="started")
+        for task_id in (python, script):
+            await cancel(task_id)
+        await until_gone("300.444")
+        await until_gone("300.555")
+        assert (await ended(python)).status == "cancelled"
+        assert (await ended(await call("echo", 1))).result == 1
+
+
+async def test_a_child_that_holds_the_gil_costs_no_heartbeat() -> None:
+    async with (
+        coordinator(TASKMASTER_HEARTBEAT_INTERVAL_S="0.5") as address,
+        worker(address, "--pool", "threads", "--concurrency", "2"),
+    ):
+        holding = await call("hold_the_gil", 250_000_000)
+        await until_counted(1, status="started")
+        seen = (await online("heron")).last_seen_at
+        gaps = []
+        while await still_runs(holding):
+            now = (await Worker.objects.aget(name="heron")).last_seen_at
+            if now != seen:
+                gaps.append(now - seen)
+                seen = now
+            await asyncio.sleep(0.05)
+        assert len(gaps) >= 3, "it was over too soon to tell"
+        assert max(gaps) < timedelta(seconds=1.2)
+        done = await ended(holding)
+        assert (done.status, done.attempt) == ("complete", 1)
+
+
+async def still_runs(task_id: int) -> bool:
+    """Whether the task has begun and not ended."""
+    return (await Task.objects.aget(pk=task_id)).status == "started"
+
+
+async def test_offers_do_not_wait_behind_a_long_task() -> None:
+    async with coordinator() as address, worker(address, "--concurrency", "1"):
+        for _ in range(20):
+            await ended(await call("echo", 1))
+        # The coordinator has learnt that tasks are short here, and offers more than one.
+        await call("sleep", 4)
+        await until_counted(1, status="started")
+        short = [await call("echo", number) for number in range(5)]
+        async with worker(address, name="stork"):
+            began = time.monotonic()
+            for task_id in short:
+                assert (await ended(task_id, 3)).worker == "stork"
+            assert time.monotonic() - began < 2
