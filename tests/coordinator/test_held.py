@@ -37,7 +37,9 @@ class Keeper:
         self.flusher = Flusher(self.database, conf, on_pending=lambda: None)
         self.released: list[Lease] = []
         self.dispatcher = Dispatcher(
-            conf, on_room=lambda: self.held.room_freed(), on_release=self.flusher.release
+            conf,
+            on_room=lambda: self.held.room_freed(),  # noqa: PLW0108 - it is made below
+            on_release=self.flusher.release,
         )
         self.held = Held(self.database, self.dispatcher, conf, on_release=self.flusher.release)
 

@@ -138,8 +138,8 @@ def _coordinators(text: str) -> tuple[str, ...]:
             )
         if not is_loopback(address):
             raise ConfigurationError(
-                f"--coordinator: {address} is no loopback address. Coordinators on other hosts need "
-                "TLS and join tokens, which are not there yet; use 127.0.0.1."
+                f"--coordinator: {address} is no loopback address. Coordinators on other hosts "
+                "need TLS and join tokens, which are not there yet; use 127.0.0.1."
             )
     return tuple(dict.fromkeys(addresses))
 

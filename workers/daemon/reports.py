@@ -53,10 +53,11 @@ class Batch:
         first, second = Batch(), Batch()
         for kind in ("starts", "chunks", "ends", "declined"):
             reports = getattr(self, kind)
-            middle = (len(reports) + (len(first) > len(second))) // 2
-            getattr(first, kind).extend(reports[:middle] if len(self) > 1 else reports)
-            getattr(second, kind).extend(reports[middle:] if len(self) > 1 else ())
-        return [half for half in (first, second) if len(half)]
+            # The odd one goes to the smaller half: two reports are never one half.
+            middle = (len(reports) + (len(first) <= len(second))) // 2
+            getattr(first, kind).extend(reports[:middle])
+            getattr(second, kind).extend(reports[middle:])
+        return [first, second]
 
 
 class Reports:

@@ -140,7 +140,8 @@ class Executor:
         path = f"{type(error).__module__}.{type(error).__qualname__}"
         text = _traceback(error)
         if prepared is not None and prepared.result is not None:
-            _announce(prepared.result, finished, error=compat.TaskError(path, text))
+            said = compat.TaskError(exception_class_path=path, traceback=text)
+            _announce(prepared.result, finished, error=said)
         # Neither a name nor a result gets better by trying again.
         final = isinstance(error, UnusableResult) or (
             prepared is None and isinstance(error, InvalidField)

@@ -36,7 +36,7 @@ def _stop(*_: object) -> None:
     raise Stopped("stopped by the worker")
 
 
-def run(connection: socket.socket, outbox: Outbox, executor: Executor, slots: int) -> NoReturn:
+def run(connection: socket.socket, outbox: Outbox, executor: Executor, _slots: int) -> NoReturn:
     """Runs what the supervisor sends until it closes the connection."""
     signal.signal(signal.SIGTERM, _stop)
     decoder = wire.Decoder()

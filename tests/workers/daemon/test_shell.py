@@ -1,0 +1,47 @@
+"""What a shell task's kwargs become."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from workers.daemon.slots.shell import WrongCommand, parse
+
+
+def command(**kwargs: object) -> str:
+    return json.dumps(kwargs)
+
+
+def test_a_script_runs_in_a_shell_and_a_list_does_not() -> None:
+    assert parse(command(command="seq 3 | sort"), {}).argv == ["/bin/sh", "-c", "seq 3 | sort"]
+    assert parse(command(command=["ls", "a b"]), {}).argv == ["ls", "a b"]
+
+
+def test_the_environment_is_the_worker_s_without_secrets_and_with_what_is_given() -> None:
+    own = {
+        "PATH": "/bin",
+        "DATABASE_URL": "postgresql://me:secret@here/db",
+        "TASKMASTER_SECRET_KEY": "secret",
+        "TASKMASTER_JOIN_TOKEN": "secret",
+    }
+    found = parse(command(command="env", env={"WHO": "me"}), own)
+    assert found.env == {"PATH": "/bin", "WHO": "me"}
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "said"),
+    [
+        ({}, "command"),
+        ({"command": ""}, "command"),
+        ({"command": []}, "command"),
+        ({"command": ["ls", 1]}, "command"),
+        ({"command": "ls", "cwd": 1}, "cwd"),
+        ({"command": "ls", "env": {"A": 1}}, "env"),
+        ({"command": "ls", "env": {"A=B": "1"}}, "env"),
+        ({"command": "ls\0"}, "U\\+0000"),
+    ],
+)
+def test_a_wrong_command_is_refused(kwargs: dict[str, object], said: str) -> None:
+    with pytest.raises(WrongCommand, match=said):
+        parse(json.dumps(kwargs), {})
