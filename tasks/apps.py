@@ -1,6 +1,10 @@
 """The domain: what a task is, and how it changes."""
 
+import django_stubs_ext
 from django.apps import AppConfig
+
+# So that `ModelForm[Task]` and `ModelAdmin[Task]` are classes at run time, too.
+django_stubs_ext.monkeypatch()
 
 
 class TasksConfig(AppConfig):
