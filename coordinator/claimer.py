@@ -7,25 +7,19 @@ claimer is then marked awake and looks for work by itself every few milliseconds
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import psycopg
-from psycopg_pool import PoolTimeout
-
-from coordinator.database import Database
+from coordinator.database import TROUBLE, Database
 from coordinator.dispatcher import Demand, Dispatcher
 from coordinator.held import Held
 from tasks import store
 from tasks.conf import Settings
 from tasks.reports import Claimed, Lease, Pair
 from tasks.wake import NOBODY_SLEEPS_S
-
-log = logging.getLogger(__name__)
 
 #: The pairs that a scan found are used for this long while claims go on.
 _SCAN_LIFE_S = 0.25
@@ -75,13 +69,21 @@ class Claimer:
         self._awake_until = float("-inf")
         self._wakes: deque[float] = deque(maxlen=_WAKES_MAX)
         self._starved = False
+        self._others_wait = False
         self._contended_s = _CONTENDED_S[0]
+        #: When a turn last succeeded, with work or without.
+        self.turned_at: float | None = None
         #: Statements sent that look for work, for the figures.
         self.scans = 0
         self.claims = 0
 
     def wake(self) -> None:
         """There may be work."""
+        self._woken.set()
+
+    def wake_all(self) -> None:
+        """Tasks are pending again: work for this coordinator or for another that sleeps."""
+        self._others_wait = True
         self._woken.set()
 
     def room_freed(self) -> None:
@@ -98,8 +100,8 @@ class Claimer:
                 if not await self._turn():
                     await self._rest()
                 pause = _RETRY_S[0]
-            except (psycopg.Error, PoolTimeout) as error:
-                log.warning("claim failed, tried again", extra={"error": str(error).strip()})
+                self.turned_at = self._clock()
+            except TROUBLE:
                 self._forget()
                 await asyncio.sleep(pause)
                 pause = min(_RETRY_S[1], pause * 2)
@@ -112,6 +114,10 @@ class Claimer:
 
     async def _turn(self) -> bool:
         """Claims once; returns whether anything was found."""
+        if self._others_wait:
+            self._others_wait = False
+            async with self._database.connection() as connection:
+                await store.wake(connection)
         demands = self._dispatcher.demands()
         self._starved = not any(demand.room for demand in demands)
         if not demands:

@@ -1,26 +1,31 @@
 """The coordinator's own connections, outside Django's: a small pool, and one that listens.
 
-At most 5 in all: the pool's two, the listener, and two of Django's for client calls.
+At most 5 in all: the pool's two, the listener, and two of Django's for client calls. Everything but
+the listener works through PgBouncer in transaction mode; DATABASE_DIRECT_URL is the way round it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import AsyncConnection
-from psycopg.conninfo import make_conninfo
-from psycopg_pool import AsyncConnectionPool
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from coordinator.trouble import Trouble
+from tasks.conf import Settings
+from tasks.errors import ConfigurationError
 from tasks.store import Connection
 
-#: Claims and flushes run side by side; everything else slips in between.
-POOL_MAX = 2
-#: Seconds an unused connection lives.
-POOL_IDLE_S = 30.0
-#: Seconds to wait for a connection before the turn is given up and tried again.
-POOL_WAIT_S = 2.0
+#: What passes by itself, so that whoever meets it tries again.
+TROUBLE = (psycopg.Error, PoolTimeout)
+#: After this time the pool gives up an attempt to connect, and whoever asks next begins another:
+#: its own pauses double up to minutes, and nobody must wait that long for a server that is back.
+_RECONNECT_S = 2.0
 #: A half-open connection must not stay silent for many minutes.
 _KEEPALIVE = {
     "connect_timeout": 5,
@@ -45,6 +50,25 @@ def conninfo(alias: str = DEFAULT_DB_ALIAS) -> str:
     return make_conninfo("", **given, **_KEEPALIVE, application_name="taskmaster-coordinator")
 
 
+def direct_conninfo() -> str:
+    """The connection string for LISTEN and for the lock that says the coordinator lives.
+
+    Both need a session of their own: DATABASE_DIRECT_URL where the database is behind a pooler.
+    Raises ConfigurationError when it is malformed.
+    """
+    url = os.environ.get("DATABASE_DIRECT_URL")
+    if not url:
+        return conninfo()
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationError(
+            "DATABASE_DIRECT_URL is no PostgreSQL URL like postgresql://user:password@host:5432/"
+            f"name: {str(error).strip()}"
+        ) from None
+    return make_conninfo(url, **_KEEPALIVE, application_name="taskmaster-listener")
+
+
 def prepare_threshold(alias: str = DEFAULT_DB_ALIAS) -> int | None:
     """After how many executions a statement is prepared; None behind a pooler: never."""
     threshold: int | None = connections[alias].settings_dict["OPTIONS"].get("prepare_threshold", 5)
@@ -54,14 +78,16 @@ def prepare_threshold(alias: str = DEFAULT_DB_ALIAS) -> int | None:
 class Database:
     """The pool of one coordinator."""
 
-    def __init__(self, info: str) -> None:
+    def __init__(self, info: str, conf: Settings) -> None:
         self.info = info
+        self.trouble = Trouble()
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             info,
             min_size=1,
-            max_size=POOL_MAX,
-            max_idle=POOL_IDLE_S,
-            timeout=POOL_WAIT_S,
+            max_size=conf.coordinator_pool_max,
+            max_idle=conf.db_pool_idle_s,
+            timeout=conf.db_pool_wait_s,
+            reconnect_timeout=_RECONNECT_S,
             kwargs={"autocommit": True, "prepare_threshold": prepare_threshold()},
             check=AsyncConnectionPool.check_connection,
             open=False,
@@ -80,11 +106,32 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection in autocommit: each statement is its own transaction."""
-        async with self._pool.connection() as connection:
+        async with self._watched(), self._pool.connection() as connection:
             yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside one transaction."""
-        async with self._pool.connection() as connection, connection.transaction():
+        async with (
+            self._watched(),
+            self._pool.connection() as connection,
+            connection.transaction(),
+        ):
             yield connection
+
+    @property
+    def size(self) -> int:
+        """How many connections the pool has open."""
+        return self._pool.get_stats().get("pool_size", 0)
+
+    @asynccontextmanager
+    async def _watched(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except psycopg.DataError:
+            # What was asked for is wrong, not the database.
+            raise
+        except TROUBLE as error:
+            self.trouble.met(error)
+            raise
+        self.trouble.over()

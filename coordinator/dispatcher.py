@@ -18,6 +18,7 @@ from uuid import UUID
 from proto import taskmaster_pb2 as pb
 from tasks.conf import Settings
 from tasks.reports import Adopted, Claimed, Lease
+from tasks.submission import STOP
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ class Link:
     draining: bool = False
     closed: bool = False
     last_seen: float = 0.0
+    #: Leases it has accepted and did not name in its newest heartbeat.
+    missing: set[Lease] = field(default_factory=set)
 
     @property
     def free_slots(self) -> int:
@@ -109,14 +112,18 @@ class Dispatcher:
         conf: Settings,
         *,
         on_room: Callable[[], None],
+        on_join: Callable[[], None] = lambda: None,
         on_release: Callable[[Sequence[Lease]], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conf = conf
         self._on_room = on_room
+        self._on_join = on_join
         self._on_release = on_release
         self._clock = clock
         self.links: dict[UUID, Link] = {}
+        #: Whose flight each task is.
+        self._holders: dict[int, Link] = {}
 
     # ---- what the claimer asks --------------------------------------------------------------
 
@@ -166,6 +173,7 @@ class Dispatcher:
 
     def _send_offer(self, link: Link, task: Claimed, now: float) -> None:
         link.flights[task.task_id] = Flight(task.lease, task.attempt + 1, task.queue, now)
+        self._holders[task.task_id] = link
         link.outbox.append(
             pb.Offer(
                 task_id=task.task_id,
@@ -179,6 +187,7 @@ class Dispatcher:
                 priority=task.priority,
                 created_at_us=int(task.created_at.timestamp() * 1e6),
                 max_attempts=task.max_attempts,
+                stop_on_lost_contact=task.on_lost_contact == STOP,
             )
         )
         link.ready.set()
@@ -196,7 +205,10 @@ class Dispatcher:
         if before is not None:
             self.disconnect(before)
         self.links[link.worker_id] = link
+        self._holders.update(dict.fromkeys(link.flights, link))
         self._on_room()
+        # It may serve queues that nobody has looked at so far.
+        self._on_join()
 
     def disconnect(self, link: Link) -> list[tuple[Lease, Flight]]:
         """Takes a worker out of the pool; returns what it had accepted.
@@ -209,11 +221,22 @@ class Dispatcher:
         link.ready.set()
         if self.links.get(link.worker_id) is link:
             del self.links[link.worker_id]
+        for task_id in link.flights:
+            if self._holders.get(task_id) is link:
+                del self._holders[task_id]
         flights = [
             (Lease(task_id, flight.lease), flight) for task_id, flight in link.flights.items()
         ]
         self._release([lease for lease, flight in flights if not flight.accepted])
         return [(lease, flight) for lease, flight in flights if flight.accepted]
+
+    def accepted_by(self, link: Link) -> list[Lease]:
+        """What the worker has accepted and not ended."""
+        return [
+            Lease(task_id, flight.lease)
+            for task_id, flight in link.flights.items()
+            if flight.accepted
+        ]
 
     def accepted(self, link: Link, leases: Iterable[Lease]) -> None:
         """The worker began these attempts."""
@@ -240,12 +263,24 @@ class Dispatcher:
         for lease in leases:
             self._land(link, lease)
 
-    @staticmethod
-    def _land(link: Link, lease: Lease) -> bool:
+    def foreign(self, worker_id: UUID, leases: Iterable[Lease]) -> set[Lease]:
+        """Those of these leases that another connected worker has."""
+        found = set()
+        for lease in leases:
+            holder = self._holders.get(lease.task_id)
+            if holder is None or holder.worker_id == worker_id:
+                continue
+            if holder.flights[lease.task_id].lease == lease.lease:
+                found.add(lease)
+        return found
+
+    def _land(self, link: Link, lease: Lease) -> bool:
         flight = link.flights.get(lease.task_id)
         if flight is None or flight.lease != lease.lease:
             return False
         del link.flights[lease.task_id]
+        if self._holders.get(lease.task_id) is link:
+            del self._holders[lease.task_id]
         return True
 
     @staticmethod
@@ -256,15 +291,25 @@ class Dispatcher:
 
     def cancel(self, lease: Lease) -> None:
         """Tells the worker that has this execution, if any is connected here, to stop it."""
-        for link in self.links.values():
-            flight = link.flights.get(lease.task_id)
-            if flight is not None and flight.lease == lease.lease:
-                del link.flights[lease.task_id]
-                self._unsend(link)
-                link.send(
-                    pb.CoordinatorMessage(cancel=pb.Executions(executions=[_execution(lease)]))
-                )
-                self._on_room()
+        link = self._holders.get(lease.task_id)
+        if link is not None and self._land(link, lease):
+            self._unsend(link)
+            link.send(pb.CoordinatorMessage(cancel=pb.Executions(executions=[_execution(lease)])))
+            self._on_room()
+
+    def drain(self, worker_id: UUID, wanted: bool) -> None:
+        """Tells a worker, if it is connected here, to drain or to take tasks again."""
+        link = self.links.get(worker_id)
+        if link is None:
+            return
+        link.draining = wanted
+        message = (
+            pb.CoordinatorMessage(drain=pb.Drain())
+            if wanted
+            else pb.CoordinatorMessage(undrain=pb.Undrain())
+        )
+        link.send(message)
+        self._on_room()
 
     def tell_stale(self, link: Link, leases: Iterable[Lease]) -> None:
         """Tells a worker that these leases are not its own any more."""

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import psycopg
-from psycopg_pool import PoolTimeout
 
 from coordinator import translate
-from coordinator.database import Database
+from coordinator.database import TROUBLE, Database
 from proto import taskmaster_pb2 as pb
 from tasks import store
 from tasks.conf import Settings
@@ -83,8 +82,9 @@ class Flusher:
         self._entries: list[Entry] = []
         self._releases: list[Lease] = []
         self._filled = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        #: When a flush last succeeded, and since when the oldest report waits.
+        self.flushed_at: float | None = None
+        self.waiting_since: float | None = None
 
     # ---- in ---------------------------------------------------------------------------------
 
@@ -100,13 +100,21 @@ class Flusher:
         self._releases.extend(leases)
         self._fill()
 
+    def lose(self, attempts: Sequence[tuple[Lease, int]], worker: str, worker_id: UUID) -> None:
+        """Writes attempts as lost, which their worker does not know any more."""
+        update = translate.lost(attempts)
+        receipt: asyncio.Future[list[Lease]] = asyncio.get_running_loop().create_future()
+        self._entries.append(Entry(update, worker, worker_id, self._clock(), receipt))
+        self._fill()
+
     def _fill(self) -> None:
-        self._idle.clear()
+        if self.waiting_since is None:
+            self.waiting_since = self._clock()
         self._filled.set()
 
     async def drained(self) -> None:
-        """Waits until everything handed in is written."""
-        await self._idle.wait()
+        """Waits until everything that has been handed in by now is written."""
+        await self.write(pb.StatusUpdate(), "", UUID(int=0))
 
     # ---- out --------------------------------------------------------------------------------
 
@@ -118,10 +126,10 @@ class Flusher:
             self._filled.clear()
             entries, releases = self._take()
             await self._flush(entries, releases)
+            self.flushed_at = self._clock()
+            self.waiting_since = None
             if self._entries or self._releases:
-                self._filled.set()
-            else:
-                self._idle.set()
+                self._fill()
 
     def _take(self) -> tuple[list[Entry], list[Lease]]:
         count = size = 0
@@ -142,8 +150,7 @@ class Flusher:
             except psycopg.DataError as error:
                 await self._one_by_one(entries, releases, error)
                 return
-            except (psycopg.Error, PoolTimeout) as error:
-                log.warning("flush failed, tried again", extra={"error": str(error).strip()})
+            except TROUBLE:
                 await asyncio.sleep(pause)
                 pause = min(longest, pause * 2)
                 continue
@@ -167,12 +174,16 @@ class Flusher:
                 "report refused by the database",
                 extra={"worker": entry.worker, "error": str(error).strip()},
             )
-            await self._flush([translate.without_content(entry)], [])
+            if translate.has_content(entry.update):
+                await self._flush([translate.without_content(entry)], [])
+            else:
+                # Nothing of it can be written: its leases are for the rescue.
+                self._answer([entry], set())
 
     def _batch(self, entries: Sequence[Entry], releases: Sequence[Lease]) -> Batch:
         batch, now = Batch(releases=list(releases)), self._clock()
         for entry in entries:
-            translate.add(entry, batch, now - entry.received_at, self._conf)
+            translate.add(entry, batch, now - entry.received_at)
         ended = {(end.task_id, end.lease) for end in batch.completions}
         ended.update((end.task_id, end.lease) for end in batch.failures)
         if ended:
@@ -182,6 +193,8 @@ class Flusher:
         return batch
 
     async def _write(self, batch: Batch) -> set[Lease]:
+        if batch.statements == 0:
+            return set()
         if batch.statements == 1:
             async with self._database.connection() as connection:
                 return await self._run(connection, batch)

@@ -9,20 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import logging
 import time
 from collections.abc import Callable, Sequence
 
-import psycopg
-from psycopg_pool import PoolTimeout
-
-from coordinator.database import Database
+from coordinator.database import TROUBLE, Database
 from coordinator.dispatcher import Dispatcher
 from tasks import store
 from tasks.conf import Settings
 from tasks.reports import Claimed, Lease
-
-log = logging.getLogger(__name__)
 
 _RETRY_S = 0.1
 
@@ -109,8 +103,7 @@ class Held:
         try:
             async with self._database.connection() as connection:
                 ours = await store.still_held(connection, leases)
-        except (psycopg.Error, PoolTimeout) as error:
-            log.warning("due tasks wait for the database", extra={"error": str(error).strip()})
+        except TROUBLE:
             for task in due:
                 heapq.heappush(self._heap, (now + _RETRY_S, task.task_id, task))
             return

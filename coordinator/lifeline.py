@@ -1,8 +1,7 @@
-"""Who lives: workers by stream and heartbeat, coordinators by advisory lock; and what is done for
-the tasks of those that do not.
+"""Which workers live, by stream and heartbeat; and what is done for the tasks of those that do not.
 
 A worker whose stream broke has a grace to come back, here or elsewhere, with what it runs; one
-that missed its heartbeats has had it. A coordinator is dead when its lock is free.
+that missed its heartbeats has had it. Liveness decides, never how long a task takes.
 """
 
 from __future__ import annotations
@@ -10,17 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
-import psycopg
-from psycopg_pool import PoolTimeout
-
-from coordinator import store as coordinators
-from coordinator.database import Database
+from coordinator.database import TROUBLE, Database
 from coordinator.dispatcher import Dispatcher, Link
 from coordinator.flusher import Flusher
-from coordinator.held import Held
+from coordinator.store import Identity
 from tasks import store
 from tasks.conf import Settings
 from tasks.reports import Adopted, Lease
@@ -29,23 +25,45 @@ from workers.store import Beat, Registration
 
 log = logging.getLogger(__name__)
 
-#: How often a coordinator says that it lives and looks who does not: half of the promised 2 s.
-_ROUND_S = 1.0
+#: How often it looks who is silent and who is lost.
+_ROUND_S = 0.5
 #: Heartbeats that come within this time are written together.
 _GATHER_S = 0.05
+#: A heartbeat that is late by this part of its interval is not missed yet.
+_LATE = 0.25
+#: A turn that comes later than this means that the process was frozen, or starved.
+_ABSENT_S = 2.0
+
+
+class Heartbeat(NamedTuple):
+    """A heartbeat that waits to be written, and the call that waits for its answer."""
+
+    beat: Beat
+    #: What the worker says it has.
+    running: list[Lease]
+    #: The ids of all that is live, and whether the worker is wanted to drain.
+    answer: asyncio.Future[tuple[set[int], bool]]
+
+
+class Loss(NamedTuple):
+    """A worker that is gone: when to rescue what it ran (seconds of the clock)."""
+
+    rescue_at: float
+    #: When it is sure that it has stopped what it stops without contact.
+    stoppable_at: float
+    rescued: bool = False
 
 
 class Lifeline:
-    """The watch of one coordinator over workers and other coordinators."""
+    """The watch of one coordinator over its workers."""
 
     def __init__(
         self,
         database: Database,
         dispatcher: Dispatcher,
         flusher: Flusher,
-        held: Held,
         conf: Settings,
-        identity: coordinators.Identity,
+        identity: Identity,
         *,
         on_pending: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
@@ -53,19 +71,15 @@ class Lifeline:
         self._database = database
         self._dispatcher = dispatcher
         self._flusher = flusher
-        self._held = held
         self._conf = conf
         self._identity = identity
         self._on_pending = on_pending
         self._clock = clock
-        self._beats: dict[UUID, tuple[Beat, list[Lease], asyncio.Future[set[int]]]] = {}
+        self._heartbeats: dict[UUID, Heartbeat] = {}
         self._beaten = asyncio.Event()
-        #: Workers whose stream broke or whose heartbeats stopped: when to rescue what they ran.
-        self._lost: dict[UUID, float] = {}
-        #: Coordinators whose lock was found free: when to take over what they held.
-        self._dead: dict[UUID, float] = {}
-        #: Addresses of the live coordinators, this one among them.
-        self.addresses: list[str] = [identity.address]
+        self._lost: dict[UUID, Loss] = {}
+        self._misses: dict[UUID, int] = {}
+        self._looked_at = clock()
 
     def now(self) -> float:
         """Seconds of the clock by which silence is judged."""
@@ -89,25 +103,46 @@ class Lifeline:
         if link.closed:
             return
         grace_s = self._conf.reconnect_grace_s if link.flights or not link.draining else 0.0
-        self._dispatcher.disconnect(link)
-        self._lost[link.worker_id] = self._clock() + grace_s
+        self._lose(link, self._clock() + grace_s)
         log.info("worker left", extra={"worker": link.name})
 
-    async def beat(self, beat: Beat, running: list[Lease]) -> list[Lease]:
-        """Keeps a heartbeat; returns those of `running` that are the worker's no more."""
+    def _lose(self, link: Link, rescue_at: float) -> None:
+        self._dispatcher.disconnect(link)
+        stoppable_at = max(rescue_at, link.last_seen + self._conf.silence_s)
+        self._lost[link.worker_id] = Loss(rescue_at, stoppable_at)
+
+    # ---- heartbeats -------------------------------------------------------------------------
+
+    async def beat(self, beat: Beat, running: list[Lease]) -> tuple[list[Lease], bool]:
+        """Keeps a heartbeat; returns those of `running` that are the worker's no more.
+
+        And whether an operator wants the worker to drain.
+        """
         link = self._dispatcher.links.get(beat.id)
         if link is not None:
             link.last_seen, link.slots, link.draining = self._clock(), beat.slots, beat.draining
-        before = self._beats.get(beat.id)
-        receipt: asyncio.Future[set[int]] = (
-            before[2] if before else asyncio.get_running_loop().create_future()
+            self._fail_unknown(link, running)
+        before = self._heartbeats.get(beat.id)
+        answer: asyncio.Future[tuple[set[int], bool]] = (
+            before.answer if before else asyncio.get_running_loop().create_future()
         )
-        self._beats[beat.id] = beat, running, receipt
+        self._heartbeats[beat.id] = Heartbeat(beat, running, answer)
         self._beaten.set()
-        live = await asyncio.shield(receipt)
-        return [lease for lease in running if lease.task_id not in live]
+        live, drain = await asyncio.shield(answer)
+        return [lease for lease in running if lease.task_id not in live], drain
 
-    # ---- loops ------------------------------------------------------------------------------
+    def _fail_unknown(self, link: Link, running: Iterable[Lease]) -> None:
+        """What a living worker accepted and, twice in a row, does not know any more is lost."""
+        known = set(running)
+        missing = {lease for lease in self._dispatcher.accepted_by(link) if lease not in known}
+        lost = missing & link.missing
+        link.missing = missing - lost
+        if not lost:
+            return
+        log.error("worker does not know its tasks", extra={"worker": link.name, "tasks": len(lost)})
+        attempts = [(lease, link.flights[lease.task_id].attempt) for lease in lost]
+        self._dispatcher.ended(link, list(lost), None)
+        self._flusher.lose(attempts, link.name, link.worker_id)
 
     async def run_heartbeats(self) -> None:
         """Writes the workers' heartbeats in batches, until cancelled."""
@@ -115,93 +150,99 @@ class Lifeline:
             await self._beaten.wait()
             await asyncio.sleep(_GATHER_S)
             self._beaten.clear()
-            gathered, self._beats = list(self._beats.values()), {}
-            leases = [lease for _, running, _ in gathered for lease in running]
+            gathered, self._heartbeats = list(self._heartbeats.values()), {}
+            leases = [lease for each in gathered for lease in each.running]
+            draining: set[UUID] = set()
             try:
                 async with self._database.transaction() as connection:
-                    beats = [beat for beat, _, _ in gathered]
-                    await workers.heartbeat(connection, beats, self._identity.id)
+                    beats = [each.beat for each in gathered]
+                    draining = await workers.heartbeat(connection, beats, self._identity.id)
                     live = await store.live(connection, leases) if leases else set()
-            except (psycopg.Error, PoolTimeout) as error:
-                log.warning("heartbeats not written", extra={"error": str(error).strip()})
-                # Nothing is known to be stale.
+            except TROUBLE:
+                # Nothing is known to be stale, and nobody's wish has changed.
                 live = {lease.task_id for lease in leases}
-            for _, _, receipt in gathered:
-                if not receipt.done():
-                    receipt.set_result(live)
+                draining = {each.beat.id for each in gathered if each.beat.draining}
+            for each in gathered:
+                self._misses.pop(each.beat.id, None)
+                if not each.answer.done():
+                    each.answer.set_result((live, each.beat.id in draining))
+
+    # ---- the silent and the lost ------------------------------------------------------------
 
     async def run(self) -> None:
-        """Looks after the living and the dead once a second, until cancelled."""
+        """Looks after the silent and the lost until cancelled."""
         while True:
+            self._forgive_own_absence()
             try:
-                await self._round()
-            except (psycopg.Error, PoolTimeout) as error:
-                log.warning("round failed, tried again", extra={"error": str(error).strip()})
+                await self._count_misses()
+                await self._rescue_lost()
+            except TROUBLE:
+                # Tried again with the next round; nothing was forgotten.
+                pass
             await asyncio.sleep(_ROUND_S)
 
-    async def _round(self) -> None:
-        await self._say_alive()
-        self._drop_silent()
-        await self._rescue_lost()
-
-    async def _say_alive(self) -> None:
-        async with self._database.connection() as connection:
-            peers = await coordinators.heartbeat(
-                connection,
-                self._identity.id,
-                held=len(self._held),
-                in_flight=self._dispatcher.in_flight,
-            )
-        others = [peer for peer in peers if peer.id != self._identity.id]
-        self._dead = {peer.id: self._dead[peer.id] for peer in others if peer.id in self._dead}
-        for peer in others:
-            await self._look_after(peer)
-        alive = [peer.address for peer in others if peer.id not in self._dead]
-        self.addresses = [self._identity.address, *alive]
-
-    async def _look_after(self, peer: coordinators.Peer) -> None:
-        """Takes over from a coordinator that has been dead for the grace of its workers."""
-        async with self._database.transaction() as connection:
-            if not await coordinators.is_dead(connection, peer):
-                self._dead.pop(peer.id, None)
-                return
-            since = self._dead.setdefault(peer.id, self._clock())
-            if self._clock() - since < self._conf.reconnect_grace_s:
-                return
-            rescued = await store.rescue(connection, peer.id)
-            await workers.orphaned(connection, peer.id)
-            await store.stay_awake(connection, peer.id)
-            await coordinators.offline(connection, peer.id)
-        log.warning(
-            "dead coordinator buried", extra={"coordinator": peer.address, "tasks": len(rescued)}
-        )
-        self._on_pending()
-
-    def _drop_silent(self) -> None:
-        """Takes workers out of the pool that missed too many heartbeats."""
-        limit = self._conf.heartbeat_interval_s * self._conf.heartbeat_misses
+    async def _count_misses(self) -> None:
+        """Writes down who misses heartbeats; takes those out of the pool that missed too many."""
+        changed: dict[UUID, int] = {}
         for link in list(self._dispatcher.links.values()):
-            if self._clock() - link.last_seen <= limit:
-                continue
-            log.warning("worker is silent", extra={"worker": link.name, "seconds": round(limit)})
-            self._dispatcher.disconnect(link)
-            self._lost[link.worker_id] = self._clock()
+            silent_s = self._clock() - link.last_seen
+            misses = self._missed(silent_s)
+            if misses != self._misses.get(link.worker_id, 0):
+                changed[link.worker_id] = self._misses[link.worker_id] = misses
+            if misses >= self._conf.heartbeat_misses:
+                log.warning(
+                    "worker is silent", extra={"worker": link.name, "seconds": round(silent_s)}
+                )
+                self._lose(link, self._clock())
+        if changed:
+            async with self._database.connection() as connection:
+                await workers.count_misses(connection, changed, self._identity.id)
+
+    def _missed(self, silent_s: float) -> int:
+        interval_s = self._conf.heartbeat_interval_s
+        if silent_s >= self._conf.silence_s:
+            return self._conf.heartbeat_misses
+        return max(0, int(silent_s / interval_s - _LATE))
+
+    def _forgive_own_absence(self) -> None:
+        """While this process stood still nobody could be heard: that time is nobody's silence."""
+        now = self._clock()
+        absent_s = now - self._looked_at - _ROUND_S
+        self._looked_at = now
+        if absent_s < _ABSENT_S:
+            return
+        log.warning("this process stood still", extra={"seconds": round(absent_s, 1)})
+        for link in self._dispatcher.links.values():
+            link.last_seen += absent_s
 
     async def _rescue_lost(self) -> None:
         now = self._clock()
-        over = [worker for worker, at in self._lost.items() if at <= now]
-        if not over:
+        due = {
+            worker: loss
+            for worker, loss in self._lost.items()
+            if now >= (loss.stoppable_at if loss.rescued else loss.rescue_at)
+        }
+        if not due:
             return
         # A start that is still to be written would be missed.
         await self._flusher.drained()
-        for worker in over:
+        for worker, loss in due.items():
+            stoppable = self._clock() >= loss.stoppable_at
             async with self._database.transaction() as connection:
-                rescued = await store.rescue(connection, self._identity.id, worker)
+                rescued = await store.rescue(
+                    connection, self._identity.id, worker, stoppable=stoppable
+                )
                 await workers.leave(connection, [worker], self._identity.id)
-            self._lost.pop(worker, None)
+            if self._lost.get(worker) is not loss:
+                # It came back meanwhile.
+                continue
+            self._misses.pop(worker, None)
+            if stoppable:
+                del self._lost[worker]
+            else:
+                self._lost[worker] = loss._replace(rescued=True)
             if rescued:
                 log.warning(
-                    "lost worker's tasks rescued",
-                    extra={"worker": worker, "tasks": len(rescued)},
+                    "lost worker's tasks rescued", extra={"worker": worker, "tasks": len(rescued)}
                 )
                 self._on_pending()

@@ -6,28 +6,27 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import signal
 import socket
 from uuid import uuid4
 
 import grpc
-import psycopg
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from psycopg_pool import PoolTimeout
 
 from coordinator import store
 from coordinator.claimer import Claimer
-from coordinator.database import Database, conninfo
+from coordinator.database import TROUBLE, Database, conninfo, direct_conninfo
 from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
 from coordinator.held import Held
 from coordinator.lifeline import Lifeline
 from coordinator.listener import Listener
+from coordinator.peers import Peers
 from coordinator.service.clients import TaskService
 from coordinator.service.workers import WorkerService
 from coordinator.store import Identity
+from coordinator.vitals import Vitals
 from proto import taskmaster_pb2 as pb
 from proto import taskmaster_pb2_grpc as rpc
 from tasks import store as task_store
@@ -45,13 +44,15 @@ _SERVER_OPTIONS = [
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # Above the largest arguments that a client may send, so that they are refused by the rule that
+    # they break; a bulk travels in chunks.
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
     # Without it a second coordinator could listen on the same port unseen.
     ("grpc.so_reuseport", 0),
 ]
 _SERVICES = ("TaskService", "WorkerService")
 #: How long calls under way may take when the server stops.
 _STOP_S = 1.0
-_LOG_S = 10.0
 
 
 class Process:
@@ -62,16 +63,18 @@ class Process:
         self.conf = conf
         self.identity = Identity(
             id=coordinator,
-            # An advisory lock's key is a signed number of 64 bits.
-            lock_key=coordinator.int >> 65,
             address=f"{host}:{port}",
             host=socket.gethostname(),
             pid=os.getpid(),
         )
-        info = conninfo()
-        self.database = Database(info)
+        self.database = Database(conninfo(), conf)
         self.flusher = Flusher(self.database, conf, on_pending=self._on_pending)
-        self.dispatcher = Dispatcher(conf, on_room=self._on_room, on_release=self.flusher.release)
+        self.dispatcher = Dispatcher(
+            conf,
+            on_room=self._on_room,
+            on_join=self._on_join,
+            on_release=self.flusher.release,
+        )
         self.held = Held(self.database, self.dispatcher, conf, on_release=self.flusher.release)
         self.claimer = Claimer(
             self.database,
@@ -85,23 +88,44 @@ class Process:
             self.database,
             self.dispatcher,
             self.flusher,
-            self.held,
             conf,
             self.identity,
             on_pending=self._on_pending,
         )
         self.listener = Listener(
-            info,
-            self.identity.lock_key,
+            direct_conninfo(),
+            coordinator,
+            self.database.trouble,
             on_wake=self.claimer.wake,
             on_cancel=self.dispatcher.cancel,
+            on_worker=self.dispatcher.drain,
             on_connect=self._register,
+        )
+        self.vitals = Vitals(
+            conf,
+            self.database,
+            self.dispatcher,
+            self.held,
+            self.claimer,
+            self.flusher,
+            self.listener,
+            on_change=self._serve,
+        )
+        self.peers = Peers(
+            self.database,
+            conf,
+            self.identity,
+            beat=self.vitals.beat,
+            on_pending=self._on_pending,
         )
         self._registered = False
         self.health = health.aio.HealthServicer()
         self.server = grpc.aio.server(options=_SERVER_OPTIONS)
 
     def _on_pending(self) -> None:
+        self.claimer.wake_all()
+
+    def _on_join(self) -> None:
         self.claimer.wake()
 
     def _on_room(self) -> None:
@@ -141,12 +165,15 @@ class Process:
                 group.create_task(part.run(), name=name)
                 for name, part in (
                     ("lifeline", self.lifeline),
+                    ("peers", self.peers),
+                    ("vitals", self.vitals),
+                    ("lag", self.vitals.lag),
                     ("claimer", self.claimer),
                     ("held", self.held),
                     ("dispatcher", self.dispatcher),
                 )
             ]
-            deciding.append(group.create_task(self._log_figures(), name="figures"))
+            deciding.append(group.create_task(self.vitals.log_figures(), name="figures"))
             await self._listen()
             await stop.wait()
             log.info("coordinator stops", extra={"coordinator": self.identity.address})
@@ -164,7 +191,12 @@ class Process:
     def _add_services(self) -> None:
         rpc.add_TaskServiceServicer_to_server(TaskService(), self.server)
         workers = WorkerService(
-            self.dispatcher, self.flusher, self.lifeline, self.conf, self.identity
+            self.dispatcher,
+            self.flusher,
+            self.lifeline,
+            self.conf,
+            self.identity.id,
+            coordinators=lambda: self.peers.addresses,
         )
         rpc.add_WorkerServiceServicer_to_server(workers, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
@@ -184,10 +216,15 @@ class Process:
                 f"Port {address} is taken; choose another with --port or TASKMASTER_GRPC_PORT."
             )
         await self.server.start()
-        serving = health_pb2.HealthCheckResponse.SERVING
-        for name in ("", *(pb.DESCRIPTOR.services_by_name[each].full_name for each in _SERVICES)):
-            await self.health.set(name, serving)
+        await self._serve(True)
         log.info("coordinator ready", extra={"coordinator": address})
+
+    async def _serve(self, well: bool) -> None:
+        """Says in the health check whether this coordinator does its work."""
+        answer = health_pb2.HealthCheckResponse
+        status = answer.SERVING if well else answer.NOT_SERVING
+        for name in ("", *(pb.DESCRIPTOR.services_by_name[each].full_name for each in _SERVICES)):
+            await self.health.set(name, status)
 
     async def _stop(self, deciding: list[asyncio.Task[None]]) -> None:
         """No more claims; what nobody has begun goes back; reports under way are written."""
@@ -203,7 +240,7 @@ class Process:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.conf.shutdown_grace_s):
                 await self.flusher.drained()
-        with contextlib.suppress(psycopg.Error, PoolTimeout):
+        with contextlib.suppress(*TROUBLE):
             await self._sign_off(running)
 
     async def _sign_off(self, running: int) -> None:
@@ -213,18 +250,3 @@ class Process:
                 # Else whoever is alive finds the lock free and looks after what still runs.
                 await worker_store.orphaned(connection, self.identity.id)
                 await store.offline(connection, self.identity.id)
-
-    async def _log_figures(self) -> None:
-        while True:
-            await asyncio.sleep(_LOG_S)
-            log.info(
-                "figures",
-                extra={
-                    "held": len(self.held),
-                    "in_flight": self.dispatcher.in_flight,
-                    "workers": len(self.dispatcher.links),
-                    "scans": self.claimer.scans,
-                    "claims": self.claimer.claims,
-                    "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-                },
-            )

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from proto import taskmaster_pb2 as pb
-from tasks.backoff import pause_s
-from tasks.conf import Settings
 from tasks.reports import Chunk, Completion, Failure, Lease, Start
+from tasks.submission import MAX_PAUSE_S
 
 if TYPE_CHECKING:
     from coordinator.flusher import Batch, Entry
@@ -26,23 +24,33 @@ EXIT_CLASS = {
     pb.EXIT_CLASS_CANCELLED: "cancelled",
     pb.EXIT_CLASS_LOST: "lost",
 }
+#: The largest number of PostgreSQL's integer.
+_INT_MAX = 2**31 - 1
+#: Ten years: whatever claims to be older is a broken clock.
+_OLDEST_S = 10 * 365 * 86_400.0
 _STREAMS = frozenset({"stdout", "stderr", "log"})
 
 
 def leases(update: pb.StatusUpdate) -> Iterator[Lease]:
-    """The lease of every start and end in the update."""
-    for reports in (update.started, update.completed, update.failed):
+    """The lease of every report in the update."""
+    for reports in (
+        update.started,
+        update.completed,
+        update.failed,
+        update.output,
+        update.declined,
+    ):
         for report in reports:
             yield Lease(report.task_id, report.lease)
 
 
-def add(entry: Entry, batch: Batch, waited_s: float, conf: Settings) -> None:
+def add(entry: Entry, batch: Batch, waited_s: float) -> None:
     """Adds an update's reports to a batch; `waited_s` has passed since it came."""
     update, worker, worker_id = entry.update, entry.worker, entry.worker_id
     now_us = update.now_us
 
     def age_s(at_us: int) -> float:
-        return max(0.0, (now_us - at_us) / 1e6) + waited_s
+        return min(_OLDEST_S, max(0.0, (now_us - at_us) / 1e6)) + waited_s
 
     batch.starts.extend(
         [
@@ -77,14 +85,14 @@ def add(entry: Entry, batch: Batch, waited_s: float, conf: Settings) -> None:
                 worker_id,
                 _error(x, worker),
                 x.final,
-                pause_s(x.attempt, conf),
+                _pause_s(x),
             )
             for x in update.failed
         ]
     )
     batch.chunks.extend(
         [
-            Chunk(x.task_id, x.lease, x.attempt, x.seq, x.stream, _storable(x.text))
+            Chunk(x.task_id, x.lease, x.attempt, x.seq, x.stream, _storable(x.text), worker_id)
             for x in update.output
             if x.stream in _STREAMS
         ]
@@ -92,11 +100,16 @@ def add(entry: Entry, batch: Batch, waited_s: float, conf: Settings) -> None:
     batch.releases.extend([Lease(x.task_id, x.lease) for x in update.declined])
 
 
+def _pause_s(report: pb.Failed) -> float | None:
+    """What the task asked for, if it can be meant."""
+    asked = report.HasField("retry_after_s") and 0 <= report.retry_after_s <= MAX_PAUSE_S
+    return report.retry_after_s if asked else None
+
+
 def _error(report: pb.Failed, worker: str) -> str:
     entry = {
         "attempt": report.attempt,
         "worker": worker,
-        "at": datetime.now(UTC).isoformat(),
         "class": EXIT_CLASS.get(report.exit_class, "raised"),
         "message": _storable(report.message),
     }
@@ -111,6 +124,47 @@ def _error(report: pb.Failed, worker: str) -> str:
 
 def _storable(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def lost(attempts: Sequence[tuple[Lease, int]]) -> pb.StatusUpdate:
+    """The report of attempts that nobody will ever report."""
+    update = pb.StatusUpdate()
+    for lease, attempt in attempts:
+        update.failed.add(
+            task_id=lease.task_id,
+            lease=lease.lease,
+            attempt=attempt,
+            exit_class=pb.EXIT_CLASS_LOST,
+            message="the worker does not know this execution any more",
+        )
+    return update
+
+
+def without(update: pb.StatusUpdate, leases: set[Lease]) -> pb.StatusUpdate:
+    """The update less its reports of these leases."""
+    kept = pb.StatusUpdate(worker_id=update.worker_id, now_us=update.now_us)
+    for kind in ("started", "completed", "failed", "output", "declined"):
+        getattr(kept, kind).extend(
+            report
+            for report in getattr(update, kind)
+            if Lease(report.task_id, report.lease) not in leases
+        )
+    return kept
+
+
+def absurd(update: pb.StatusUpdate) -> str | None:
+    """What no worker can mean, named with its rule; None when all can be stored."""
+    for kind in (update.started, update.completed, update.failed, update.output):
+        if kind and max(report.attempt for report in kind) > _INT_MAX:
+            return f"attempt: must be at most {_INT_MAX}."
+    if update.output and max(chunk.seq for chunk in update.output) > _INT_MAX:
+        return f"output.seq: must be at most {_INT_MAX}."
+    return None
+
+
+def has_content(update: pb.StatusUpdate) -> bool:
+    """Whether there is anything in it that `without_content` would take out."""
+    return bool(update.output or update.completed)
 
 
 def without_content(entry: Entry) -> Entry:

@@ -98,6 +98,9 @@ class SubmitTaskRequest(_message.Message):
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     TIMEOUT_S_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    RETRY_BASE_S_FIELD_NUMBER: _builtins.int
+    RETRY_CAP_S_FIELD_NUMBER: _builtins.int
+    ON_LOST_CONTACT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Dotted path of a registered callable, or "shell"."""
     args_json: _builtins.str
@@ -109,6 +112,12 @@ class SubmitTaskRequest(_message.Message):
     max_attempts: _builtins.int
     """The setting's value when 0."""
     timeout_s: _builtins.float
+    """Seconds; 0 for none, the setting's value when absent."""
+    retry_base_s: _builtins.float
+    """First and longest pause before a retry, in seconds; the settings' values when absent."""
+    retry_cap_s: _builtins.float
+    on_lost_contact: _builtins.str
+    """"continue" (also when empty) or "stop": its worker stops it when it loses contact."""
     @_builtins.property
     def args(self) -> _struct_pb2.ListValue: ...
     @_builtins.property
@@ -131,14 +140,28 @@ class SubmitTaskRequest(_message.Message):
         priority: _builtins.int = ...,
         scheduled_at: _timestamp_pb2.Timestamp | None = ...,
         max_attempts: _builtins.int = ...,
-        timeout_s: _builtins.float = ...,
+        timeout_s: _builtins.float | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        retry_base_s: _builtins.float | None = ...,
+        retry_cap_s: _builtins.float | None = ...,
+        on_lost_contact: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "kwargs", b"kwargs", "scheduled_at", b"scheduled_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_base_s", b"_retry_base_s", "_retry_cap_s", b"_retry_cap_s", "_timeout_s", b"_timeout_s", "args", b"args", "kwargs", b"kwargs", "retry_base_s", b"retry_base_s", "retry_cap_s", b"retry_cap_s", "scheduled_at", b"scheduled_at", "timeout_s", b"timeout_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "args_json", b"args_json", "kwargs", b"kwargs", "kwargs_json", b"kwargs_json", "max_attempts", b"max_attempts", "name", b"name", "priority", b"priority", "queue", b"queue", "scheduled_at", b"scheduled_at", "tags", b"tags", "timeout_s", b"timeout_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_base_s", b"_retry_base_s", "_retry_cap_s", b"_retry_cap_s", "_timeout_s", b"_timeout_s", "args", b"args", "args_json", b"args_json", "kwargs", b"kwargs", "kwargs_json", b"kwargs_json", "max_attempts", b"max_attempts", "name", b"name", "on_lost_contact", b"on_lost_contact", "priority", b"priority", "queue", b"queue", "retry_base_s", b"retry_base_s", "retry_cap_s", b"retry_cap_s", "scheduled_at", b"scheduled_at", "tags", b"tags", "timeout_s", b"timeout_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__retry_base_s: _TypeAlias = _typing.Literal["retry_base_s"]  # noqa: Y015
+    _WhichOneofArgType__retry_base_s: _TypeAlias = _typing.Literal["_retry_base_s", b"_retry_base_s"]  # noqa: Y015
+    _WhichOneofReturnType__retry_cap_s: _TypeAlias = _typing.Literal["retry_cap_s"]  # noqa: Y015
+    _WhichOneofArgType__retry_cap_s: _TypeAlias = _typing.Literal["_retry_cap_s", b"_retry_cap_s"]  # noqa: Y015
+    _WhichOneofReturnType__timeout_s: _TypeAlias = _typing.Literal["timeout_s"]  # noqa: Y015
+    _WhichOneofArgType__timeout_s: _TypeAlias = _typing.Literal["_timeout_s", b"_timeout_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_base_s) -> _WhichOneofReturnType__retry_base_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_cap_s) -> _WhichOneofReturnType__retry_cap_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_s) -> _WhichOneofReturnType__timeout_s | None: ...
 
 Global___SubmitTaskRequest: _TypeAlias = SubmitTaskRequest  # noqa: Y015
 
@@ -268,6 +291,9 @@ class Task(_message.Message):
     COMPLETED_AT_FIELD_NUMBER: _builtins.int
     FAILED_AT_FIELD_NUMBER: _builtins.int
     CANCELLED_AT_FIELD_NUMBER: _builtins.int
+    RETRY_BASE_S_FIELD_NUMBER: _builtins.int
+    RETRY_CAP_S_FIELD_NUMBER: _builtins.int
+    ON_LOST_CONTACT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     name: _builtins.str
     args_json: _builtins.str
@@ -285,6 +311,9 @@ class Task(_message.Message):
     errors_json: _builtins.str
     """One object an attempt: number, worker, time, class, exception or exit code, traceback."""
     created_by: _builtins.str
+    retry_base_s: _builtins.float
+    retry_cap_s: _builtins.float
+    on_lost_contact: _builtins.str
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -327,10 +356,13 @@ class Task(_message.Message):
         completed_at: _timestamp_pb2.Timestamp | None = ...,
         failed_at: _timestamp_pb2.Timestamp | None = ...,
         cancelled_at: _timestamp_pb2.Timestamp | None = ...,
+        retry_base_s: _builtins.float = ...,
+        retry_cap_s: _builtins.float = ...,
+        on_lost_contact: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "failed_at", b"failed_at", "picked_at", b"picked_at", "scheduled_at", b"scheduled_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args_json", b"args_json", "attempt", b"attempt", "cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "created_by", b"created_by", "errors_json", b"errors_json", "failed_at", b"failed_at", "id", b"id", "kwargs_json", b"kwargs_json", "lease", b"lease", "max_attempts", b"max_attempts", "name", b"name", "picked_at", b"picked_at", "priority", b"priority", "queue", b"queue", "result_json", b"result_json", "scheduled_at", b"scheduled_at", "started_at", b"started_at", "status", b"status", "tags", b"tags", "timeout_s", b"timeout_s", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args_json", b"args_json", "attempt", b"attempt", "cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "created_by", b"created_by", "errors_json", b"errors_json", "failed_at", b"failed_at", "id", b"id", "kwargs_json", b"kwargs_json", "lease", b"lease", "max_attempts", b"max_attempts", "name", b"name", "on_lost_contact", b"on_lost_contact", "picked_at", b"picked_at", "priority", b"priority", "queue", b"queue", "result_json", b"result_json", "retry_base_s", b"retry_base_s", "retry_cap_s", b"retry_cap_s", "scheduled_at", b"scheduled_at", "started_at", b"started_at", "status", b"status", "tags", b"tags", "timeout_s", b"timeout_s", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -424,6 +456,7 @@ class CoordinatorMessage(_message.Message):
     CANCEL_FIELD_NUMBER: _builtins.int
     STALE_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    UNDRAIN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -440,6 +473,10 @@ class CoordinatorMessage(_message.Message):
     def drain(self) -> Global___Drain:
         """Take nothing new, finish what runs, then leave."""
 
+    @_builtins.property
+    def undrain(self) -> Global___Undrain:
+        """Take tasks again."""
+
     def __init__(
         self,
         *,
@@ -448,12 +485,13 @@ class CoordinatorMessage(_message.Message):
         cancel: Global___Executions | None = ...,
         stale: Global___Executions | None = ...,
         drain: Global___Drain | None = ...,
+        undrain: Global___Undrain | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "drain", b"drain", "message", b"message", "offers", b"offers", "stale", b"stale", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "drain", b"drain", "message", b"message", "offers", b"offers", "stale", b"stale", "undrain", b"undrain", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "drain", b"drain", "message", b"message", "offers", b"offers", "stale", b"stale", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "drain", b"drain", "message", b"message", "offers", b"offers", "stale", b"stale", "undrain", b"undrain", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "offers", "cancel", "stale", "drain"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "offers", "cancel", "stale", "drain", "undrain"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -468,11 +506,14 @@ class Welcome(_message.Message):
     ACCEPT_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     OUTPUT_MAX_BYTES_FIELD_NUMBER: _builtins.int
     COORDINATORS_FIELD_NUMBER: _builtins.int
+    LOST_CONTACT_MS_FIELD_NUMBER: _builtins.int
     coordinator_id: _builtins.str
     heartbeat_interval_ms: _builtins.int
     accept_timeout_ms: _builtins.int
     """An offer that is not accepted within this time is offered elsewhere."""
     output_max_bytes: _builtins.int
+    lost_contact_ms: _builtins.int
+    """After this time without an answered heartbeat, tasks with stop_on_lost_contact are stopped."""
     @_builtins.property
     def coordinators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Addresses of the live coordinators, this one among them."""
@@ -485,10 +526,11 @@ class Welcome(_message.Message):
         accept_timeout_ms: _builtins.int = ...,
         output_max_bytes: _builtins.int = ...,
         coordinators: _abc.Iterable[_builtins.str] | None = ...,
+        lost_contact_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_timeout_ms", b"accept_timeout_ms", "coordinator_id", b"coordinator_id", "coordinators", b"coordinators", "heartbeat_interval_ms", b"heartbeat_interval_ms", "output_max_bytes", b"output_max_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_timeout_ms", b"accept_timeout_ms", "coordinator_id", b"coordinator_id", "coordinators", b"coordinators", "heartbeat_interval_ms", b"heartbeat_interval_ms", "lost_contact_ms", b"lost_contact_ms", "output_max_bytes", b"output_max_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -531,6 +573,7 @@ class Offer(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     CREATED_AT_US_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    STOP_ON_LOST_CONTACT_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     lease: _builtins.int
     attempt: _builtins.int
@@ -545,6 +588,7 @@ class Offer(_message.Message):
     priority: _builtins.int
     created_at_us: _builtins.int
     max_attempts: _builtins.int
+    stop_on_lost_contact: _builtins.bool
     def __init__(
         self,
         *,
@@ -559,10 +603,11 @@ class Offer(_message.Message):
         priority: _builtins.int = ...,
         created_at_us: _builtins.int = ...,
         max_attempts: _builtins.int = ...,
+        stop_on_lost_contact: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "attempt", b"attempt", "created_at_us", b"created_at_us", "kwargs", b"kwargs", "lease", b"lease", "max_attempts", b"max_attempts", "name", b"name", "priority", b"priority", "queue", b"queue", "task_id", b"task_id", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "attempt", b"attempt", "created_at_us", b"created_at_us", "kwargs", b"kwargs", "lease", b"lease", "max_attempts", b"max_attempts", "name", b"name", "priority", b"priority", "queue", b"queue", "stop_on_lost_contact", b"stop_on_lost_contact", "task_id", b"task_id", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -604,6 +649,21 @@ class Drain(_message.Message):
 Global___Drain: _TypeAlias = Drain  # noqa: Y015
 
 @_typing.final
+class Undrain(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Undrain: _TypeAlias = Undrain  # noqa: Y015
+
+@_typing.final
 class Heartbeat(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -616,6 +676,7 @@ class Heartbeat(_message.Message):
     TASKS_FAILED_FIELD_NUMBER: _builtins.int
     LOOP_LAG_MS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     slots: _builtins.int
     rss_bytes: _builtins.int
@@ -626,8 +687,11 @@ class Heartbeat(_message.Message):
     loop_lag_ms: _builtins.int
     """The worst delay of the supervisor's event loop since the last heartbeat."""
     draining: _builtins.bool
+    busy: _builtins.int
     @_builtins.property
-    def running(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]: ...
+    def running(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
+        """What runs, and what has ended without its report being acknowledged."""
+
     def __init__(
         self,
         *,
@@ -640,10 +704,11 @@ class Heartbeat(_message.Message):
         tasks_failed: _builtins.int = ...,
         loop_lag_ms: _builtins.int = ...,
         draining: _builtins.bool = ...,
+        busy: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu", b"cpu", "draining", b"draining", "loop_lag_ms", b"loop_lag_ms", "rss_bytes", b"rss_bytes", "running", b"running", "slots", b"slots", "tasks_done", b"tasks_done", "tasks_failed", b"tasks_failed", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "cpu", b"cpu", "draining", b"draining", "loop_lag_ms", b"loop_lag_ms", "rss_bytes", b"rss_bytes", "running", b"running", "slots", b"slots", "tasks_done", b"tasks_done", "tasks_failed", b"tasks_failed", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -656,8 +721,11 @@ class HeartbeatReply(_message.Message):
     STALE_FIELD_NUMBER: _builtins.int
     COORDINATORS_FIELD_NUMBER: _builtins.int
     UNKNOWN_WORKER_FIELD_NUMBER: _builtins.int
+    DRAIN_FIELD_NUMBER: _builtins.int
     unknown_worker: _builtins.bool
     """The coordinator does not know this worker: say hello again."""
+    drain: _builtins.bool
+    """What the worker is wanted to do: sent again with each answer, so that no command is lost."""
     @_builtins.property
     def stale(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]: ...
     @_builtins.property
@@ -668,10 +736,11 @@ class HeartbeatReply(_message.Message):
         stale: _abc.Iterable[Global___Execution] | None = ...,
         coordinators: _abc.Iterable[_builtins.str] | None = ...,
         unknown_worker: _builtins.bool = ...,
+        drain: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinators", b"coordinators", "stale", b"stale", "unknown_worker", b"unknown_worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinators", b"coordinators", "drain", b"drain", "stale", b"stale", "unknown_worker", b"unknown_worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -802,6 +871,7 @@ class Failed(_message.Message):
     TRACEBACK_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
     FINAL_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     lease: _builtins.int
     attempt: _builtins.int
@@ -817,6 +887,8 @@ class Failed(_message.Message):
     """Exit code or signal number, by exit_class."""
     final: _builtins.bool
     """Failed for good whatever attempts are left (unknown task, result that is no JSON)."""
+    retry_after_s: _builtins.float
+    """The pause that the task asked for; absent: the one of its policy."""
     def __init__(
         self,
         *,
@@ -831,12 +903,15 @@ class Failed(_message.Message):
         traceback: _builtins.str = ...,
         code: _builtins.int = ...,
         final: _builtins.bool = ...,
+        retry_after_s: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_after_s", b"_retry_after_s", "retry_after_s", b"retry_after_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "code", b"code", "exception", b"exception", "exit_class", b"exit_class", "final", b"final", "finished_at_us", b"finished_at_us", "lease", b"lease", "message", b"message", "started_at_us", b"started_at_us", "task_id", b"task_id", "traceback", b"traceback"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after_s", b"_retry_after_s", "attempt", b"attempt", "code", b"code", "exception", b"exception", "exit_class", b"exit_class", "final", b"final", "finished_at_us", b"finished_at_us", "lease", b"lease", "message", b"message", "retry_after_s", b"retry_after_s", "started_at_us", b"started_at_us", "task_id", b"task_id", "traceback", b"traceback"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__retry_after_s: _TypeAlias = _typing.Literal["retry_after_s"]  # noqa: Y015
+    _WhichOneofArgType__retry_after_s: _TypeAlias = _typing.Literal["_retry_after_s", b"_retry_after_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_after_s) -> _WhichOneofReturnType__retry_after_s | None: ...
 
 Global___Failed: _TypeAlias = Failed  # noqa: Y015
 

@@ -160,7 +160,8 @@ async def run(web: int, grpc: int) -> int:
     """Runs all parts until a signal; returns the exit code."""
     fleet = Fleet(parts(web, grpc))
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # SIGHUP: its terminal was closed.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, fleet.stop)
     return await fleet.run(_READY_S, lambda: _announce(web, grpc))
 
@@ -180,7 +181,8 @@ def _announce(web: int, grpc: int) -> None:
 def main() -> int:
     """Prepares and runs; stops what it started."""
     # Until the parts run, a signal ends this process as it would any.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     started = False
     try:
         web, grpc = ports()

@@ -43,8 +43,23 @@ class TaskMasterTask(Task):  # type: ignore[type-arg]
     max_attempts: int | None = None
     #: Hard time-out of an attempt in seconds, 0 for none; the setting `timeout_s` when None.
     timeout: float | None = None
+    #: First and longest pause before a retry in seconds; the settings `retry_base_s` and
+    #: `retry_cap_s` when None.
+    retry_base: float | None = None
+    retry_cap: float | None = None
+    #: Exceptions after which it is not tried again, subclasses included.
+    no_retry_on: tuple[type[BaseException], ...] = ()
+    #: `stop`: its worker stops it when it loses contact, before another may start it.
+    on_lost_contact: str | None = None
     #: Tags that each submission carries.
     tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # A declaration is looked up by its value, so lists become tuples.
+        for name in ("tags", "no_retry_on"):
+            if isinstance(given := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(given))
+        Task.__post_init__(self)
 
 
 class TaskMasterBackend(BaseTaskBackend):
@@ -63,9 +78,16 @@ class TaskMasterBackend(BaseTaskBackend):
             submission.queue_name(task.queue_name)
             submission.attempts(getattr(task, "max_attempts", None))
             submission.timeout(getattr(task, "timeout", None))
+            submission.pauses(getattr(task, "retry_base", None), getattr(task, "retry_cap", None))
+            submission.lost_contact(getattr(task, "on_lost_contact", None))
             submission.tag_list(getattr(task, "tags", None))
         except InvalidField as error:
             raise InvalidTask(str(error)) from None
+        no_retry_on = getattr(task, "no_retry_on", ())
+        if not isinstance(no_retry_on, tuple) or not all(
+            isinstance(each, type) and issubclass(each, BaseException) for each in no_retry_on
+        ):
+            raise InvalidTask("no_retry_on: must be a list of exception classes.")
 
     def enqueue(
         self, task: Task[..., Any], args: list[Any], kwargs: dict[str, Any]
@@ -74,7 +96,10 @@ class TaskMasterBackend(BaseTaskBackend):
         args_text, kwargs_text = submission.payload(args, kwargs)
         declared = self._declared(task)
         if task.run_after is not None:
-            submission.scheduled_time(task.run_after)
+            try:
+                submission.scheduled_time(task.run_after)
+            except InvalidField as error:
+                raise InvalidField("run_after", error.rule) from None
         task_id = storing.enqueue(replace(declared, args=args_text, kwargs=kwargs_text))
         result: TaskResult[Any] = TaskResult(
             task=task,

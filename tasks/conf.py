@@ -7,6 +7,7 @@ Each field can be set in `settings.TASKMASTER["name"]` or by the environment var
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,26 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from tasks.errors import ConfigurationError
+
+#: Settings that make no sense at zero.
+_POSITIVE = (
+    "lookahead_s",
+    "poll_interval_s",
+    "claim_batch",
+    "held_max",
+    "heartbeat_interval_s",
+    "heartbeat_misses",
+    "accept_timeout_s",
+    "reconnect_max_s",
+    "flush_batch",
+    "max_attempts",
+    "args_max_bytes",
+    "result_max_bytes",
+    "bulk_max_tasks",
+    "coordinator_pool_max",
+    "db_pool_wait_s",
+    "grpc_port",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +60,12 @@ class Settings:
     accept_timeout_s: float = 2.0
     #: After a broken stream a worker has this long to come back before its tasks are rescued.
     reconnect_grace_s: float = 2.0
+    #: The longest pause of a worker between two tries to reach a coordinator. A coordinator that
+    #: has just begun rescues nothing for twice this time: who runs something comes and says so.
+    reconnect_max_s: float = 5.0
+    #: A worker without contact stops tasks with `on_lost_contact="stop"` this long before a rescue
+    #: could begin.
+    lost_contact_margin_s: float = 3.0
     #: The most offers in flight beyond a worker's free slots, when its tasks are short.
     prefetch_max: int = 400
 
@@ -51,8 +78,10 @@ class Settings:
     max_attempts: int = 3
     #: Hard time-out of an attempt that names none; 0 switches it off.
     timeout_s: float = 3_600.0
-    #: First pause before a retry; it doubles with every attempt up to the cap, jittered.
+    #: First pause before a retry of a task that names none; it doubles with every attempt up to the
+    #: cap, less up to a quarter at random.
     retry_base_s: float = 1.0
+    #: The longest pause before a retry.
     retry_cap_s: float = 600.0
 
     #: The most that the JSON text of args and kwargs may take together.
@@ -64,6 +93,13 @@ class Settings:
     #: The most output kept of one attempt; what is cut is marked.
     output_max_bytes: int = 262_144
 
+    #: The most connections of a coordinator's pool; one more listens, two serve client calls.
+    coordinator_pool_max: int = 2
+    #: A pooled connection that nobody used for this long is closed.
+    db_pool_idle_s: float = 30.0
+    #: Who finds no free connection waits this long, and is told then.
+    db_pool_wait_s: float = 2.0
+
     #: How long SIGTERM leaves running tasks before they are handed back.
     shutdown_grace_s: float = 30.0
     #: Where a coordinator listens.
@@ -73,20 +109,37 @@ class Settings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int | float) and value < 0:
+            if isinstance(value, int | float) and not 0 <= value < math.inf:
                 raise ConfigurationError(
-                    f"TASKMASTER: {field.name} is {value}; it cannot be negative."
+                    f"TASKMASTER: {field.name} is {value}; it must be a number from 0."
                 )
         _require(
             self.poll_interval_s <= self.lookahead_s,
             "poll_interval_s is above lookahead_s: tasks would start late.",
         )
-        _require(self.heartbeat_interval_s > 0, "heartbeat_interval_s is 0; it must be positive.")
-        _require(self.heartbeat_misses >= 1, "heartbeat_misses is 0; it must be at least 1.")
-        _require(self.claim_batch >= 1, "claim_batch is 0; it must be at least 1.")
-        _require(self.flush_batch >= 1, "flush_batch is 0; it must be at least 1.")
-        _require(self.max_attempts >= 1, "max_attempts is 0; it must be at least 1.")
+        for name in _POSITIVE:
+            _require(getattr(self, name) > 0, f"{name} is 0; it must be positive.")
+        _require(self.grpc_port < 65_536, f"grpc_port is {self.grpc_port}; 65535 is the highest.")
+        _require(
+            self.reconnect_grace_s <= self.silence_s,
+            "reconnect_grace_s is above heartbeat_interval_s x heartbeat_misses: a worker whose "
+            "stream broke would be waited for longer than one that is silent.",
+        )
+        _require(
+            self.lost_contact_margin_s + self.heartbeat_interval_s < self.silence_s,
+            "lost_contact_margin_s + heartbeat_interval_s is not below heartbeat_interval_s x "
+            "heartbeat_misses: one heartbeat missed would stop tasks that lost no contact.",
+        )
+        _require(
+            self.coordinator_pool_max >= 1, "coordinator_pool_max is 0; it must be at least 1."
+        )
         _require(self.output_max_bytes >= 1_024, "output_max_bytes is below 1,024.")
+        _require(self.retry_base_s <= self.retry_cap_s, "retry_base_s is above retry_cap_s.")
+
+    @property
+    def silence_s(self) -> float:
+        """After so long without a heartbeat a worker is taken out of the pool."""
+        return self.heartbeat_interval_s * self.heartbeat_misses
 
 
 def _require(holds: bool, message: str) -> None:

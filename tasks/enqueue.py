@@ -49,6 +49,9 @@ def declared(task: Task[..., Any]) -> dict[str, object]:
         "scheduled_at": task.run_after,
         "max_attempts": getattr(task, "max_attempts", None),
         "timeout_s": getattr(task, "timeout", None),
+        "retry_base_s": getattr(task, "retry_base", None),
+        "retry_cap_s": getattr(task, "retry_cap", None),
+        "on_lost_contact": getattr(task, "on_lost_contact", None),
         "tags": getattr(task, "tags", None),
     }
 
@@ -69,6 +72,9 @@ def enqueue(
             task.scheduled_at,
             task.max_attempts,
             task.timeout_s,
+            task.retry_base_s,
+            task.retry_cap_s,
+            task.on_lost_contact,
             list(task.tags),
             created_by_id,
         ),
@@ -109,6 +115,9 @@ def bulk(
                         task.scheduled_at or now,
                         task.max_attempts,
                         task.timeout_s,
+                        task.retry_base_s,
+                        task.retry_cap_s,
+                        task.on_lost_contact,
                         list(task.tags),
                         created_by_id,
                     )

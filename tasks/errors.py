@@ -38,12 +38,16 @@ class NotAllowed(TaskMasterError):
     """The user lacks a permission. HTTP 403, gRPC PERMISSION_DENIED."""
 
 
-class TaskNotFound(TaskMasterError):
-    """No task has this id. HTTP 404, gRPC NOT_FOUND."""
+class NotFound(TaskMasterError):
+    """Nothing has this id. HTTP 404, gRPC NOT_FOUND."""
+
+
+class TaskNotFound(NotFound):
+    """No task has this id."""
 
     def __init__(self, task_id: object) -> None:
         super().__init__(f"There is no task {task_id}.")
 
 
 class IllegalTransition(TaskMasterError):
-    """The task's status does not allow this. HTTP 409, gRPC FAILED_PRECONDITION."""
+    """The status of the task or worker does not allow this. HTTP 409, gRPC FAILED_PRECONDITION."""

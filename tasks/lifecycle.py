@@ -35,6 +35,7 @@ class Transition(StrEnum):
 
     CLAIM = "claim"
     RELEASE = "release"
+    RELEASE_HELD = "release_held"
     START = "start"
     COMPLETE = "complete"
     FAIL = "fail"
@@ -65,7 +66,7 @@ LEGAL: dict[Status, dict[Transition, frozenset[Status]]] = {
         Transition.COMPLETE: frozenset({Status.COMPLETE}),
         Transition.FAIL: frozenset({Status.PENDING, Status.FAILED}),
         Transition.RELEASE: frozenset({Status.PENDING}),
-        Transition.RESCUE: frozenset({Status.PENDING, Status.FAILED}),
+        Transition.RELEASE_HELD: frozenset({Status.PENDING}),
         Transition.CANCEL: frozenset({Status.CANCELLED}),
         Transition.MOVE: frozenset({Status.PENDING}),
     },

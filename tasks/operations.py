@@ -8,6 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from tasks import submission
 from tasks.errors import IllegalTransition, InvalidField, TaskNotFound
+from tasks.permissions import User, check_retry
 from tasks.statements import statement
 from tasks.wake import wake_on_commit
 
@@ -27,6 +28,17 @@ def retry(task_id: int, *, using: str = DEFAULT_DB_ALIAS) -> None:
     """
     _apply("retry", task_id, {}, "only failed and cancelled tasks can be retried", using)
     wake_on_commit(using)
+
+
+def retry_for(user: User, task_id: int, *, using: str = DEFAULT_DB_ALIAS) -> None:
+    """The same for a user. Raises NotAllowed besides: shell needs the right to submit it."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT name FROM tasks_task WHERE id = %s", [task_id])
+        row = cursor.fetchone()
+    if row is None:
+        raise TaskNotFound(task_id)
+    check_retry(user, row[0])
+    retry(task_id, using=using)
 
 
 def move(task_id: int, scheduled_at: object, *, using: str = DEFAULT_DB_ALIAS) -> None:

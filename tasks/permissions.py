@@ -28,6 +28,13 @@ def require(user: User, permission: str) -> None:
         raise NotAllowed(f"This needs the permission {permission}.")
 
 
+def check_retry(user: User, task_name: str) -> None:
+    """Raises NotAllowed unless the user may have a task of this name run again."""
+    require(user, CHANGE)
+    if task_name == SHELL:
+        require(user, SUBMIT_SHELL)
+
+
 def check_submit(user: User, tasks: Iterable[NewTask]) -> None:
     """Raises NotAllowed unless the user may submit every one of these tasks."""
     require(user, ADD)

@@ -42,6 +42,8 @@ class Claimed(NamedTuple):
     scheduled_at: datetime
     due_in_s: float
     created_at: datetime
+    #: `continue` or `stop`.
+    on_lost_contact: str
 
 
 class Adopted(NamedTuple):
@@ -90,8 +92,8 @@ class Failure(NamedTuple):
     error: str
     #: Failed for good whatever attempts are left.
     final: bool
-    #: The pause before the next attempt.
-    pause_s: float
+    #: The pause before the next attempt; None: the task's own.
+    pause_s: float | None
 
 
 class Chunk(NamedTuple):
@@ -103,3 +105,4 @@ class Chunk(NamedTuple):
     seq: int
     stream: str
     text: str
+    worker_id: UUID

@@ -110,26 +110,49 @@ async def release(connection: Connection, leases: Sequence[Lease]) -> set[int]:
     return await _ids(connection, "release", _lease_columns(leases))
 
 
+async def release_held(connection: Connection, coordinator: UUID, *, future: bool) -> set[int]:
+    """Puts back what a dead coordinator held or had offered; returns the ids.
+
+    `future`: only what is not due yet.
+    """
+    return await _ids(connection, "release_held", {"coordinator": coordinator, "future": future})
+
+
 async def rescue(
-    connection: Connection, coordinator: UUID, worker_id: UUID | None = None
+    connection: Connection,
+    coordinator: UUID,
+    worker_id: UUID | None = None,
+    *,
+    stoppable: bool,
 ) -> set[int]:
     """Puts back, or fails, what a coordinator's lost worker ran; returns the ids.
 
-    Without a worker: all that a dead coordinator held.
+    Without a worker: what all workers of a dead coordinator ran. `stoppable`: also what its worker
+    stops by itself when it loses contact.
     """
-    parameters = {"coordinator": coordinator, "worker_id": worker_id}
+    parameters = {"coordinator": coordinator, "worker_id": worker_id, "stoppable": stoppable}
     return await _ids(connection, "rescue", parameters)
+
+
+async def holders(connection: Connection) -> set[UUID]:
+    """The coordinators that hold tasks in flight."""
+    return {row[0] for row in await _fetch(connection, "holders", {})}
 
 
 async def write_output(connection: Connection, chunks: Sequence[Chunk]) -> None:
     """Keeps output of live or ended leases; of stale ones it keeps nothing."""
-    names = ("ids", "leases", "attempts", "seqs", "streams", "texts")
+    names = ("ids", "leases", "attempts", "seqs", "streams", "texts", "worker_ids")
     await connection.execute(statement("output"), _columns(names, chunks))
 
 
 async def sleep(connection: Connection, coordinator: UUID) -> None:
     """From the commit on, submitters wake this coordinator."""
     await connection.execute(statement("sleep"), {"coordinator": coordinator})
+
+
+async def wake(connection: Connection) -> None:
+    """Wakes the coordinators that sleep."""
+    await connection.execute(statement("wake"))
 
 
 async def stay_awake(connection: Connection, coordinator: UUID) -> None:

@@ -26,6 +26,11 @@ MIN_PRIORITY, MAX_PRIORITY = -100, 100
 MAX_ATTEMPTS = 100
 #: 30 days: the wire carries milliseconds in 32 bits.
 MAX_TIMEOUT_S = 30 * 86_400
+#: The longest pause between two attempts.
+MAX_PAUSE_S = 30 * 86_400
+#: What a worker does with a task when it cannot reach any coordinator: its result is fenced in any
+#: case, and what is stopped is never run by two at once.
+ON_LOST_CONTACT = (CONTINUE, STOP) = ("continue", "stop")
 #: What a request may need from the caller's clock to ours before "now" counts as the past.
 TRANSIT = timedelta(seconds=1)
 #: Beyond it a date is a slip of the pen, and arithmetic with it may overflow.
@@ -40,6 +45,9 @@ FIELDS = (
     "scheduled_at",
     "max_attempts",
     "timeout_s",
+    "retry_base_s",
+    "retry_cap_s",
+    "on_lost_contact",
     "tags",
 )
 _QUEUE = re.compile(r"[\w.:-]+", re.ASCII)
@@ -59,6 +67,9 @@ class NewTask:
     scheduled_at: datetime | None = None
     max_attempts: int = 3
     timeout_s: float = 3600.0
+    retry_base_s: float = 1.0
+    retry_cap_s: float = 600.0
+    on_lost_contact: str = CONTINUE
     tags: tuple[str, ...] = ()
 
 
@@ -70,7 +81,7 @@ def parse(fields: Mapping[str, object], *, at: str = "") -> NewTask:
     """
     if not isinstance(fields, Mapping):
         raise InvalidField(at.rstrip(".") or "body", "must be an object with the fields of a task.")
-    fields = _expand_command(fields)
+    fields = _expand_command(fields, at)
     for field in fields:
         if field not in FIELDS:
             raise InvalidField(f"{at}{field}", f"unknown field; known are {', '.join(FIELDS)}.")
@@ -78,6 +89,7 @@ def parse(fields: Mapping[str, object], *, at: str = "") -> NewTask:
     args, kwargs = payload(fields.get("args"), fields.get("kwargs"), at=at)
     if name == registry.SHELL:
         _check_shell(fields, at)
+    base_s, cap_s = pauses(fields.get("retry_base_s"), fields.get("retry_cap_s"), at=at)
     return NewTask(
         name=name,
         args=args,
@@ -87,6 +99,9 @@ def parse(fields: Mapping[str, object], *, at: str = "") -> NewTask:
         scheduled_at=scheduled_time(fields.get("scheduled_at"), at=at),
         max_attempts=attempts(fields.get("max_attempts"), at=at),
         timeout_s=timeout(fields.get("timeout_s"), at=at),
+        retry_base_s=base_s,
+        retry_cap_s=cap_s,
+        on_lost_contact=lost_contact(fields.get("on_lost_contact"), at=at),
         tags=tag_list(fields.get("tags"), at=at),
     )
 
@@ -157,15 +172,33 @@ def timeout(value: object, *, at: str = "") -> float:
     """Seconds, 0 for none; the setting `timeout_s` when absent."""
     if value is None:
         return settings().timeout_s
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidField(f"{at}timeout_s", f"must be a number of seconds, not {_kind(value)}.")
-    if not 0 <= value <= MAX_TIMEOUT_S:
-        raise InvalidField(
-            f"{at}timeout_s", f"is {value}; it must be from 0 (none) to {MAX_TIMEOUT_S:,}."
-        )
-    if 0 < value < 0.001:
+    seconds = _seconds(value, f"{at}timeout_s", MAX_TIMEOUT_S)
+    if 0 < seconds < 0.001:
         raise InvalidField(f"{at}timeout_s", f"is {value}; the shortest time-out is 0.001.")
-    return float(value)
+    return seconds
+
+
+def pauses(base: object, cap: object, *, at: str = "") -> tuple[float, float]:
+    """The first and the longest pause between attempts in seconds; the settings' when absent."""
+    conf = settings()
+    base_s = _seconds(base, f"{at}retry_base_s", MAX_PAUSE_S) if base is not None else None
+    cap_s = _seconds(cap, f"{at}retry_cap_s", MAX_PAUSE_S) if cap is not None else None
+    if base_s is not None and cap_s is not None and base_s > cap_s:
+        raise InvalidField(f"{at}retry_base_s", f"is {base}, above retry_cap_s, which is {cap}.")
+    if cap_s is None:
+        cap_s = max(conf.retry_cap_s, base_s or 0)
+    return (min(conf.retry_base_s, cap_s) if base_s is None else base_s), cap_s
+
+
+def lost_contact(value: object, *, at: str = "") -> str:
+    """What a worker does with the task when it loses contact: `continue` (default) or `stop`."""
+    if value is None:
+        return CONTINUE
+    if value not in ON_LOST_CONTACT:
+        raise InvalidField(
+            f"{at}on_lost_contact", f"is {value!r}; it must be {' or '.join(ON_LOST_CONTACT)}."
+        )
+    return str(value)
 
 
 def tag_list(value: object, *, at: str = "") -> tuple[str, ...]:
@@ -199,9 +232,14 @@ def scheduled_time(value: object, *, at: str = "", now: datetime | None = None) 
     return when
 
 
-def _expand_command(fields: Mapping[str, object]) -> Mapping[str, object]:
+def _expand_command(fields: Mapping[str, object], at: str) -> Mapping[str, object]:
     if "command" not in fields or "name" in fields:
         return fields
+    for field in ("args", "kwargs"):
+        if field in fields:
+            raise InvalidField(
+                f"{at}{field}", "does not go with command, the short form; use name and kwargs."
+            )
     shell = {key: fields[key] for key in ("command", "cwd", "env") if key in fields}
     rest = {key: value for key, value in fields.items() if key not in shell}
     return {"name": registry.SHELL, "kwargs": shell, **rest}
@@ -273,6 +311,14 @@ def _whole(value: object, field: str, lowest: int, highest: int) -> int:
     if not lowest <= value <= highest:
         raise InvalidField(field, f"is {value}; it must be from {lowest} to {highest}.")
     return value
+
+
+def _seconds(value: object, field: str, most: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidField(field, f"must be a number of seconds, not {_kind(value)}.")
+    if not 0 <= value <= most:
+        raise InvalidField(field, f"is {value}; it must be from 0 (none) to {most:,}.")
+    return float(value)
 
 
 def _datetime(value: object, field: str) -> datetime:

@@ -8,14 +8,18 @@ work once more when that time is over: what was committed under the old belief i
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 from psycopg import Cursor
+from psycopg_pool import PoolTimeout
 
 from tasks.statements import statement
+
+log = logging.getLogger(__name__)
 
 #: How long "nobody sleeps" is believed, in seconds of the submitter's monotonic clock.
 NOBODY_SLEEPS_S = 0.05
@@ -33,7 +37,13 @@ def _wake(using: str) -> None:
     asked_at = time.monotonic()
     if asked_at - _nobody_slept_at.get(using, float("-inf")) < NOBODY_SLEEPS_S:
         return
-    if execute(using, "wake") is None:
+    try:
+        nobody_sleeps = execute(using, "wake") is None
+    except (DatabaseError, PoolTimeout) as error:
+        # The task is stored, so nobody may be told that it is not; the safety poll finds it.
+        log.warning("coordinators not woken", extra={"error": str(error).strip()})
+        return
+    if nobody_sleeps:
         _nobody_slept_at[using] = asked_at
     else:
         _nobody_slept_at.pop(using, None)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
-from django.template.defaultfilters import filesizeformat
+from collections.abc import Callable
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils.safestring import SafeString
 
 from tasks.admin import show
 from tasks.admin.readonly import ReadOnly
+from tasks.errors import TaskMasterError
 from tasks.marks import mark
+from workers import operations
 from workers.models import Worker
+from workers.permissions import CHANGE
 
 
 @admin.register(Worker)
@@ -29,12 +37,44 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
     )  # fmt: skip
     readonly_fields = fields
 
+    actions = ("drain_workers", "undrain_workers")
+
     registered = show.moment("registered_at")
     seen = show.moment("last_seen_at")
 
     @admin.display(description="status", ordering="status")
     def state(self, worker: Worker) -> SafeString:
         return mark(worker.status)
+
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may drain workers."""
+        return request.user.has_perm(CHANGE)
+
+    @admin.action(description="Drain: nothing new, finish, then go offline", permissions=["steer"])
+    def drain_workers(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
+        self._each(request, workers, operations.drain, "draining")
+
+    @admin.action(description="Undrain: take tasks again", permissions=["steer"])
+    def undrain_workers(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
+        self._each(request, workers, operations.undrain, "taking tasks again")
+
+    def _each(
+        self,
+        request: HttpRequest,
+        workers: QuerySet[Worker],
+        change: Callable[[UUID], None],
+        done: str,
+    ) -> None:
+        changed = 0
+        for worker in workers:
+            try:
+                change(worker.pk)
+            except TaskMasterError as refusal:
+                self.message_user(request, str(refusal), messages.WARNING)
+            else:
+                changed += 1
+        if changed:
+            self.message_user(request, f"{changed} worker{pluralize(changed)} {done}.")
 
     @admin.display(description="queues")
     def serves(self, worker: Worker) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -45,8 +45,8 @@ async def register(connection: Connection, worker: Registration, coordinator: UU
     )
 
 
-async def heartbeat(connection: Connection, beats: Sequence[Beat], coordinator: UUID) -> None:
-    """Writes a batch of heartbeats, the newest of each worker."""
+async def heartbeat(connection: Connection, beats: Sequence[Beat], coordinator: UUID) -> set[UUID]:
+    """Writes a batch of heartbeats; returns those whom an operator wants to drain."""
     names = (
         "ids",
         "slots",
@@ -60,9 +60,22 @@ async def heartbeat(connection: Connection, beats: Sequence[Beat], coordinator: 
     )
     columns = map(list, zip(*beats, strict=True))
     parameters = dict(zip(names, columns, strict=True))
-    await connection.execute(
+    cursor = await connection.execute(
         statement("heartbeat", _SQL), {**parameters, "coordinator": coordinator}
     )
+    return {worker for worker, drain in await cursor.fetchall() if drain}
+
+
+async def count_misses(
+    connection: Connection, misses: Mapping[UUID, int], coordinator: UUID
+) -> None:
+    """Writes how many heartbeats in a row each of these workers has missed."""
+    parameters = {
+        "ids": list(misses),
+        "misses": list(misses.values()),
+        "coordinator": coordinator,
+    }
+    await connection.execute(statement("misses", _SQL), parameters)
 
 
 async def leave(connection: Connection, workers: Sequence[UUID], coordinator: UUID) -> None:

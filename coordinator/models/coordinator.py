@@ -18,6 +18,18 @@ class Coordinator(models.Model):
     online = models.BooleanField(default=True, db_default=True)
     held = models.PositiveIntegerField(default=0, db_default=0, help_text="Tasks held until due.")
     in_flight = models.PositiveIntegerField(default=0, db_default=0)
+    connections = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Open connections of its own to the database."
+    )
+    loop_lag_ms = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="The worst delay of its event loop in a second."
+    )
+    heard_at = models.DateTimeField(null=True, help_text="NOTIFY was last heard.")
+    claimed_at = models.DateTimeField(null=True, help_text="A turn of the claim loop succeeded.")
+    flushed_at = models.DateTimeField(null=True, help_text="Reports were last written.")
+    complaint = models.TextField(
+        default="", db_default="", blank=True, help_text="What keeps it from its work."
+    )
     started_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField(db_default=Now())
 

@@ -24,6 +24,7 @@ from tasks.errors import (
     IllegalTransition,
     InvalidField,
     NotAllowed,
+    NotFound,
     TaskMasterError,
     TaskNotFound,
     TooLarge,
@@ -40,11 +41,13 @@ STATUS: dict[type[TaskMasterError], grpc.StatusCode] = {
     TooLarge: grpc.StatusCode.INVALID_ARGUMENT,
     UnknownTaskName: grpc.StatusCode.INVALID_ARGUMENT,
     NotAllowed: grpc.StatusCode.PERMISSION_DENIED,
-    TaskNotFound: grpc.StatusCode.NOT_FOUND,
+    NotFound: grpc.StatusCode.NOT_FOUND,
     IllegalTransition: grpc.StatusCode.FAILED_PRECONDITION,
     ConfigurationError: grpc.StatusCode.INTERNAL,
 }
 _SCHEME = "token "
+#: Of the errors of a task, in bytes: a client takes messages of 4 MB unless it says otherwise.
+_ERRORS_MAX = 1_000_000
 #: Client calls that use Django's connections at the same time.
 _THREADS = 2
 
@@ -77,6 +80,7 @@ class TaskService(rpc.TaskServiceServicer):
         """Stores many tasks, all or none."""
         await self._call(context, lambda user: permissions.require(user, permissions.ADD))
         call, limit = asyncio.current_task(), settings().bulk_max_tasks
+        loop = asyncio.get_running_loop()
         new: list[NewTask] = []
         async for request in request_iterator:
             if len(new) + len(request.tasks) > limit:
@@ -85,10 +89,8 @@ class TaskService(rpc.TaskServiceServicer):
                     f"tasks: more than {limit:,} tasks; at most {limit:,} at once.",
                 )
             try:
-                new.extend(
-                    _parse(each, at=f"tasks[{index}].")
-                    for index, each in enumerate(request.tasks, start=len(new))
-                )
+                # Beside the loop, which has offers to send meanwhile.
+                new += await loop.run_in_executor(self._threads, _parse_many, request, len(new))
             except TaskMasterError as error:
                 await context.abort(_status(error), str(error))
 
@@ -169,6 +171,10 @@ def _parse(request: pb.SubmitTaskRequest, *, at: str = "") -> NewTask:
     return submission.parse(_fields(request, at), at=at)
 
 
+def _parse_many(request: pb.SubmitTasksRequest, start: int) -> list[NewTask]:
+    return [_parse(each, at=f"tasks[{index}].") for index, each in enumerate(request.tasks, start)]
+
+
 def _fields(request: pb.SubmitTaskRequest, at: str) -> dict[str, object]:
     """The submission's fields; what the message leaves at its zero is absent."""
     fields: dict[str, object] = {
@@ -178,9 +184,12 @@ def _fields(request: pb.SubmitTaskRequest, at: str) -> dict[str, object]:
         "queue": request.queue or None,
         "priority": request.priority,
         "max_attempts": request.max_attempts or None,
-        "timeout_s": request.timeout_s or None,
+        "on_lost_contact": request.on_lost_contact or None,
         "tags": list(request.tags),
     }
+    for field in ("timeout_s", "retry_base_s", "retry_cap_s"):
+        if request.HasField(field):
+            fields[field] = getattr(request, field)
     if request.HasField("scheduled_at"):
         try:
             fields["scheduled_at"] = request.scheduled_at.ToJsonString()
@@ -191,10 +200,10 @@ def _fields(request: pb.SubmitTaskRequest, at: str) -> dict[str, object]:
 
 def _json(request: pb.SubmitTaskRequest, field: str, at: str) -> object:
     """`args` or `kwargs` from its JSON text if that is given, else from its message."""
-    text, limit = getattr(request, f"{field}_json"), settings().args_max_bytes
+    text = getattr(request, f"{field}_json")
+    if text and request.HasField(field):  # type: ignore[arg-type]
+        raise InvalidField(f"{at}{field}_json", f"stands in for {field}; give one of the two.")
     if text:
-        if len(text) > limit:
-            raise TooLarge(f"{at}{field}_json", f"takes more than {limit:,} bytes.")
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -218,6 +227,21 @@ def _whole_numbers(value: Any) -> Any:
     return value
 
 
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _newest(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of the newest as fit beside arguments and result in a message of 4 MB."""
+    size, kept = 0, list[dict[str, Any]]()
+    for entry in reversed(errors):
+        size += len(_text(entry).encode())
+        if kept and size > _ERRORS_MAX:
+            break
+        kept.insert(0, entry)
+    return kept
+
+
 def _message(task_id: int) -> pb.Task:
     try:
         task = Task.objects.select_related("created_by").get(pk=task_id)
@@ -226,8 +250,8 @@ def _message(task_id: int) -> pb.Task:
     message = pb.Task(
         id=task.id,
         name=task.name,
-        args_json=json.dumps(task.args),
-        kwargs_json=json.dumps(task.kwargs),
+        args_json=_text(task.args),
+        kwargs_json=_text(task.kwargs),
         queue=task.queue,
         priority=task.priority,
         status=pb.TaskStatus.Value(f"TASK_STATUS_{task.status.upper()}"),
@@ -235,9 +259,12 @@ def _message(task_id: int) -> pb.Task:
         attempt=task.attempt,
         max_attempts=task.max_attempts,
         timeout_s=task.timeout_s,
+        retry_base_s=task.retry_base_s,
+        retry_cap_s=task.retry_cap_s,
+        on_lost_contact=task.on_lost_contact,
         worker=task.worker,
-        result_json=json.dumps(task.result) if task.status == "complete" else "",
-        errors_json=json.dumps(task.errors),
+        result_json=_text(task.result) if task.status == "complete" else "",
+        errors_json=_text(_newest(task.errors)),
         tags=task.tags,
         created_by=task.created_by.get_username() if task.created_by else "",
     )

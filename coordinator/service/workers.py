@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterable
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import grpc
-import psycopg
-from psycopg_pool import PoolTimeout
 
+from coordinator import translate
+from coordinator.database import TROUBLE
 from coordinator.dispatcher import Dispatcher, Link
 from coordinator.flusher import Flusher
 from coordinator.lifeline import Lifeline
-from coordinator.store import Identity
+from coordinator.service.refusals import Refusals
 from proto import taskmaster_pb2 as pb
 from proto import taskmaster_pb2_grpc as rpc
 from tasks.conf import Settings
@@ -26,10 +27,12 @@ from workers.store import Beat, Registration
 log = logging.getLogger(__name__)
 
 PROTOCOL = 1
-#: The most offers in one message, well below gRPC's 4 MB even with large arguments.
+#: The most offers in one message, and the most bytes unless a single one has more.
 _OFFERS_MAX = 200
-_OFFER_BYTES_MAX = 2_000_000
+_OFFER_BYTES_MAX = 1_000_000
 _SLOTS_MAX = 10_000
+#: Of so many workers that have come and gone the names are known.
+_NAMES_MAX = 10_000
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -43,13 +46,17 @@ class WorkerService(rpc.WorkerServiceServicer):
         flusher: Flusher,
         lifeline: Lifeline,
         conf: Settings,
-        identity: Identity,
+        coordinator: UUID,
+        *,
+        coordinators: Callable[[], Sequence[str]],
     ) -> None:
         self._dispatcher = dispatcher
         self._flusher = flusher
         self._lifeline = lifeline
         self._conf = conf
-        self._identity = identity
+        self._coordinator = coordinator
+        self._coordinators = coordinators
+        self._refusals = Refusals()
         #: Names by id, also of workers whose stream has just broken and whose reports still come.
         self._names: dict[UUID, str] = {}
 
@@ -61,7 +68,7 @@ class WorkerService(rpc.WorkerServiceServicer):
         running = [Lease(each.task_id, each.lease) for each in request.running]
         try:
             adopted = await self._lifeline.welcome(registration, running)
-        except (psycopg.Error, PoolTimeout):
+        except TROUBLE:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "The database is away; come again.")
         link = Link(
             registration.id,
@@ -70,7 +77,7 @@ class WorkerService(rpc.WorkerServiceServicer):
             registration.slots,
             last_seen=self._lifeline.now(),
         )
-        self._names[registration.id] = registration.name
+        self._remember(registration)
         known = {lease for lease, _ in adopted}
         self._dispatcher.tell_stale(link, [lease for lease in running if lease not in known])
         log.info("worker joined", extra={"worker": link.name, "slots": link.slots})
@@ -87,18 +94,31 @@ class WorkerService(rpc.WorkerServiceServicer):
         finally:
             self._lifeline.left(link)
 
+    def _remember(self, worker: Registration) -> None:
+        self._names.pop(worker.id, None)
+        self._names[worker.id] = worker.name
+        if len(self._names) > _NAMES_MAX:
+            del self._names[next(iter(self._names))]
+
     def _welcome(self) -> pb.Welcome:
+        contact_s = self._conf.silence_s - self._conf.lost_contact_margin_s
         return pb.Welcome(
-            coordinator_id=str(self._identity.id),
+            coordinator_id=str(self._coordinator),
             heartbeat_interval_ms=round(self._conf.heartbeat_interval_s * 1_000),
             accept_timeout_ms=round(self._conf.accept_timeout_s * 1_000),
             output_max_bytes=self._conf.output_max_bytes,
-            coordinators=self._lifeline.addresses,
+            coordinators=self._coordinators(),
+            lost_contact_ms=round(contact_s * 1_000),
         )
 
     async def _registration(self, hello: pb.WorkerHello, context: Context) -> Registration:
         """What the hello says, checked. Aborts the call when it breaks a rule."""
         if hello.protocol != PROTOCOL:
+            self._refusals.note(
+                "worker refused: it speaks another protocol",
+                worker=hello.name[:100],
+                protocol=hello.protocol,
+            )
             await context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"protocol: this coordinator speaks {PROTOCOL}, the worker {hello.protocol}.",
@@ -115,6 +135,7 @@ class WorkerService(rpc.WorkerServiceServicer):
                 slots=_within("slots", hello.slots, 1, _SLOTS_MAX),
             )
         except InvalidField as error:
+            self._refusals.note("worker refused: its hello breaks a rule", rule=str(error))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             raise AssertionError from None
 
@@ -125,22 +146,24 @@ class WorkerService(rpc.WorkerServiceServicer):
         worker_id = await self._known(request.worker_id, context)
         link = self._dispatcher.links.get(worker_id) if worker_id else None
         if worker_id is None or link is None:
-            return pb.HeartbeatReply(unknown_worker=True, coordinators=self._lifeline.addresses)
+            return pb.HeartbeatReply(unknown_worker=True, coordinators=self._coordinators())
         beat = Beat(
             id=worker_id,
             slots=min(max(request.slots, 1), _SLOTS_MAX),
-            busy=len(request.running),
+            busy=min(request.busy, _SLOTS_MAX),
             rss_bytes=min(request.rss_bytes, 2**62),
-            cpu=request.cpu,
+            cpu=request.cpu if math.isfinite(request.cpu) else 0.0,
             tasks_done=min(request.tasks_done, 2**62),
             tasks_failed=min(request.tasks_failed, 2**62),
             loop_lag_ms=min(request.loop_lag_ms, 2**31 - 1),
             draining=request.draining,
         )
         running = [Lease(each.task_id, each.lease) for each in request.running]
-        stale = await self._lifeline.beat(beat, running)
+        stale, drain = await self._lifeline.beat(beat, running)
         self._dispatcher.ended(link, stale, None)
-        return pb.HeartbeatReply(stale=_executions(stale), coordinators=self._lifeline.addresses)
+        return pb.HeartbeatReply(
+            stale=_executions(stale), coordinators=self._coordinators(), drain=drain
+        )
 
     async def UpdateTaskStatus(  # noqa: N802
         self, request: pb.StatusUpdate, context: Context
@@ -148,17 +171,26 @@ class WorkerService(rpc.WorkerServiceServicer):
         """Hands reports to the flusher; answers when they are durable."""
         worker_id = await self._known(request.worker_id, context)
         if worker_id is None:
+            self._refusals.note("report refused: it is of an unknown worker")
             await context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION, "worker_id: unknown; say hello first."
             )
             raise AssertionError
+        name = self._names[worker_id]
+        if (rule := translate.absurd(request)) is not None:
+            self._refusals.note("report refused: it breaks a rule", worker=name, rule=rule)
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, rule)
+        foreign = self._dispatcher.foreign(worker_id, translate.leases(request))
+        if foreign:
+            self._refusals.note("report refused: the task is another worker's", worker=name)
+            request = translate.without(request, foreign)
         link = self._dispatcher.links.get(worker_id)
         if link is not None:
             self._note(link, request)
-        stale = await self._flusher.write(request, self._names[worker_id], worker_id)
+        stale = await self._flusher.write(request, name, worker_id)
         if stale and link is not None:
             self._dispatcher.ended(link, stale, None)
-        return pb.StatusReceipt(stale=_executions(stale))
+        return pb.StatusReceipt(stale=_executions([*foreign, *stale]))
 
     def _note(self, link: Link, update: pb.StatusUpdate) -> None:
         """Credits are free as soon as the worker says so, not when it is durable."""
@@ -186,10 +218,11 @@ class WorkerService(rpc.WorkerServiceServicer):
 
 def _take_offers(link: Link) -> pb.Offers:
     offers, size = pb.Offers(), 0
-    while link.outbox and len(offers.offers) < _OFFERS_MAX and size < _OFFER_BYTES_MAX:
-        offer = link.outbox.popleft()
-        size += len(offer.args) + len(offer.kwargs)
-        offers.offers.append(offer)
+    while link.outbox and len(offers.offers) < _OFFERS_MAX:
+        size += link.outbox[0].ByteSize()
+        if offers.offers and size > _OFFER_BYTES_MAX:
+            break
+        offers.offers.append(link.outbox.popleft())
     return offers
 
 

@@ -1,4 +1,4 @@
--- A coordinator has ended, or was found dead. Called by the lifeline.
+-- A coordinator has ended, or was found dead. Called by the peers' watch, and at its own end.
 UPDATE coordinator_coordinator
 SET
     online = FALSE,

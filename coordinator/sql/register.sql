@@ -1,4 +1,4 @@
--- A coordinator has begun. Called by the lifeline after it took its advisory lock.
+-- A coordinator has begun. Called by the listener after it took its advisory lock.
 INSERT INTO coordinator_coordinator
     (id, lock_key, address, host, pid)
 VALUES

@@ -55,6 +55,21 @@ class NewTaskForm(forms.ModelForm[Task]):
         label="Time-out",
         help_text="Seconds, 0 for none. Left empty: the setting's.",
     )
+    retry_base_s = forms.FloatField(
+        required=False,
+        label="First pause",
+        help_text="Seconds before the first retry; it doubles. Left empty: the setting's.",
+    )
+    retry_cap_s = forms.FloatField(
+        required=False,
+        label="Longest pause",
+        help_text="Seconds before any retry, at most. Left empty: the setting's.",
+    )
+    on_lost_contact = forms.ChoiceField(
+        required=False,
+        choices=[(choice, choice) for choice in submission.ON_LOST_CONTACT],
+        help_text="When its worker cannot reach any coordinator.",
+    )
 
     class Meta:
         model = Task

@@ -24,7 +24,7 @@ from tasks.admin import show
 from tasks.admin.filters import NameFilter, QueueFilter
 from tasks.admin.forms import NewTaskForm
 from tasks.enqueue import enqueue
-from tasks.errors import IllegalTransition, TaskNotFound
+from tasks.errors import IllegalTransition, NotAllowed, TaskNotFound
 from tasks.lifecycle import Status, Transition, allows
 from tasks.marks import mark
 from tasks.models import Task
@@ -78,7 +78,18 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     add_fieldsets = (
         (None, {"fields": ("name", "args", "kwargs")}),
         ("When and where", {"fields": ("queue", "priority", "scheduled_at", "tags")}),
-        ("Limits", {"fields": ("max_attempts", "timeout_s")}),
+        (
+            "Limits",
+            {
+                "fields": (
+                    "max_attempts",
+                    "timeout_s",
+                    "retry_base_s",
+                    "retry_cap_s",
+                    "on_lost_contact",
+                )
+            },
+        ),
     )
 
     # ---- who may what -----------------------------------------------------------------------
@@ -227,7 +238,10 @@ class TaskAdmin(admin.ModelAdmin[Task]):
 
     @admin.action(description="Retry selected tasks", permissions=["steer"])
     def retry_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self._apply_to_all(request, queryset, operations.retry, "pending again")
+        def retry(task_id: int) -> None:
+            operations.retry_for(request.user, task_id)
+
+        self._apply_to_all(request, queryset, retry, "pending again")
 
     def _apply_to_all(
         self,
@@ -245,7 +259,7 @@ class TaskAdmin(admin.ModelAdmin[Task]):
         for task_id, _ in chosen:
             try:
                 operation(task_id)
-            except (IllegalTransition, TaskNotFound) as error:
+            except (IllegalTransition, NotAllowed, TaskNotFound) as error:
                 refused[str(error).replace(f"Task {task_id} is", "is", 1)] += 1
         done = len(chosen) - refused.total()
         if done:
@@ -259,7 +273,7 @@ class TaskAdmin(admin.ModelAdmin[Task]):
             self.message_user(request, message, messages.WARNING)
 
     def get_urls(self) -> list[URLPattern]:
-        def steer(name: str, operation: Callable[[int], None], became: str) -> URLPattern:
+        def steer(name: str, operation: Callable[[Any, int], None], became: str) -> URLPattern:
             @require_POST
             def view(request: HttpRequest, task_id: int) -> HttpResponse:
                 return self._apply_to_one(request, task_id, operation, became)
@@ -268,19 +282,23 @@ class TaskAdmin(admin.ModelAdmin[Task]):
             return path(f"<int:task_id>/{name}/", handler, name=f"tasks_task_{name}")
 
         return [
-            steer("cancel", operations.cancel, "cancelled"),
-            steer("retry", operations.retry, "pending again"),
+            steer("cancel", lambda _, task_id: operations.cancel(task_id), "cancelled"),
+            steer("retry", operations.retry_for, "pending again"),
             *super().get_urls(),
         ]
 
     def _apply_to_one(
-        self, request: HttpRequest, task_id: int, operation: Callable[[int], None], became: str
+        self,
+        request: HttpRequest,
+        task_id: int,
+        operation: Callable[[Any, int], None],
+        became: str,
     ) -> HttpResponse:
         if not self.has_steer_permission(request):
             raise PermissionDenied
         try:
-            operation(task_id)
-        except (IllegalTransition, TaskNotFound) as error:
+            operation(request.user, task_id)
+        except (IllegalTransition, NotAllowed, TaskNotFound) as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
             self.message_user(request, f"Task {task_id} is {became}.", messages.SUCCESS)

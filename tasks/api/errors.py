@@ -24,8 +24,8 @@ from tasks.errors import (
     IllegalTransition,
     InvalidField,
     NotAllowed,
+    NotFound,
     TaskMasterError,
-    TaskNotFound,
     TooLarge,
 )
 
@@ -37,7 +37,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     InvalidField: HTTPStatus.BAD_REQUEST,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     NotAllowed: HTTPStatus.FORBIDDEN,
-    TaskNotFound: HTTPStatus.NOT_FOUND,
+    NotFound: HTTPStatus.NOT_FOUND,
     IllegalTransition: HTTPStatus.CONFLICT,
     ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
     Http404: HTTPStatus.NOT_FOUND,

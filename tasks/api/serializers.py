@@ -10,8 +10,10 @@ from rest_framework import serializers
 from tasks.lifecycle import Status
 from tasks.models import Task, TaskOutput
 from tasks.submission import (
+    CONTINUE,
     MAX_ATTEMPTS,
     MAX_NAME,
+    MAX_PAUSE_S,
     MAX_PRIORITY,
     MAX_QUEUE,
     MAX_TAG,
@@ -81,7 +83,18 @@ class TaskSerializer(TaskRowSerializer):
     )
 
     class Meta(TaskRowSerializer.Meta):
-        fields = [*_LISTED, "timeout_s", "args", "kwargs", "result", "errors", "created_by"]
+        fields = [
+            *_LISTED,
+            "timeout_s",
+            "retry_base_s",
+            "retry_cap_s",
+            "on_lost_contact",
+            "args",
+            "kwargs",
+            "result",
+            "errors",
+            "created_by",
+        ]
         read_only_fields = fields
 
     @extend_schema_field(ErrorSerializer(many=True))
@@ -131,6 +144,18 @@ class NewTaskSerializer(serializers.Serializer[Any]):
     timeout_s = serializers.FloatField(
         min_value=0, max_value=MAX_TIMEOUT_S, required=False, help_text="0: none."
     )
+    retry_base_s = serializers.FloatField(
+        min_value=0,
+        max_value=MAX_PAUSE_S,
+        required=False,
+        help_text="First pause before a retry; it doubles up to `retry_cap_s`.",
+    )
+    retry_cap_s = serializers.FloatField(min_value=0, max_value=MAX_PAUSE_S, required=False)
+    on_lost_contact = serializers.CharField(
+        required=False,
+        default=CONTINUE,
+        help_text="`continue`, or `stop`: its worker stops it when it cannot reach a coordinator.",
+    )
     tags = serializers.ListField(
         child=serializers.CharField(max_length=MAX_TAG), max_length=MAX_TAGS, required=False
     )
@@ -143,9 +168,23 @@ class BulkSerializer(serializers.Serializer[Any]):
 
 
 class IdsSerializer(serializers.Serializer[Any]):
-    """The ids of stored tasks, in the order of their submission."""
+    """Ids of stored tasks, in the order of their submission where they were just submitted."""
 
     ids = serializers.ListField(child=serializers.IntegerField())
+
+
+class RefusedSerializer(serializers.Serializer[Any]):
+    """A task that was not retried."""
+
+    id = serializers.IntegerField()
+    detail = serializers.CharField()
+
+
+class RetriedSerializer(serializers.Serializer[Any]):
+    """What became of each id."""
+
+    retried = serializers.ListField(child=serializers.IntegerField())
+    refused = RefusedSerializer(many=True)
 
 
 class MoveSerializer(serializers.Serializer[Any]):

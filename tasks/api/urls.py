@@ -10,6 +10,7 @@ _ID = r"^tasks/(?P<task_id>[0-9]{1,19})/"
 urlpatterns = [
     path("tasks/", views.TasksView.as_view(), name="tasks"),
     path("tasks/bulk/", views.BulkView.as_view(), name="bulk"),
+    path("tasks/retry/", views.RetryManyView.as_view(), name="retry-many"),
     re_path(_ID + "$", views.TaskView.as_view(), name="task"),
     re_path(_ID + "output/$", views.OutputView.as_view(), name="output"),
     re_path(_ID + "cancel/$", views.CancelView.as_view(), name="cancel"),

@@ -27,11 +27,12 @@ from tasks.api.serializers import (
     NewTaskSerializer,
     OutputSerializer,
     ProblemSerializer,
+    RetriedSerializer,
     TaskRowSerializer,
     TaskSerializer,
 )
 from tasks.enqueue import bulk, enqueue
-from tasks.errors import InvalidField, TaskNotFound
+from tasks.errors import IllegalTransition, InvalidField, NotAllowed, TaskNotFound, TooLarge
 from tasks.models import Task, TaskOutput
 from tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
 
@@ -40,6 +41,8 @@ from tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
 JSON = "application/json"
 #: The largest id that PostgreSQL's bigint can be.
 _MAX_ID = 2**63 - 1
+#: The most tasks that one call retries.
+MAX_AT_ONCE = 1_000
 
 
 def problems(*codes: int) -> dict[Any, Any]:
@@ -163,7 +166,7 @@ class OutputView(GenericAPIView[TaskOutput]):
         },
     )
     def get(self, request: Request, task_id: str) -> HttpResponseBase:
-        """The chunks in order; each attempt keeps its newest part up to a limit."""
+        """The chunks in order; of each attempt the first and the newest are kept, up to a limit."""
         require(request.user, VIEW)
         plain = request.query_params.get("plain", "")
         if plain not in ("", "0", "1"):
@@ -203,10 +206,39 @@ class RetryView(APIView):
         responses={200: TaskSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, task_id: str) -> Response:
-        """It is pending again, due now, with at least one attempt left."""
+        """It is pending again, due now, with at least one attempt left.
+
+        A shell task needs the permission `tasks.submit_shell` besides.
+        """
         require(request.user, CHANGE)
-        operations.retry(number(task_id))
+        operations.retry_for(request.user, number(task_id))
         return Response(_shown(number(task_id)))
+
+
+class RetryManyView(APIView):
+    """Retrying many."""
+
+    parser_classes = [JSONParser]
+
+    @extend_schema(
+        operation_id="retry_tasks",
+        summary="Retry many failed or cancelled tasks, each by itself",
+        request=IdsSerializer,
+        responses={200: RetriedSerializer, **problems(400, 413, 415)},
+    )
+    def post(self, request: Request) -> Response:
+        """Says which are pending again, and why the others are not."""
+        require(request.user, CHANGE)
+        retried: list[int] = []
+        refused: list[dict[str, Any]] = []
+        for task_id in _ids_of(request.data):
+            try:
+                operations.retry_for(request.user, task_id)
+            except (TaskNotFound, IllegalTransition, NotAllowed) as refusal:
+                refused.append({"id": task_id, "detail": str(refusal)})
+            else:
+                retried.append(task_id)
+        return Response({"retried": retried, "refused": refused})
 
 
 def number(task_id: str) -> int:
@@ -234,6 +266,18 @@ def _tasks_of(body: Any) -> object:
     if "tasks" not in body:
         raise InvalidField("tasks", "is required: a list of tasks.")
     return body["tasks"]
+
+
+def _ids_of(body: Any) -> list[int]:
+    ids = _object(body).get("ids")
+    if not isinstance(ids, list) or not ids:
+        raise InvalidField("ids", "must be a list of ids, not empty.")
+    if len(ids) > MAX_AT_ONCE:
+        raise TooLarge("ids", f"holds {len(ids):,} ids; at most {MAX_AT_ONCE:,} at once.")
+    for index, task_id in enumerate(ids):
+        if isinstance(task_id, bool) or not isinstance(task_id, int) or not 0 < task_id <= _MAX_ID:
+            raise InvalidField(f"ids[{index}]", "must be the id of a task.")
+    return ids
 
 
 def _object(body: Any) -> dict[str, Any]:

@@ -49,6 +49,8 @@ _WORDS = {
     "name": "NAME",
     "scheduled_at": "--at",
     "timeout_s": "--timeout",
+    "retry_base_s": "--retry-base",
+    "retry_cap_s": "--retry-cap",
     "tags": "--tag",
 }
 _SHELL_WORDS = {
@@ -117,6 +119,21 @@ def _add_submit(parser: ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"of each attempt, 0 for none (default: {conf.timeout_s:g})",
     )
+    add(
+        "--retry-base",
+        metavar="SECONDS",
+        help=f"first pause before a retry, doubled with each (default: {conf.retry_base_s:g})",
+    )
+    add(
+        "--retry-cap",
+        metavar="SECONDS",
+        help=f"the longest pause before a retry (default: {conf.retry_cap_s:g})",
+    )
+    add(
+        "--on-lost-contact",
+        metavar="{continue,stop}",
+        help="what its worker does when it cannot reach any coordinator (default: continue)",
+    )
     add("--tag", metavar="TAG", action="append", help="may be given again")
     add(
         "--wait",
@@ -144,6 +161,9 @@ def submission_fields(options: Mapping[str, Any]) -> dict[str, object]:
         "scheduled_at": options["at"],
         "max_attempts": _number(options["max_attempts"]),
         "timeout_s": seconds(options["timeout"]),
+        "retry_base_s": seconds(options["retry_base"]),
+        "retry_cap_s": seconds(options["retry_cap"]),
+        "on_lost_contact": options["on_lost_contact"],
         "tags": options["tag"],
     }
     if options["shell"] is None:

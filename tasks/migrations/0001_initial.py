@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='TaskOutput',
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('pk', models.CompositePrimaryKey('task_id', 'lease', 'seq', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('lease', models.BigIntegerField()),
                 ('attempt', models.PositiveIntegerField()),
                 ('seq', models.PositiveIntegerField()),
@@ -77,9 +77,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='task',
             index=models.Index(models.F('coordinator'), condition=models.Q(('status__in', ['picked', 'started'])), name='idx_tasks_in_flight'),
-        ),
-        migrations.AddConstraint(
-            model_name='taskoutput',
-            constraint=models.UniqueConstraint(fields=('task', 'lease', 'seq'), name='uniq_output_task_lease_seq'),
         ),
     ]

@@ -9,12 +9,13 @@ from django.db.models.functions import Now
 class TaskOutput(models.Model):
     """One chunk of an attempt's stdout, stderr or log, in the order of `seq`."""
 
+    pk = models.CompositePrimaryKey("task_id", "lease", "seq")
     task = models.ForeignKey(
         "tasks.Task",
         on_delete=models.CASCADE,
         related_name="output",
-        # The unique constraint's index begins with the task, and each chunk is written against
-        # its live lease: a foreign key would only lock the hot row once more.
+        # The key's index begins with the task, and each chunk is written against its live lease: a
+        # foreign key would only lock the hot row once more.
         db_index=False,
         db_constraint=False,
     )
@@ -24,13 +25,6 @@ class TaskOutput(models.Model):
     stream = models.CharField(max_length=6)
     text = models.TextField()
     created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["task", "lease", "seq"], name="uniq_output_task_lease_seq"
-            )
-        ]
 
     def __str__(self) -> str:
         return f"{self.task_id}/{self.attempt} {self.stream} {self.seq}"

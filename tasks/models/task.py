@@ -11,7 +11,15 @@ from django.db import models
 from django.db.models.functions import Now
 
 from tasks.lifecycle import Status
-from tasks.submission import MAX_NAME, MAX_PRIORITY, MAX_QUEUE, MAX_TAG, MIN_PRIORITY
+from tasks.submission import (
+    CONTINUE,
+    MAX_NAME,
+    MAX_PRIORITY,
+    MAX_QUEUE,
+    MAX_TAG,
+    MIN_PRIORITY,
+    ON_LOST_CONTACT,
+)
 
 
 class Task(models.Model):
@@ -40,6 +48,19 @@ class Task(models.Model):
     tags = ArrayField(models.CharField(max_length=MAX_TAG), default=list, db_default=[], blank=True)
     max_attempts = models.PositiveIntegerField()
     timeout_s = models.FloatField(help_text="Hard time-out of an attempt in seconds; 0: none.")
+    retry_base_s = models.FloatField(
+        default=1, db_default=1, help_text="First pause before a retry in seconds; it doubles."
+    )
+    retry_cap_s = models.FloatField(
+        default=600, db_default=600, help_text="The longest pause before a retry in seconds."
+    )
+    on_lost_contact = models.CharField(
+        max_length=8,
+        choices=[(choice, choice) for choice in ON_LOST_CONTACT],
+        default=CONTINUE,
+        db_default=CONTINUE,
+        help_text="What its worker does with it when no coordinator can be reached.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,

@@ -1,5 +1,5 @@
 -- pending -> picked: claims up to `room` tasks for a coordinator, highest priority first, then the
--- longest due, and raises their lease. Locks no more than it claims: `share` counts, without a lock,
+-- longest due, and raises their lease. They are no worker's from here on until one starts them. Locks no more than it claims: `share` counts, without a lock,
 -- how many of the best belong to each (queue, priority); the lock then takes as many of each,
 -- stepping over what another coordinator is claiming.
 -- `since` is each pair's low-water mark: dead entries before it are stepped over.
@@ -56,7 +56,8 @@ SET
     status = 'picked',
     lease = task.lease + 1,
     coordinator = %(coordinator)s,
-    picked_at = now()
+    picked_at = now(),
+    worker_id = NULL
 -- An array, not a join: whatever number of rows is expected, the primary key serves.
 WHERE task.id = ANY (ARRAY(SELECT id FROM locked))
 RETURNING
@@ -72,4 +73,5 @@ RETURNING
     task.timeout_s,
     task.scheduled_at,
     EXTRACT(EPOCH FROM task.scheduled_at - clock_timestamp())::float8,
-    task.created_at
+    task.created_at,
+    task.on_lost_contact

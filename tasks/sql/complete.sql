@@ -25,4 +25,5 @@ WHERE
     AND task.lease = report.lease
     AND report.lease - report.lease = 0
     AND task.status || '' IN ('picked', 'started')
+    AND COALESCE(task.worker_id, report.worker_id) = report.worker_id
 RETURNING task.id

@@ -1,6 +1,7 @@
 -- picked, started -> pending after a pause while attempts are left, else failed: the attempt raised,
--- was killed, timed out, or its worker was lost. Guard and index as in start.sql.
--- Called by the flusher.
+-- was killed or timed out. The pause is the task's own, unless the task asked for another. The time
+-- of the error is the database's.
+-- Guard and index as in start.sql. Called by the flusher.
 UPDATE tasks_task AS task
 SET
     status = CASE
@@ -15,11 +16,16 @@ SET
     END,
     scheduled_at = CASE
         WHEN report.final OR report.attempt >= task.max_attempts THEN task.scheduled_at
-        ELSE now() + make_interval(secs => report.pause_s)
+        ELSE now() + COALESCE(
+            make_interval(secs => report.pause_s),
+            tasks_pause(report.attempt, task.retry_base_s, task.retry_cap_s)
+        )
     END,
     worker = report.worker,
     worker_id = report.worker_id,
-    errors = task.errors || report.error::jsonb
+    errors = task.errors || jsonb_set(
+        report.error::jsonb, '{at}', to_jsonb(now() - make_interval(secs => report.finished_age_s))
+    )
 FROM
     unnest(
         %(ids)s::bigint[],
@@ -40,4 +46,5 @@ WHERE
     AND task.lease = report.lease
     AND report.lease - report.lease = 0
     AND task.status || '' IN ('picked', 'started')
+    AND COALESCE(task.worker_id, report.worker_id) = report.worker_id
 RETURNING task.id

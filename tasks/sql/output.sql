@@ -15,8 +15,11 @@ FROM
         %(attempts)s::int[],
         %(seqs)s::int[],
         %(streams)s::text[],
-        %(texts)s::text[]
-    ) AS chunk (task_id, lease, attempt, seq, stream, text)
+        %(texts)s::text[],
+        %(worker_ids)s::uuid[]
+    ) AS chunk (task_id, lease, attempt, seq, stream, text, worker_id)
 INNER JOIN tasks_task AS task ON task.id = chunk.task_id AND task.lease = chunk.lease
-WHERE chunk.lease - chunk.lease = 0
+WHERE
+    chunk.lease - chunk.lease = 0
+    AND COALESCE(task.worker_id, chunk.worker_id) = chunk.worker_id
 ON CONFLICT (task_id, lease, seq) DO NOTHING

@@ -1,6 +1,6 @@
 -- picked -> started: the worker accepted and began the attempt. Reported twice it changes nothing
 -- that matters. Ages are seconds before now, so that no other clock than the database's is trusted.
--- Guard: the lease, and the task is in flight. Index: primary key, whatever the statistics say: the
+-- Guard: the lease, the task is in flight, and it is no other worker's. Index: primary key, whatever the statistics say: the
 -- empty text keeps the partial indexes out of the plan, and the lease less itself, which is always
 -- zero, lets the planner expect few rows, so that a large batch is no reason to scan the table.
 -- Called by the flusher.
@@ -25,4 +25,5 @@ WHERE
     AND task.lease = report.lease
     AND report.lease - report.lease = 0
     AND task.status || '' IN ('picked', 'started')
+    AND COALESCE(task.worker_id, report.worker_id) = report.worker_id
 RETURNING task.id

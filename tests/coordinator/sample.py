@@ -41,6 +41,7 @@ def claimed(**fields: object) -> Claimed:
         "scheduled_at": now,
         "due_in_s": 0.0,
         "created_at": now,
+        "on_lost_contact": "continue",
     }
     return Claimed(**{**defaults, **fields})  # type: ignore[arg-type]
 

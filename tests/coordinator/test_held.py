@@ -33,7 +33,7 @@ class Keeper:
     """Held tasks with a real database, dispatcher and flusher around them."""
 
     def __init__(self, conf: Settings) -> None:
-        self.database = Database(conninfo())
+        self.database = Database(conninfo(), Settings())
         self.flusher = Flusher(self.database, conf, on_pending=lambda: None)
         self.released: list[Lease] = []
         self.dispatcher = Dispatcher(

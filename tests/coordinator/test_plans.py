@@ -31,6 +31,7 @@ NEXT_PAIR = "idx_tasks_scheduled_at (queue, priority)"
 RANGE = "idx_tasks_scheduled_at (queue, priority, scheduled_at)"
 BY_ID = "tasks_task_pkey (id)"
 IN_FLIGHT = "idx_tasks_in_flight (coordinator)"
+FIRST_HOLDER = "idx_tasks_in_flight ()"
 COLUMNS = ("id", "queue", "priority", "scheduled_at", "coordinator", "status", "lease")
 
 INTENDED = {
@@ -45,6 +46,8 @@ INTENDED = {
     "release": {BY_ID},
     "output": {BY_ID},
     "rescue": {IN_FLIGHT},
+    "release_held": {IN_FLIGHT},
+    "holders": {FIRST_HOLDER, IN_FLIGHT},
     "cancel": {BY_ID},
     "retry": {BY_ID},
     "move": {BY_ID},
@@ -172,9 +175,11 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
         ),
         "release": lambda c: store.release(c, leases),
         "output": lambda c: store.write_output(
-            c, [Chunk(*lease, 1, 0, "stdout", "text") for lease in leases]
+            c, [Chunk(*lease, 1, 0, "stdout", "text", WORKER) for lease in leases]
         ),
-        "rescue": lambda c: store.rescue(c, ME, WORKER),
+        "rescue": lambda c: store.rescue(c, ME, WORKER, stoppable=True),
+        "release_held": lambda c: store.release_held(c, ME, future=False),
+        "holders": store.holders,
         "cancel": lambda c: c.execute(statement("cancel"), one),
         "retry": lambda c: c.execute(statement("retry"), one),
         "move": lambda c: c.execute(statement("move"), {**one, "scheduled_at": in_s(60)}),

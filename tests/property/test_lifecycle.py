@@ -84,7 +84,9 @@ def apply(transition: Transition, task_id: int, lease: int, attempt: int) -> Non
             if transition is Transition.CLAIM:
                 await claim(connection)
             elif transition is Transition.RESCUE:
-                await store.rescue(connection, ME)
+                await store.rescue(connection, ME, stoppable=True)
+            elif transition is Transition.RELEASE_HELD:
+                await store.release_held(connection, ME, future=False)
             else:
                 await reporting(task_id, lease, attempt)[transition](connection)
 
@@ -103,6 +105,7 @@ def row(task_id: int) -> tuple[Any, ...]:
 UNFENCED = {
     Transition.CLAIM,
     Transition.RESCUE,
+    Transition.RELEASE_HELD,
     Transition.CANCEL,
     Transition.RETRY,
     Transition.MOVE,

@@ -22,6 +22,11 @@ def echo(value: Any) -> Any:
 
 
 @task
+def length(text: str) -> int:
+    return len(text)
+
+
+@task
 async def echo_later(value: Any) -> Any:
     await asyncio.sleep(0.01)
     return value

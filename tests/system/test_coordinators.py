@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import AsyncExitStack
 
 import grpc
+import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection, transaction
@@ -19,6 +20,7 @@ from tasks.models import Task
 from tests.system.fleet import (
     WireWorker,
     coordinator,
+    database_url,
     end,
     free_port,
     manage,
@@ -224,3 +226,65 @@ def test_a_taken_port_is_named_with_the_setting_that_changes_it() -> None:
     assert f"Port 127.0.0.1:{port} is taken" in output
     assert "TASKMASTER_GRPC_PORT" in output
     assert "Traceback" not in output
+
+
+async def test_a_silent_worker_s_task_goes_at_once_to_another_coordinator_s_idle_one() -> None:
+    async with (
+        coordinator() as address,
+        coordinator() as other,
+        WireWorker(address).running() as silent,
+    ):
+        silent.silent = True
+        [task_id] = await store()
+        await until(lambda: silent.offers)
+        async with WireWorker(other).running() as idle:
+            await until(lambda: idle.offers, 5)
+            assert idle.offers[0][0] - silent.offers[0][0] < 2.5
+            await until_counted(1, pk=task_id, status="complete")
+
+
+async def test_a_due_task_without_a_slot_goes_to_another_coordinator_that_sleeps() -> None:
+    async with (
+        coordinator() as address,
+        coordinator() as other,
+        WireWorker(address, slots=1).running() as busy,
+    ):
+        busy.holding = True
+        await store()
+        await until(lambda: busy.offers)
+        when = in_s(3)
+        [due] = await store(scheduled_at=when)
+        await until_counted(1, pk=due, status="picked")
+        async with WireWorker(other).running() as idle:
+            await until_counted(1, pk=due, status="complete", deadline_s=10)
+            late = idle.offers[0][0] - when.timestamp()
+            assert 0 <= late < 1.5, f"it came {late} s late"
+        await busy.complete([busy.offers[0][1]])
+
+
+async def test_a_worker_that_joins_for_a_queue_with_a_backlog_begins_at_once() -> None:
+    async with coordinator() as address, WireWorker(address, queues=("a",)).running():
+        await store(queue="b")
+        began = time.monotonic()
+        async with WireWorker(address, queues=("b",)).running() as late:
+            await until(lambda: late.offers, 5)
+        assert time.monotonic() - began < 2
+
+
+async def test_an_unmigrated_database_is_named_and_nothing_starts() -> None:
+    name = "test_taskmaster_empty"
+
+    def make(sql: str) -> None:
+        with psycopg.connect(database_url(), autocommit=True) as link:
+            link.execute(sql)
+
+    await asyncio.to_thread(make, f"CREATE DATABASE {name}")
+    try:
+        url = f"{database_url().rpartition('/')[0]}/{name}"
+        process = manage("runcoordinator", DATABASE_URL=url)
+        output, _ = await asyncio.to_thread(process.communicate, timeout=30)
+        assert process.returncode == 1
+        assert "migrations of this TaskMaster; run `manage.py migrate`" in output
+        assert "Traceback" not in output
+    finally:
+        await asyncio.to_thread(make, f"DROP DATABASE {name} WITH (FORCE)")

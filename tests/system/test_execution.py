@@ -135,7 +135,11 @@ async def test_cancelling_stops_what_runs() -> None:
 
 async def test_a_child_that_holds_the_gil_costs_no_heartbeat() -> None:
     async with (
-        coordinator(TASKMASTER_HEARTBEAT_INTERVAL_S="0.5") as address,
+        coordinator(
+            TASKMASTER_HEARTBEAT_INTERVAL_S="0.5",
+            TASKMASTER_RECONNECT_GRACE_S="1",
+            TASKMASTER_LOST_CONTACT_MARGIN_S="0.5",
+        ) as address,
         worker(address, "--pool", "threads", "--concurrency", "2"),
     ):
         holding = await call("hold_the_gil", 250_000_000)

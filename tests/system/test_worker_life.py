@@ -5,12 +5,22 @@ from __future__ import annotations
 import asyncio
 import signal
 import subprocess
+import time
 
 import psutil
 import pytest
 
 from tests.system.fleet import coordinator, end, free_port, manage, serving, until, until_counted
-from tests.system.workers import call, ended, online, run_worker, shell, until_gone, worker
+from tests.system.workers import (
+    call,
+    ended,
+    online,
+    output,
+    run_worker,
+    shell,
+    until_gone,
+    worker,
+)
 from tests.tasks.sample import in_s
 from workers.models import Worker
 
@@ -128,6 +138,65 @@ async def test_a_killed_supervisor_leaves_no_process() -> None:
         await until_gone("300.999")
         for task_id in ids:
             assert [e["class"] for e in (await ended(task_id)).errors] == ["lost"]
+
+
+async def test_a_killed_fork_server_ends_the_worker_and_leaves_no_process() -> None:
+    async with coordinator() as address:
+        process = run_worker(address, "--name", "heron", "--concurrency", "3")
+        await online("heron")
+        ids = [
+            await call("start_and_sleep", "300.123"),
+            await shell("sleep 300.124 | sleep 300.125"),
+        ]
+        await until_counted(2, status="started")
+        launcher = next(
+            each
+            for each in psutil.Process(process.pid).children()
+            if "workers.daemon.launcher" in each.cmdline()
+        )
+        launcher.kill()
+        assert await left(process, 15) == 1
+        assert process.stdout is not None
+        output = process.stdout.read()
+        assert "The fork server died" in output
+        assert "Traceback" not in output
+        for marker in ("300.124", "300.125"):
+            await until_gone(marker)
+        for task_id in ids:
+            # It may be a task's own doing, so it costs the attempt.
+            assert [error["class"] for error in (await ended(task_id)).errors] == ["signal"]
+
+
+async def test_a_command_holds_nothing_of_its_worker() -> None:
+    async with coordinator() as address, worker(address, "--concurrency", "2"):
+        listing = await shell(["ls", "-l", "/proc/self/fd"])
+        assert (await ended(listing)).status == "complete"
+        [(_, text)] = await output(listing)
+        assert "socket:" not in text
+        assert text.count("pipe:") == 2, text
+
+
+async def test_arguments_of_the_largest_size_in_any_alphabet_are_taken() -> None:
+    text = "漢" * 340_000
+    async with coordinator() as address, worker(address, "--concurrency", "8"):
+        ids = [await call("length", text) for _ in range(12)]
+        for task_id in ids:
+            assert (await ended(task_id)).result == 340_000
+
+
+async def test_what_is_not_over_in_the_grace_is_handed_back_in_time() -> None:
+    async with coordinator() as address:
+        process = run_worker(
+            address, "--name", "heron", "--concurrency", "2", TASKMASTER_SHUTDOWN_GRACE_S="4"
+        )
+        await online("heron")
+        ids = [await call("sleep", 300), await shell("sleep 300.321")]
+        await until_counted(2, status="started")
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert await left(process, 10) == 0
+        assert time.monotonic() - began < 4
+        await until_counted(2, 5, pk__in=ids, status="pending", attempt=0)
 
 
 def alive(process: psutil.Process) -> bool:

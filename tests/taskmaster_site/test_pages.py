@@ -73,7 +73,7 @@ def test_an_unknown_page_is_a_404_without_a_trace() -> None:
 
 def test_the_health_check_is_open_and_says_little() -> None:
     answer = Client().get("/healthz")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "coordinators": []})
 
 
 def test_the_pages_load_nothing_from_elsewhere() -> None:

@@ -24,6 +24,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "queues",
             "slots",
             "busy",
+            "drain",
             "rss_bytes",
             "cpu",
             "tasks_done",

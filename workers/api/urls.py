@@ -7,4 +7,6 @@ from workers.api import views
 urlpatterns = [
     path("workers/", views.WorkersView.as_view(), name="workers"),
     path("workers/<uuid:worker_id>/", views.WorkerView.as_view(), name="worker"),
+    path("workers/<uuid:worker_id>/drain/", views.DrainView.as_view(), name="drain"),
+    path("workers/<uuid:worker_id>/undrain/", views.UndrainView.as_view(), name="undrain"),
 ]

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
-from django.http import Http404
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from tasks.api.filters import StrictFilterBackend
 from tasks.api.pagination import NewestFirst
 from tasks.api.views import JSON, problems
 from tasks.permissions import require
+from workers import operations
 from workers.api.serializers import WorkerSerializer
 from workers.models import Worker
 from workers.models.worker import WorkerStatus
-
-VIEW = "workers.view_worker"
+from workers.operations import WorkerNotFound
+from workers.permissions import CHANGE, VIEW
 
 
 class WorkerPages(NewestFirst):
@@ -60,11 +62,8 @@ class WorkersView(GenericAPIView[Worker]):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
-class WorkerView(GenericAPIView[Worker]):
+class WorkerView(APIView):
     """One worker."""
-
-    serializer_class = WorkerSerializer
-    queryset = Worker.objects.all()
 
     @extend_schema(
         operation_id="get_worker",
@@ -74,7 +73,43 @@ class WorkerView(GenericAPIView[Worker]):
     def get(self, request: Request, worker_id: UUID) -> Response:
         """As its coordinator last heard of it."""
         require(request.user, VIEW)
-        worker = self.get_queryset().filter(pk=worker_id).first()
-        if worker is None:
-            raise Http404
-        return Response(self.get_serializer(worker).data)
+        return Response(_shown(worker_id))
+
+
+class DrainView(APIView):
+    """Draining."""
+
+    @extend_schema(
+        operation_id="drain_worker",
+        summary="Drain a worker",
+        request=None,
+        responses={200: WorkerSerializer, **problems(404, 409)},
+    )
+    def post(self, request: Request, worker_id: UUID) -> Response:
+        """It takes nothing new, finishes what it runs, and goes offline then."""
+        require(request.user, CHANGE)
+        operations.drain(worker_id)
+        return Response(_shown(worker_id))
+
+
+class UndrainView(APIView):
+    """Taking it back."""
+
+    @extend_schema(
+        operation_id="undrain_worker",
+        summary="Let a draining worker take tasks again",
+        request=None,
+        responses={200: WorkerSerializer, **problems(404, 409)},
+    )
+    def post(self, request: Request, worker_id: UUID) -> Response:
+        """As long as it has not gone offline."""
+        require(request.user, CHANGE)
+        operations.undrain(worker_id)
+        return Response(_shown(worker_id))
+
+
+def _shown(worker_id: UUID) -> Any:
+    worker = Worker.objects.filter(pk=worker_id).first()
+    if worker is None:
+        raise WorkerNotFound(worker_id)
+    return WorkerSerializer(worker).data

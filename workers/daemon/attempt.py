@@ -23,6 +23,8 @@ class Stop(enum.Enum):
     STALE = "stale"
     #: The worker stops: the task is offered elsewhere.
     HANDED_BACK = "handed back"
+    #: No coordinator answers, and the task must not run twice at once.
+    LOST_CONTACT = "lost contact"
 
 
 class Returned(NamedTuple):
@@ -45,6 +47,8 @@ class Broken(NamedTuple):
     #: 0: when it was handed over, and now.
     started_at_us: int = 0
     finished_at_us: int = 0
+    #: The pause that the task asked for; None: the one of its policy.
+    retry_after_s: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +68,8 @@ class Attempt:
     queue: str
     priority: int
     created_at_us: int
+    #: Stopped by this worker when it loses contact, before another may start it.
+    stop_on_lost_contact: bool
     #: Seconds of the monotonic clock.
     offered_at: float
     started_at_us: int = 0

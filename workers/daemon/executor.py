@@ -26,6 +26,8 @@ _TICK_S = 0.02
 #: From the soft signal to SIGKILL.
 TIMEOUT_GRACE_S = 1.0
 CANCEL_GRACE_S = 2.0
+#: Less than the margin of a second by which contact must be lost before a rescue could begin.
+_CONTACT_GRACE_S = 1.0
 #: What does not end after SIGKILL (a process in the kernel) is given up after this time.
 _GIVE_UP_S = 5.0
 
@@ -93,6 +95,7 @@ class Executor:
                 offer.queue,
                 offer.priority,
                 offer.created_at_us,
+                offer.stop_on_lost_contact,
                 now,
             )
             if self.draining:
@@ -105,6 +108,10 @@ class Executor:
     def forget_offers(self) -> None:
         """The connection is lost: what has not begun is offered elsewhere by itself."""
         self._waiting.clear()
+
+    def undrain(self) -> None:
+        """Takes tasks again."""
+        self.draining = False
 
     def drain(self) -> None:
         """Takes nothing new; what waits is handed back."""
@@ -176,6 +183,9 @@ class Executor:
                 ending = _stopped(pb.EXIT_CLASS_TIMEOUT, text, ending)
             case Stop.CANCELLED:
                 ending = _stopped(pb.EXIT_CLASS_CANCELLED, "cancelled while it ran", ending)
+            case Stop.LOST_CONTACT:
+                text = "stopped: its worker could not reach any coordinator"
+                ending = _stopped(pb.EXIT_CLASS_LOST, text, ending)
             case Stop.HANDED_BACK if isinstance(ending, Broken):
                 self._reports.declined(attempt)
                 return
@@ -216,6 +226,12 @@ class Executor:
         """Kills what still runs and offers it to others."""
         for attempt in list(self._running.values()):
             self._stop(attempt, Stop.HANDED_BACK, 0)
+
+    def lose_contact(self) -> None:
+        """Stops what must not run while another worker may be given it."""
+        for attempt in list(self._running.values()):
+            if attempt.stop_on_lost_contact and attempt.stop is None:
+                self._stop(attempt, Stop.LOST_CONTACT, _CONTACT_GRACE_S)
 
     def _drop_waiting(self, keys: set[tuple[int, int]]) -> None:
         if any(attempt.key in keys for attempt in self._waiting):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -129,12 +131,11 @@ class ForkServer:
 
     def close(self) -> None:
         """Lets the launcher go: it kills whatever still runs."""
-        if self._closed:
-            return
-        self._closed = True
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self._control)
-        loop.remove_writer(self._control)
+        if not self._closed:
+            self._closed = True
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._control)
+            loop.remove_writer(self._control)
         self._control.close()
         try:
             self._process.wait(5)
@@ -188,11 +189,26 @@ class ForkServer:
         except OSError:
             data = b""
         if not data:
-            asyncio.get_running_loop().remove_reader(self._control)
-            self._on_lost()
+            self._lost()
             return
         for message in self._decoder.feed(data):
             self._hear(message)
+
+    def _lost(self) -> None:
+        """The launcher is gone: what it started dies with it, and what that had started here."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._control)
+        loop.remove_writer(self._control)
+        self._closed = True
+        for pid in self.pids.values():
+            # Each leads a group of its own.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        watchers, self._watchers = list(self._watchers.values()), {}
+        self.pids.clear()
+        for watcher in watchers:
+            watcher.exited(Exit(-signal.SIGKILL, oom=False))
+        self._on_lost()
 
     def _hear(self, message: dict[str, Any]) -> None:
         ident = message["id"]

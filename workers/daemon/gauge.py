@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import time
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 import psutil
 
-_LAG_TICK_S = 0.1
+from tasks.lag import LoopLag
 
 
 class Load(NamedTuple):
@@ -27,7 +26,7 @@ class Gauge:
 
     def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
         self._pids = pids
-        self._lag_s = 0.0
+        self.lag = LoopLag()
         self._read_at = time.monotonic()
         self._cpu_s: dict[int, float] = {}
 
@@ -38,13 +37,6 @@ class Gauge:
             with contextlib.suppress(psutil.Error):
                 total += psutil.Process(pid).memory_info().rss
         return total
-
-    async def run(self) -> None:
-        """Watches the event loop, until cancelled."""
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(_LAG_TICK_S)
-            self._lag_s = max(self._lag_s, time.monotonic() - before - _LAG_TICK_S)
 
     def read(self) -> Load:
         """The load since the last call."""
@@ -59,5 +51,5 @@ class Gauge:
                 used += max(0.0, cpu_s[pid] - self._cpu_s.get(pid, 0.0))
         now = time.monotonic()
         passed, self._read_at = max(now - self._read_at, 1e-3), now
-        lag, self._lag_s, self._cpu_s = self._lag_s, 0.0, cpu_s
-        return Load(rss, used / passed, round(lag * 1_000))
+        self._cpu_s = cpu_s
+        return Load(rss, used / passed, self.lag.take_ms())

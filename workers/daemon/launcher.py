@@ -91,6 +91,9 @@ class Launcher:
             data, fds, _, _ = socket.recv_fds(self._control, _READ, _FDS_MAX)
         except ConnectionResetError:
             return False
+        for fd in fds:
+            # A command gets its own two as stdout and stderr, and no others.
+            os.set_inheritable(fd, False)
         self._fds.extend(fds)
         for message in self._decoder.feed(data):
             taken = [self._fds.popleft() for _ in range(message.get("fds", 0))]
@@ -200,6 +203,8 @@ def _spawn(message: dict[str, Any], fds: list[int]) -> int:
 def main(fd: int) -> int:
     """Loads what tasks need, then serves. The exit code."""
     control = socket.socket(fileno=fd)
+    # No command may hold it: it could speak for the launcher, and hide that the launcher is gone.
+    control.set_inheritable(False)
     try:
         _load()
     except Exception as error:

@@ -269,6 +269,7 @@ def _add_end(update: pb.StatusUpdate, attempt: Attempt, ending: Returned | Broke
         traceback=ending.traceback,
         code=ending.code,
         final=ending.final,
+        retry_after_s=ending.retry_after_s,
     )
 
 

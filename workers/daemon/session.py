@@ -9,7 +9,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import grpc
 
@@ -32,14 +32,17 @@ _CHANNEL_OPTIONS = [
     ("grpc.http2.max_pings_without_data", 0),
     # A connection of its own, not one that another channel of the process has open or in back-off.
     ("grpc.use_local_subchannel_pool", 1),
-    # Offers with arguments of 1 MiB each travel alone, below gRPC's 4 MB.
+    # Offers travel below 1 MB, but one with arguments up to the limit travels alone.
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 ]
-_BACKOFF_S = (0.1, 5.0)
+_BACKOFF_S = 0.1
 _WELCOME_S = 5.0
 _UPDATE_TIMEOUT_S = 30.0
 #: Heartbeats that may fail in a row on a stream that seems to live.
 _HEARTBEATS_LOST = 3
 _SAY_AGAIN_S = 60.0
+#: How often the contact is looked at.
+_CONTACT_TICK_S = 0.5
 
 
 class Session:
@@ -52,8 +55,9 @@ class Session:
         executor: Executor,
         reports: Reports,
         gauge: Gauge,
+        reconnect_max_s: float,
         *,
-        on_drain: Callable[[], None],
+        on_drain: Callable[[bool], None],
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -62,6 +66,7 @@ class Session:
         self._executor = executor
         self._reports = reports
         self._gauge = gauge
+        self._reconnect_max_s = reconnect_max_s
         self._on_drain = on_drain
         self._clock = clock
         self._uniform = uniform
@@ -71,8 +76,13 @@ class Session:
         self._beat_now = asyncio.Event()
         self._call: grpc.aio.UnaryStreamCall[pb.WorkerHello, pb.CoordinatorMessage] | None = None
         self._said_at: float | None = None
+        #: Why the last one that answered refused.
+        self._why = ""
         self._leaving = False
         self._welcomed = False
+        #: When the newest heartbeat that was answered had been sent, and how long that counts.
+        self._contact_at = clock()
+        self._contact_s = float("inf")
 
     # ---- connecting -------------------------------------------------------------------------
 
@@ -96,11 +106,9 @@ class Session:
             self._addresses.append(self._addresses.pop(0))
             if failures and failures % len(self._addresses) == 0:
                 self._say_unreachable()
-            first, longest = _BACKOFF_S
             rounds = failures // len(self._addresses)
-            await asyncio.sleep(
-                self._uniform(0.5, 1.0) * min(longest, first * 2 ** min(rounds, 10))
-            )
+            pause_s = min(self._reconnect_max_s, _BACKOFF_S * 2 ** min(rounds, 10))
+            await asyncio.sleep(self._uniform(0.5, 1.0) * pause_s)
 
     def _note_loss(self, address: str, error: grpc.aio.AioRpcError) -> None:
         if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
@@ -109,24 +117,23 @@ class Session:
             log.warning(
                 "coordinator lost", extra={"coordinator": address, "code": error.code().name}
             )
-        elif error.code() != grpc.StatusCode.UNAVAILABLE:
-            log.warning(
-                "coordinator refuses", extra={"coordinator": address, "why": error.details()}
-            )
+        elif error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+            self._why = f"{address}: {error.details()}"
 
     def _say_unreachable(self) -> None:
         now = self._clock()
         if self._said_at is None or now - self._said_at >= _SAY_AGAIN_S:
             self._said_at = now
-            log.warning(
-                "no coordinator reachable, waiting for one",
-                extra={"coordinators": ",".join(self._addresses)},
-            )
+            details = {"coordinators": ",".join(self._addresses)}
+            if self._why:
+                details["refused_by"] = self._why
+            log.warning("no coordinator reachable, waiting for one", extra=details)
 
     async def _serve(self, address: str) -> None:
         """One connection, from hello to its loss."""
         async with grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
             stub = rpc.WorkerServiceStub(channel)
+            hello_at = self._clock()
             call = self._call = stub.ReceiveTasks(self._hello())
             loop = asyncio.get_running_loop()
             # Not a time-out around the read: cancelling a read leaks in gRPC.
@@ -137,6 +144,7 @@ class Session:
                     if message.WhichOneof("message") == "welcome":
                         watch.cancel()
                         self._stub = stub
+                        self._contact_at = hello_at
                         beating = self._welcome(message.welcome, address, beating)
                     else:
                         self._take(message)
@@ -155,7 +163,6 @@ class Session:
                         await beating
 
     def _hello(self) -> pb.WorkerHello:
-        running = dict.fromkeys([*self._executor.running, *self._reports.unacknowledged_ends])
         return pb.WorkerHello(
             worker_id=self._worker_id,
             name=self._options.name,
@@ -164,9 +171,13 @@ class Session:
             queues=self._options.queues,
             pool=self._options.pool,
             slots=self._options.slots,
-            running=_executions(running),
+            running=_executions(self._known()),
             protocol=PROTOCOL,
         )
+
+    def _known(self) -> Iterable[tuple[int, int]]:
+        """What runs, and what has ended without anybody having confirmed it."""
+        return dict.fromkeys([*self._executor.running, *self._reports.unacknowledged_ends])
 
     # ---- the stream -------------------------------------------------------------------------
 
@@ -174,7 +185,8 @@ class Session:
         self, welcome: pb.Welcome, address: str, beating: asyncio.Task[None] | None
     ) -> asyncio.Task[None]:
         self._welcomed = True
-        self._said_at = None
+        self._said_at, self._why = None, ""
+        self._contact_s = welcome.lost_contact_ms / 1_000
         self._executor.accept_timeout_s = welcome.accept_timeout_ms / 1_000
         self._executor.output_max_bytes = welcome.output_max_bytes
         self._learn(welcome.coordinators)
@@ -204,11 +216,13 @@ class Session:
             case "stale":
                 self._executor.stale(message.stale.executions)
             case "drain":
-                self._on_drain()
+                self._on_drain(True)
+            case "undrain":
+                self._on_drain(False)
 
-    def _learn(self, addresses: object) -> None:
+    def _learn(self, addresses: Iterable[str]) -> None:
         """Adds coordinators that are new, and drops those that were learned and are gone."""
-        live = [address for address in addresses if is_loopback(address)]  # type: ignore[attr-defined]
+        live = [address for address in addresses if is_loopback(address)]
         known = {*self._options.coordinators, *live}
         kept = [address for address in self._addresses if address in known]
         self._addresses = [*kept, *(address for address in live if address not in kept)]
@@ -236,6 +250,7 @@ class Session:
                 return
             # Before the state is read: what changes from here on has a heartbeat of its own.
             self._beat_now.clear()
+            sent_at = self._clock()
             try:
                 reply = await stub.SendHeartbeat(self._heartbeat(), timeout=interval_s)
             except grpc.aio.AioRpcError as error:
@@ -243,6 +258,8 @@ class Session:
                 log.warning("heartbeat failed", extra={"code": error.code().name})
             else:
                 lost = 0
+                self._contact_at = sent_at
+                self._on_drain(reply.drain)
                 self._executor.stale(reply.stale)
                 self._learn(reply.coordinators)
                 if reply.unknown_worker:
@@ -251,12 +268,21 @@ class Session:
                 await asyncio.wait_for(self._beat_now.wait(), interval_s)
         self._reconnect()
 
+    async def watch_contact(self) -> None:
+        """Stops what must not run without contact, when there has been none; until cancelled."""
+        while True:
+            left_s = self._contact_at + self._contact_s - self._clock()
+            if left_s <= 0:
+                self._executor.lose_contact()
+            await asyncio.sleep(min(_CONTACT_TICK_S, max(left_s, 0.05)))
+
     def _heartbeat(self) -> pb.Heartbeat:
         executor, load = self._executor, self._gauge.read()
         return pb.Heartbeat(
             worker_id=self._worker_id,
             slots=self._options.slots,
-            running=_executions(executor.running),
+            running=_executions(self._known()),
+            busy=len(executor.running),
             rss_bytes=load.rss_bytes,
             cpu=load.cpu,
             tasks_done=executor.done,
@@ -279,5 +305,5 @@ class Session:
             self._call.cancel()
 
 
-def _executions(keys: object) -> list[pb.Execution]:
-    return [pb.Execution(task_id=task_id, lease=lease) for task_id, lease in keys]  # type: ignore[attr-defined]
+def _executions(keys: Iterable[tuple[int, int]]) -> list[pb.Execution]:
+    return [pb.Execution(task_id=task_id, lease=lease) for task_id, lease in keys]

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 _FIGURES_S = 10.0
 #: What a second signal leaves for handing back.
 _HURRY_S = 1.0
+_DRAIN_TICK_S = 0.1
 
 
 class LauncherLost(TaskMasterError):
@@ -47,6 +48,8 @@ class Supervisor:
         worker_id = str(uuid4())
         self._options = options
         self._grace_s = conf.shutdown_grace_s
+        #: Whether an operator wants it to drain; when it is empty then, it leaves.
+        self._drained = asyncio.Event()
         self._signals = 0
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -62,7 +65,8 @@ class Supervisor:
             self.executor,
             self.reports,
             self.gauge,
-            on_drain=self._stop.set,
+            conf.reconnect_max_s,
+            on_drain=self._drain,
         )
         self.python: Slots
 
@@ -90,9 +94,32 @@ class Supervisor:
         if self._signals > 1:
             self._hurry.set()
 
+    def _drain(self, wanted: bool) -> None:
+        """An operator wants the worker to take nothing new and leave when it is empty, or not."""
+        if self._stop.is_set() or wanted == self._drained.is_set():
+            return
+        log.info("worker drains" if wanted else "worker takes tasks again")
+        if wanted:
+            self._drained.set()
+            self.executor.drain()
+        else:
+            self._drained.clear()
+            self.executor.undrain()
+        self.session.say_draining()
+
+    async def _leave_when_drained(self) -> None:
+        """Ends the worker once it is drained and everything is acknowledged; until cancelled."""
+        while True:
+            await self._drained.wait()
+            await self.executor.idle.wait()
+            await self.reports.settled.wait()
+            if self._drained.is_set() and self.executor.idle.is_set():
+                self._stop.set()
+                return
+            await asyncio.sleep(_DRAIN_TICK_S)
+
     def _launcher_lost(self) -> None:
         self._lost.set()
-        self._hurry.set()
         self._stop.set()
 
     async def _until_stopped(self, work: object) -> None:
@@ -123,10 +150,12 @@ class Supervisor:
             asyncio.create_task(part, name=name)
             for name, part in (
                 ("reports", self.reports.run(self.session.send)),
-                ("gauge", self.gauge.run()),
+                ("lag", self.gauge.lag.run()),
                 ("figures", self._log_figures()),
+                ("contact", self.session.watch_contact()),
             )
         ]
+        leaving = asyncio.create_task(self._leave_when_drained(), name="leave")
         try:
             stopping = asyncio.create_task(self._stop.wait())
             done, _ = await asyncio.wait(
@@ -136,6 +165,7 @@ class Supervisor:
                 task.result()
             return await self._shut_down(session)
         finally:
+            others.append(leaving)
             for task in (session, *others):
                 task.cancel()
             await asyncio.gather(session, *others, return_exceptions=True)
@@ -144,13 +174,18 @@ class Supervisor:
 
     async def _shut_down(self, session: asyncio.Task[None]) -> int:
         executor, reports = self.executor, self.reports
-        deadline = asyncio.get_running_loop().time() + self._grace_s
+        # What is handed back then takes a moment, and the whole must not take longer.
+        deadline = asyncio.get_running_loop().time() + max(0.0, self._grace_s - 2 * _HURRY_S)
         log.info(
             "worker stops", extra={"worker": self._options.name, "running": len(executor.running)}
         )
         executor.drain()
         self.session.say_draining()
         self.python.close()
+        if self._lost.is_set():
+            # What ran has died with it, and says so in a moment.
+            self._hurry.set()
+            await self._at_most(_HURRY_S, executor.idle)
         await self._within(deadline, executor.idle)
         if not executor.idle.is_set():
             log.warning("handed back", extra={"tasks": len(executor.running)})
@@ -160,17 +195,16 @@ class Supervisor:
             await self._at_most(_HURRY_S, reports.settled)
         else:
             await self._within(max(deadline, _now() + _HURRY_S), reports.settled)
-        if reports.unacknowledged:
-            log.error(
-                "reports lost, no coordinator took them", extra={"reports": reports.unacknowledged}
-            )
+        lost = reports.unacknowledged
+        if lost:
+            log.error("reports lost, no coordinator took them", extra={"reports": lost})
         self.session.leave()
         with contextlib.suppress(Exception):
             await asyncio.wait_for(session, _HURRY_S)
         if self._lost.is_set():
-            raise LauncherLost("The fork server died; the worker stops. What ran was handed back.")
+            raise LauncherLost("The fork server died, and with it what ran; the worker stops.")
         log.info("worker stopped", extra={"worker": self._options.name, "done": executor.done})
-        return 1 if self._hurry.is_set() else 0
+        return 1 if self._hurry.is_set() or lost else 0
 
     async def _within(self, deadline: float, event: asyncio.Event) -> None:
         """Waits for the event until the deadline or a second signal."""

@@ -34,13 +34,18 @@ class Worker(models.Model):
     )
     slots = models.PositiveIntegerField()
     busy = models.PositiveIntegerField(default=0, db_default=0)
+    drain = models.BooleanField(
+        default=False, db_default=False, help_text="An operator wants it to take nothing new."
+    )
     coordinator = models.UUIDField(null=True)
     rss_bytes = models.BigIntegerField(default=0, db_default=0)
     cpu = models.FloatField(default=0, db_default=0, help_text="1.0: one core fully used.")
     tasks_done = models.BigIntegerField(default=0, db_default=0)
     tasks_failed = models.BigIntegerField(default=0, db_default=0)
     loop_lag_ms = models.PositiveIntegerField(default=0, db_default=0)
-    heartbeat_misses = models.PositiveSmallIntegerField(default=0, db_default=0)
+    heartbeat_misses = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Missed in a row."
+    )
     registered_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField(db_default=Now())
 

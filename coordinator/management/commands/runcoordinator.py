@@ -8,10 +8,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError as DatabaseAway
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from psycopg import OperationalError
 
 from tasks.conf import settings
 from tasks.errors import TaskMasterError
+
+#: The packages whose tables a coordinator needs.
+_OURS = ("tasks", "workers", "coordinator")
 
 
 class Command(BaseCommand):
@@ -44,6 +49,7 @@ class Command(BaseCommand):
         _require_loopback(host)
         if not 0 < port < 65_536:
             raise CommandError(f"--port is {port}; it must be from 1 to 65535.")
+        _require_tables()
         import uvloop
 
         from coordinator.process import Process
@@ -58,6 +64,19 @@ class Command(BaseCommand):
         except* OperationalError as group:
             # Django's class, so that manage.py says which database was tried.
             raise DatabaseAway(str(group.exceptions[0]).strip()) from None
+
+
+def _require_tables() -> None:
+    """What it would miss otherwise, again and again."""
+    executor = MigrationExecutor(connection)
+    wanted = [node for node in executor.loader.graph.leaf_nodes() if node[0] in _OURS]
+    missing = executor.migration_plan(wanted)
+    connection.close()
+    if missing:
+        raise CommandError(
+            f"The database lacks {len(missing)} migrations of this TaskMaster; run "
+            "`manage.py migrate`."
+        )
 
 
 def _require_loopback(host: str) -> None:

@@ -286,7 +286,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"args_json": '["\\u0000"]'}, "args: holds U+0000"),
     ({"args_json": "[" * 100_000}, "args_json: is no JSON"),
     ({"args": listed(float("inf"))}, "args: is no JSON"),
-    ({"args_json": f'["{"x" * 1_048_577}"]'}, "args_json: takes more than 1,048,576 bytes."),
+    (
+        {"args_json": f'["{"x" * 1_048_577}"]'},
+        "args: args and kwargs take 1,048,583 bytes of JSON; at most 1,048,576 are allowed.",
+    ),
     ({"args_json": f'["{"ü" * 600_000}"]'}, "at most 1,048,576 are allowed."),
     ({"name": "shell"}, "kwargs.command: must be a script (text) or a list"),
     ({"name": "shell", "kwargs_json": '{"command": ""}'}, "kwargs.command: must be a script"),
@@ -308,9 +311,29 @@ async def test_bad_fields_are_named_with_their_rule_and_nothing_is_stored(client
 
 
 async def test_ten_megabytes_of_arguments_are_refused(client: Client) -> None:
-    await refused(
-        client.submit(name=ADD, args_json=f'["{"x" * 10_000_000}"]'), Code.RESOURCE_EXHAUSTED
+    said = await refused(
+        client.submit(name=ADD, args_json=f'["{"x" * 10_000_000}"]'), Code.INVALID_ARGUMENT
     )
+    assert said == (
+        "args: args and kwargs take 10,000,006 bytes of JSON; at most 1,048,576 are allowed."
+    )
+    assert await acount() == 0
+
+
+async def test_a_task_of_the_largest_size_in_any_alphabet_can_be_shown(client: Client) -> None:
+    task_id = await client.submit(name=ADD, args_json=json.dumps(["漢" * 340_000]))
+    await Task.objects.filter(pk=task_id).aupdate(
+        status="complete", result="漢" * 340_000, errors=[{"traceback": "x" * 16_000}] * 100
+    )
+    shown = await client.get(task_id)
+    assert json.loads(shown.result_json) == "漢" * 340_000
+    assert 50 < len(json.loads(shown.errors_json)) < 100
+
+
+async def test_two_ways_to_give_arguments_are_one_too_many(client: Client) -> None:
+    both = {"args_json": "[1, 2]", "args": listed(3, 4)}
+    said = await refused(client.submit(name=ADD, **both), Code.INVALID_ARGUMENT)
+    assert said == "args_json: stands in for args; give one of the two."
     assert await acount() == 0
 
 

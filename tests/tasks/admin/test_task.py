@@ -106,7 +106,7 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(fields: dict[str, str], sa
 
 def test_a_task_is_cancelled_and_retried_from_its_page() -> None:
     [task_id] = stored()
-    browser = client("view_task", "change_task")
+    browser = client("view_task", "change_task", "submit_shell")
     assert "Cancel task" in page(browser.get(f"{LIST}{task_id}/change/"))
     browser.post(f"{LIST}{task_id}/cancel/")
     assert Task.objects.get().status == "cancelled"
@@ -115,6 +115,15 @@ def test_a_task_is_cancelled_and_retried_from_its_page() -> None:
     assert "Retry task" in page(refused)
     browser.post(f"{LIST}{task_id}/retry/")
     assert Task.objects.get().status == "pending"
+
+
+def test_retrying_a_shell_task_needs_the_right_to_submit_one() -> None:
+    [task_id] = stored()
+    browser = client("view_task", "change_task")
+    browser.post(f"{LIST}{task_id}/cancel/")
+    refused = browser.post(f"{LIST}{task_id}/retry/", follow=True)
+    assert "This needs the permission tasks.submit_shell." in page(refused)
+    assert Task.objects.get().status == "cancelled"
 
 
 def test_steering_needs_its_permission_and_a_post() -> None:

@@ -60,7 +60,7 @@ def test_a_user_without_the_permission_is_told_which_and_changes_nothing(
 def test_that_permission_alone_is_enough(
     method: str, address: str, body: object, needed: str
 ) -> None:
-    task_id = stored()[0]
+    task_id = stored(name="examples.tasks.add", kwargs="{}")[0]
     if "retry" in address:
         Task.objects.filter(pk=task_id).update(status="failed")
     client = client_with(needed)

@@ -46,9 +46,12 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         "move_task": "patch /api/tasks/{task_id}/",
         "get_task_output": "get /api/tasks/{task_id}/output/",
         "cancel_task": "post /api/tasks/{task_id}/cancel/",
+        "retry_tasks": "post /api/tasks/retry/",
         "retry_task": "post /api/tasks/{task_id}/retry/",
         "list_workers": "get /api/workers/",
         "get_worker": "get /api/workers/{worker_id}/",
+        "drain_worker": "post /api/workers/{worker_id}/drain/",
+        "undrain_worker": "post /api/workers/{worker_id}/undrain/",
         "obtain_token": "post /api/token/",
     }
 

@@ -6,9 +6,9 @@ The supervisor sends lists of messages, the child answers with lists of messages
     ["cancel", id]                                              (async only)
 
     ["done", id, started_at_us, finished_at_us, result]
-    ["failed", id, started_at_us, finished_at_us, exception, message, traceback, final]
+    ["failed", id, started_at_us, finished_at_us, exception, message, traceback, final, after_s]
     ["output", id, stream, text]
 
 `id` is the supervisor's number of the attempt; args, kwargs and result are JSON text, empty for
-[], {} and null.
+[], {} and null. `after_s` is the pause that the task asked for, or null.
 """

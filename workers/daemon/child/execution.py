@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tasks import compat, registry
 from tasks.conf import settings
 from tasks.errors import InvalidField, TaskMasterError
+from tasks.retries import Discard, Retry
 
 if TYPE_CHECKING:
     from tasks.compat import Task, TaskResult
@@ -142,12 +143,10 @@ class Executor:
         if prepared is not None and prepared.result is not None:
             said = compat.TaskError(exception_class_path=path, traceback=text)
             _announce(prepared.result, finished, error=said)
-        # Neither a name nor a result gets better by trying again.
-        final = isinstance(error, UnusableResult) or (
-            prepared is None and isinstance(error, InvalidField)
-        )
+        after_s = error.after_s if isinstance(error, Retry) else None
         return [
-            "failed", call.id, started, finished, path, _message(error), text, final,
+            "failed", call.id, started, finished, path, _message(error), text,
+            _is_final(prepared, error), after_s,
         ]  # fmt: skip
 
     def _dump(self, value: object) -> str:
@@ -174,6 +173,15 @@ class Executor:
                 "allowed (result_max_bytes)."
             )
         return text
+
+
+def _is_final(prepared: Prepared | None, error: BaseException) -> bool:
+    """Whether another attempt would be in vain."""
+    if prepared is None:
+        # A name does not get better by trying again.
+        return isinstance(error, InvalidField)
+    no_retry_on = getattr(prepared.task, "no_retry_on", ())
+    return isinstance(error, (UnusableResult, Discard, *no_retry_on))
 
 
 def _announce(
@@ -206,7 +214,7 @@ def _message(error: BaseException) -> str:
         first = str(error).strip().partition("\n")[0]
     except Exception:
         first = "(its message cannot be shown)"
-    if not isinstance(error, TaskMasterError):
+    if not isinstance(error, TaskMasterError | Retry | Discard):
         name = type(error).__name__
         first = f"{name}: {first}" if first else name
     return _unicode(first[:_MESSAGE_MAX])

@@ -43,8 +43,10 @@ def ending(message: list[Any]) -> Returned | Broken:
     """How the attempt of a message `done` or `failed` ended."""
     if message[0] == "done":
         return Returned(message[2], message[3], message[4])
-    _, _, started, finished, exception, text, trace, final = message
-    return Broken(pb.EXIT_CLASS_RAISED, text, exception, trace, 0, final, started, finished)
+    _, _, started, finished, exception, text, trace, final, after_s = message
+    return Broken(
+        pb.EXIT_CLASS_RAISED, text, exception, trace, 0, final, started, finished, after_s
+    )
 
 
 def death(how: Exit | Refusal) -> Broken:
