@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tasks.conf import settings
@@ -64,8 +64,12 @@ _SHELL_WORDS = {
 }
 
 
-def add_actions(parser: ArgumentParser) -> None:
-    """Declares submit, list, show, cancel and retry."""
+#: Declares an action: its name, what it does in a line, and examples.
+Action = Callable[[str, str, str], ArgumentParser]
+
+
+def actions_of(parser: ArgumentParser) -> Action:
+    """What adds actions to a command, each with --json."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     def action(name: str, summary: str, examples: str) -> ArgumentParser:
@@ -81,6 +85,11 @@ def add_actions(parser: ArgumentParser) -> None:
         )
         return added
 
+    return action
+
+
+def add_actions(action: Action) -> None:
+    """Declares submit, list, show, cancel and retry."""
     _add_submit(action("submit", "store a task, to be run now or later", _SUBMIT_EXAMPLES))
     _add_list(action("list", "list tasks, newest first", _LIST_EXAMPLES))
     show = action("show", "show a task with its result, errors and output", _SHOW_EXAMPLES)

@@ -205,6 +205,12 @@ class WireWorker:
         ]
         return await self.send(completed=completed)
 
+    async def beat(self, **fields: object) -> pb.HeartbeatReply:
+        """A heartbeat; of what runs it says what it is told to."""
+        return await self.stub.SendHeartbeat(
+            pb.Heartbeat(worker_id=self.id, slots=self.slots, **fields)  # type: ignore[arg-type]
+        )
+
     async def send(self, **reports: object) -> pb.StatusReceipt:
         """Any report."""
         now = int(time.time() * 1e6)

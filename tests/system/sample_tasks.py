@@ -11,6 +11,8 @@ import sys
 import time
 from typing import Any
 
+import psutil
+
 from tasks.compat import TaskContext, task
 
 log = logging.getLogger(__name__)
@@ -79,6 +81,14 @@ def start_and_sleep(marker: str) -> None:
 def crash() -> None:
     print("last words")
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@task
+def kill_the_worker() -> None:
+    """Kills the supervisor: its launcher's parent."""
+    launcher = psutil.Process(os.getppid())
+    os.kill(launcher.ppid(), signal.SIGKILL)
+    time.sleep(30)
 
 
 @task

@@ -1,4 +1,4 @@
-"""`manage.py taskmaster`: submit, list, show, cancel and retry tasks."""
+"""`manage.py taskmaster`: submit, list, show, cancel and retry tasks; drain workers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from psycopg.errors import UndefinedColumn, UndefinedTable
 from tasks.cli import actions, arguments
 from tasks.cli.terminal import Printer
 from tasks.errors import ConfigurationError, TaskMasterError
+from workers import cli as workers
 
 _ACTIONS = {
     "submit": actions.submit,
@@ -22,21 +23,25 @@ _ACTIONS = {
     "show": actions.show,
     "cancel": actions.cancel,
     "retry": actions.retry,
+    "drain": workers.drain,
+    "undrain": workers.undrain,
 }
 
 
 class Command(BaseCommand):
-    """Parses the options and hands over to `tasks.cli.actions`."""
+    """Parses the options and hands over to `tasks.cli.actions` and `workers.cli`."""
 
     help = (
-        "Submit tasks, see what became of them, cancel and retry them. Whoever may run this "
-        "command may do all of it: it works on the database, without a user. "
+        "Submit tasks, see what became of them, cancel and retry them; drain workers. Whoever may "
+        "run this command may do all of it: it works on the database, without a user. "
         "`taskmaster ACTION --help` shows the options of an action, with examples."
     )
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        arguments.add_actions(parser)
+        action = arguments.actions_of(parser)
+        arguments.add_actions(action)
+        workers.add_actions(action)
 
     def handle(self, *args: Any, **options: Any) -> None:
         # What the terminal's encoding lacks is replaced: output may hold any character.

@@ -1,0 +1,344 @@
+"""What is lost when something dies, freezes or is cut off: nothing, and nothing counts twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+from asgiref.sync import sync_to_async
+
+from tasks import operations
+from tasks.models import Task
+from tests.system.fleet import (
+    WireWorker,
+    coordinator,
+    end,
+    free_port,
+    manage,
+    serving,
+    until,
+    until_counted,
+)
+from tests.system.workers import call, ended, online, run_worker, shell, worker
+from tests.tasks.sample import in_s, stored
+from workers.models import Worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+store = sync_to_async(stored)
+#: Silence is over after 3 s instead of 15, so that tests need not wait for it.
+QUICK = {
+    "TASKMASTER_HEARTBEAT_INTERVAL_S": "1",
+    "TASKMASTER_LOST_CONTACT_MARGIN_S": "1",
+    "TASKMASTER_RETRY_BASE_S": "0.1",
+    "TASKMASTER_RECONNECT_MAX_S": "1",
+}
+
+
+async def misses(name: str) -> int:
+    return (await Worker.objects.aget(name=name)).heartbeat_misses
+
+
+async def status_of(name: str) -> str:
+    return (await Worker.objects.aget(name=name)).status
+
+
+def resume(processes: list[psutil.Process]) -> None:
+    """Lets frozen processes go on; one that was killed meanwhile does not."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
+# ---- workers ------------------------------------------------------------------------------------
+
+
+async def test_a_killed_worker_s_task_is_rescued_in_four_seconds_and_names_it() -> None:
+    async with coordinator(TASKMASTER_RETRY_BASE_S="0.1") as address:
+        heron = run_worker(address, "--name", "heron", "--concurrency", "2")
+        await online("heron")
+        ids = [await call("sleep", 300, max_attempts=2), await call("sleep", 300)]
+        await until_counted(2, status="started")
+        end(heron, signal.SIGKILL)
+        killed_at = time.monotonic()
+        async with WireWorker(address).running() as other:
+            await until(lambda: other.offers, 6)
+            assert time.monotonic() - killed_at < 4
+            assert other.offers[0][1].attempt == 2
+            await until_counted(1, pk=ids[0], status="complete")
+        again, last = [await Task.objects.aget(pk=task_id) for task_id in ids]
+    assert (again.attempt, last.attempt, last.status) == (2, 1, "failed")
+    for task in (again, last):
+        [error] = task.errors
+        assert (error["class"], error["worker"], error["attempt"]) == ("lost", "heron", 1)
+        assert error["message"] == "the worker heron was lost"
+    assert await status_of("heron") == "offline"
+
+
+@pytest.mark.parametrize("whole_group", [True, False], ids=["whole group", "supervisor alone"])
+async def test_a_frozen_worker_is_removed_and_fenced_when_it_comes_back(whole_group: bool) -> None:
+    async with coordinator(**QUICK) as address:
+        heron = run_worker(address, "--name", "heron", "--concurrency", "1", **QUICK)
+        await online("heron")
+        task_id = await call("sleep", 4.5, max_attempts=3)
+        await until_counted(1, status="started")
+        family = [psutil.Process(heron.pid)]
+        if whole_group:
+            family += family[0].children(recursive=True)
+        for process in family:
+            process.suspend()
+        frozen_at = time.monotonic()
+        try:
+            async with asyncio.timeout(8):
+                while await misses("heron") < 2:
+                    await asyncio.sleep(0.05)
+            async with WireWorker(address, slots=1).running() as other:
+                other.holding = True
+                await until(lambda: other.offers, 8)
+                assert time.monotonic() - frozen_at < 6
+                assert await status_of("heron") == "offline"
+                resume(family)
+                # It is told, stops what it ran, and offers its slot again.
+                later = await call("echo", 7)
+                assert (await ended(later)).worker == "heron"
+                await other.complete([other.offers[0][1]])
+                task = await ended(task_id)
+        finally:
+            resume(family)
+            await asyncio.to_thread(end, heron)
+    assert (task.status, task.result, task.attempt) == ("complete", 1, 2)
+    assert [(e["class"], e["attempt"]) for e in task.errors] == [("lost", 1)]
+    assert heron.stdout is not None
+    assert "why=stale" in heron.stdout.read().replace('"', "")
+
+
+async def test_a_missed_heartbeat_is_counted_and_forgiven() -> None:
+    async with coordinator(**QUICK) as address, worker(address, **QUICK) as heron:
+        os.kill(heron.pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(5):
+                while await misses("heron") < 1:
+                    await asyncio.sleep(0.05)
+        finally:
+            os.kill(heron.pid, signal.SIGCONT)
+        async with asyncio.timeout(5):
+            while await misses("heron") or await status_of("heron") != "online":
+                await asyncio.sleep(0.05)
+
+
+async def test_a_task_runs_on_however_long_it_takes() -> None:
+    async with coordinator(**QUICK) as address, worker(address, **QUICK):
+        task_id = await call("sleep", 8)
+        task = await ended(task_id)
+    assert (task.status, task.attempt, task.lease, task.errors) == ("complete", 1, 1, [])
+
+
+async def test_a_task_that_kills_its_worker_ends_failed_after_its_attempts() -> None:
+    async with coordinator(**QUICK) as address:
+        task_id = await call("kill_the_worker", max_attempts=2)
+        for number in (1, 2):
+            heron = run_worker(address, "--name", f"heron-{number}", **QUICK)
+            await asyncio.wait_for(asyncio.to_thread(heron.wait), 20)
+        task = await ended(task_id)
+    assert (task.status, task.attempt) == ("failed", 2)
+    assert [error["class"] for error in task.errors] == ["lost", "lost"]
+
+
+async def test_what_a_worker_accepted_and_does_not_know_any_more_is_not_stuck() -> None:
+    async with coordinator(**QUICK) as address, WireWorker(address).running() as forgetful:
+        forgetful.holding = True
+        [task_id] = await store(max_attempts=2)
+        await until_counted(1, pk=task_id, status="started")
+        # It lives, and says of no heartbeat that it runs anything.
+        for _ in range(2):
+            await forgetful.beat()
+        await until_counted(1, pk=task_id, status="started", attempt=2, deadline_s=10)
+    [error] = (await Task.objects.aget(pk=task_id)).errors[:1]
+    assert error["class"] == "lost"
+    assert "does not know this execution" in error["message"]
+
+
+# ---- contact ------------------------------------------------------------------------------------
+
+
+async def test_without_any_coordinator_a_task_goes_on_or_is_stopped_as_declared() -> None:
+    port = free_port()
+    lone = manage("runcoordinator", "--port", str(port), **QUICK)
+    await serving(f"127.0.0.1:{port}")
+    heron = run_worker(f"127.0.0.1:{port}", "--name", "heron", "--concurrency", "3", **QUICK)
+    try:
+        await online("heron")
+        goes_on = await call("sleep", 7)
+        stops = await call("sleep", 300, on_lost_contact="stop")
+        stops_too = await shell("sleep 300.456", on_lost_contact="stop")
+        await until_counted(3, status="started")
+        end(lone, signal.SIGKILL)
+        # Two seconds after the last answer: one before a rescue could begin.
+        await until(lambda: not running("sleep", "300.456"), 4)
+        await asyncio.to_thread(busy_for, 3.0)
+        async with coordinator(port, **QUICK):
+            undisturbed = await ended(goes_on)
+            for task_id in (stops, stops_too):
+                [error] = (await ended(task_id)).errors
+                assert error["class"] == "lost"
+                assert error["message"] == "stopped: its worker could not reach any coordinator"
+    finally:
+        await asyncio.to_thread(end, heron)
+    assert (undisturbed.status, undisturbed.attempt, undisturbed.errors) == ("complete", 1, [])
+
+
+def running(*words: str) -> list[psutil.Process]:
+    """Processes with these arguments."""
+    return [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == list(words)]
+
+
+def busy_for(seconds: float) -> None:
+    """What the test itself waits for: time that must pass without a coordinator."""
+    subprocess.run(["sleep", str(seconds)], check=True)
+
+
+async def test_a_stoppable_task_is_not_rescued_before_its_worker_has_stopped_it() -> None:
+    async with coordinator(**QUICK) as address:
+        async with WireWorker(address).running() as lost:
+            lost.holding = True
+            [plain] = await store()
+            [stoppable] = await store(on_lost_contact="stop")
+            await until_counted(2, status="started")
+        left_at = time.monotonic()
+        async with WireWorker(address).running() as other:
+            await until(lambda: [o for _, o in other.offers if o.task_id == plain], 5)
+            early = time.monotonic() - left_at
+            await until(lambda: [o for _, o in other.offers if o.task_id == stoppable], 8)
+            late = time.monotonic() - left_at
+    # The grace of 2 s, and the silence of 3 s counted from the last contact.
+    assert early < late
+    assert [e["class"] for e in (await Task.objects.aget(pk=stoppable)).errors] == ["lost"]
+
+
+# ---- coordinators -------------------------------------------------------------------------------
+
+
+async def test_a_dead_coordinator_s_held_tasks_are_released_in_two_seconds() -> None:
+    port = free_port()
+    first = manage("runcoordinator", "--port", str(port))
+    await serving(f"127.0.0.1:{port}")
+    async with coordinator() as second:
+        async with worker(f"127.0.0.1:{port},{second}", "--concurrency", "2"):
+            await store(20, scheduled_at=in_s(25))
+            await until_counted(20, status="picked")
+            end(first, signal.SIGKILL)
+            killed_at = time.monotonic()
+            async with asyncio.timeout(5):
+                while await Task.objects.filter(lease=1, status="picked").aexists():
+                    await asyncio.sleep(0.02)
+            assert time.monotonic() - killed_at < 2.3
+        await Task.objects.all().adelete()
+
+
+async def test_a_dead_coordinator_s_lost_worker_is_rescued_in_four_seconds() -> None:
+    port = free_port()
+    first = manage("runcoordinator", "--port", str(port))
+    await serving(f"127.0.0.1:{port}")
+    async with coordinator(
+        TASKMASTER_RECONNECT_MAX_S="0.5", TASKMASTER_RETRY_BASE_S="0.1"
+    ) as second:
+        heron = run_worker(f"127.0.0.1:{port}", "--name", "heron")
+        await online("heron")
+        task_id = await call("sleep", 300, max_attempts=2)
+        await until_counted(1, status="started")
+        end(heron, signal.SIGKILL)
+        end(first, signal.SIGKILL)
+        killed_at = time.monotonic()
+        async with WireWorker(second).running() as other:
+            await until(lambda: other.offers, 8)
+            assert time.monotonic() - killed_at < 4
+            await until_counted(1, pk=task_id, status="complete")
+
+
+async def test_a_frozen_coordinator_is_buried_and_its_late_reports_are_fenced() -> None:
+    port = free_port()
+    first = manage("runcoordinator", "--port", str(port), **QUICK)
+    await serving(f"127.0.0.1:{port}")
+    try:
+        async with WireWorker(f"127.0.0.1:{port}").running() as loyal:
+            loyal.holding = True
+            [begun] = await store(max_attempts=3)
+            await until_counted(1, pk=begun, status="started")
+            [held] = await store(scheduled_at=in_s(4))
+            await until_counted(1, pk=held, status="picked")
+            os.kill(first.pid, signal.SIGSTOP)
+            async with coordinator(**QUICK) as second, WireWorker(second).running() as other:
+                await until_counted(2, status="complete", deadline_s=20)
+                assert sorted(o.task_id for _, o in other.offers) == sorted([begun, held])
+                os.kill(first.pid, signal.SIGCONT)
+                receipt = await loyal.complete([loyal.offers[0][1]])
+                assert [each.task_id for each in receipt.stale] == [begun]
+    finally:
+        os.kill(first.pid, signal.SIGCONT)
+        await asyncio.to_thread(end, first)
+    task = await Task.objects.aget(pk=begun)
+    assert (task.attempt, task.lease) == (2, 2)
+
+
+async def test_a_lone_coordinator_that_comes_back_adopts_what_runs() -> None:
+    port = free_port()
+    lone = manage("runcoordinator", "--port", str(port))
+    await serving(f"127.0.0.1:{port}")
+    async with worker(f"127.0.0.1:{port}", "--concurrency", "2"):
+        ids = [await call("sleep", 12), await call("sleep", 1)]
+        await until_counted(2, status="started")
+        end(lone, signal.SIGKILL)
+        # Away for so long that the worker's pauses have grown, and one task has ended meanwhile.
+        await asyncio.to_thread(busy_for, 6.0)
+        async with coordinator(port):
+            for task_id in ids:
+                task = await ended(task_id, 25)
+                assert (task.status, task.attempt, task.lease, task.errors) == (
+                    "complete", 1, 1, [],
+                )  # fmt: skip
+
+
+# ---- draining -----------------------------------------------------------------------------------
+
+
+async def test_a_drained_worker_finishes_and_leaves_and_undrain_takes_it_back() -> None:
+    async with coordinator() as address:
+        heron = run_worker(address, "--name", "heron", "--concurrency", "2")
+        await online("heron")
+        running_task = await call("sleep", 4)
+        await until_counted(1, status="started")
+        command = sync_to_async(operate)
+        await command("drain")
+        async with asyncio.timeout(5):
+            while await status_of("heron") != "draining":
+                await asyncio.sleep(0.02)
+        waiting = await call("echo", 1)
+        await command("undrain")
+        # It had a slot free all the time, and takes the task now.
+        assert (await ended(waiting, 3)).worker == "heron"
+        await command("drain")
+        late = await call("echo", 2)
+        assert (await ended(running_task)).status == "complete"
+        assert await asyncio.wait_for(asyncio.to_thread(heron.wait), 15) == 0
+        await until_counted(1, pk=late, status="pending")
+        assert await status_of("heron") == "offline"
+
+
+def operate(action: str) -> None:
+    from django.core.management import call_command
+
+    call_command("taskmaster", action, "heron", stdout=open(os.devnull, "w"))  # noqa: SIM115
+
+
+async def test_retrying_by_hand_gives_a_failed_task_another_attempt() -> None:
+    async with coordinator() as address, worker(address):
+        task_id = await call("speak_and_raise")
+        await ended(task_id)
+        await sync_to_async(operations.retry)(task_id)
+        await until_counted(1, pk=task_id, status="failed", attempt=2)
