@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from taskmaster_site.postgres import Cluster, free_port
 
@@ -43,8 +45,15 @@ def database() -> Iterator[None]:
         cluster.remove()
 
 
+class Pids(NamedTuple):
+    """What runs; of a worker it is the supervisor's."""
+
+    coordinator: int
+    workers: list[int]
+
+
 @contextmanager
-def running(workers: int = 2, *, pool: str = "threads", concurrency: int = 8) -> Iterator[None]:
+def running(workers: int = 2, *, pool: str = "threads", concurrency: int = 8) -> Iterator[Pids]:
     """One coordinator and so many workers, all online."""
     port = free_port()
     processes = [_manage("runcoordinator", "--port", str(port))]
@@ -61,7 +70,7 @@ def running(workers: int = 2, *, pool: str = "threads", concurrency: int = 8) ->
             for number in range(1, workers + 1)
         ]
         wait_until(lambda: _online_workers() == workers, "the workers")
-        yield
+        yield Pids(processes[0].pid, [process.pid for process in processes[1:]])
     finally:
         # The workers first: their leave is the coordinator's to write.
         for stage in (processes[1:], processes[:1]):
@@ -69,6 +78,28 @@ def running(workers: int = 2, *, pool: str = "threads", concurrency: int = 8) ->
                 process.send_signal(signal.SIGTERM)
             for process in stage:
                 process.wait(timeout=40)
+
+
+@contextmanager
+def web() -> Iterator[tuple[str, int]]:
+    """A web process that answers: its address and pid."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    endpoint = f"tcp:port={port}:interface=127.0.0.1:backlog=2048"
+    daphne = ["-m", "daphne", "-v", "0", "-e", endpoint, "taskmaster_site.asgi:application"]
+    process = subprocess.Popen([sys.executable, *daphne], cwd=ROOT, start_new_session=True)
+    try:
+        wait_until(lambda: _answers(f"{address}/healthz"), "the web process")
+        yield address, process.pid
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=40)
+
+
+def _answers(url: str) -> bool:
+    with suppress(OSError), urllib.request.urlopen(url, timeout=5):
+        return True
+    return False
 
 
 def wait_until(holds: Callable[[], bool], what: str, deadline_s: float = 60.0) -> None:

@@ -106,3 +106,30 @@ def print_no_utf8() -> None:
 def flood(lines: int) -> None:
     for number in range(lines):
         print(f"line {number}")
+
+
+@task
+def pid() -> int:
+    return os.getpid()
+
+
+@task
+async def sleep_and_tell_pid(seconds: float) -> int:
+    await asyncio.sleep(seconds)
+    return os.getpid()
+
+
+_leaked: list[bytearray] = []
+
+
+@task
+def leak(megabytes: int) -> int:
+    _leaked.append(bytearray(b"x") * (megabytes * 1_048_576))
+    return os.getpid()
+
+
+@task
+def leak_and_sleep(megabytes: int, seconds: float) -> int:
+    _leaked.append(bytearray(b"x") * (megabytes * 1_048_576))
+    time.sleep(seconds)
+    return os.getpid()

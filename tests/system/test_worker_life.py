@@ -219,6 +219,8 @@ async def test_a_worker_takes_tasks_of_its_queues_only() -> None:
     [
         (["--pool", "eventlet"], "--pool is 'eventlet'; it must be one of process, threads, async"),
         (["--concurrency", "0"], "--concurrency is '0'; it must be a whole number from 1"),
+        (["--max-tasks-per-child", "0"], "--max-tasks-per-child is '0'; it must be a whole number"),
+        (["--max-memory-per-child", "2G"], "--max-memory-per-child is '2G'; it must be a whole"),
         (["--queues", "a b"], "'a b' is no queue name"),
         (["--coordinator", "nowhere"], "'nowhere' is no HOST:PORT"),
         (["--coordinator", "10.0.0.7:50051"], "10.0.0.7:50051 is no loopback address"),

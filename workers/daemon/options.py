@@ -18,6 +18,9 @@ POOLS = ("process", "threads", "async")
 _QUEUE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SLOTS_MAX = 10_000
 _NAME_MAX = 100
+_TASKS_MAX = 1_000_000_000
+#: A tebibyte.
+_MEMORY_MAX_MB = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,22 @@ class Options:
     queues: tuple[str, ...]
     pool: str
     slots: int
+    #: A child is recycled when it has begun so many tasks; None: never.
+    max_tasks_per_child: int | None = None
+    #: A child is recycled when its resident memory is above this, in MiB; None: never.
+    max_memory_per_child_mb: int | None = None
 
     def argv(self) -> list[str]:
         """The command line that says the same again."""
         argv = ["--name", self.name, "--coordinator", ",".join(self.coordinators)]
         argv += ["--pool", self.pool, "--concurrency", str(self.slots)]
-        return [*argv, "--queues", ",".join(self.queues)] if self.queues else argv
+        if self.queues:
+            argv += ["--queues", ",".join(self.queues)]
+        if self.max_tasks_per_child is not None:
+            argv += ["--max-tasks-per-child", str(self.max_tasks_per_child)]
+        if self.max_memory_per_child_mb is not None:
+            argv += ["--max-memory-per-child", str(self.max_memory_per_child_mb)]
+        return argv
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -69,6 +82,18 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help="slots: how many tasks and shell commands run at once (default: number of cores)",
     )
+    parser.add_argument(
+        "--max-tasks-per-child",
+        metavar="N",
+        help="replace a child process when it has begun N tasks; what it runs then finishes "
+        "undisturbed (default: never)",
+    )
+    parser.add_argument(
+        "--max-memory-per-child",
+        metavar="MB",
+        help="replace a child process whose resident memory is above so many MB, looked at once a "
+        "second; what it runs then finishes undisturbed (default: never)",
+    )
 
 
 def from_arguments(
@@ -84,7 +109,13 @@ def from_arguments(
         coordinators=_coordinators(addresses or f"{conf.grpc_host}:{conf.grpc_port}"),
         queues=_queues(values["queues"]),
         pool=pool,
-        slots=_slots(values["concurrency"]),
+        slots=_whole("--concurrency", values["concurrency"], _SLOTS_MAX) or _cores(),
+        max_tasks_per_child=_whole(
+            "--max-tasks-per-child", values["max_tasks_per_child"], _TASKS_MAX
+        ),
+        max_memory_per_child_mb=_whole(
+            "--max-memory-per-child", values["max_memory_per_child"], _MEMORY_MAX_MB
+        ),
     )
 
 
@@ -110,12 +141,12 @@ def _queues(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _slots(text: str | None) -> int:
+def _whole(option: str, text: str | None, largest: int) -> int | None:
     if text is None:
-        return _cores()
-    if not text.isdecimal() or not 1 <= int(text) <= _SLOTS_MAX:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= largest:
         raise ConfigurationError(
-            f"--concurrency is {text!r}; it must be a whole number from 1 to {_SLOTS_MAX:,}."
+            f"{option} is {text!r}; it must be a whole number from 1 to {largest:,}."
         )
     return int(text)
 

@@ -15,10 +15,11 @@ from tasks.errors import TaskMasterError
 from workers.daemon.executor import Executor
 from workers.daemon.forkserver import ForkServer
 from workers.daemon.gauge import Gauge
+from workers.daemon.memory import MemoryWatch
 from workers.daemon.options import Options
 from workers.daemon.reports import Reports
 from workers.daemon.session import Session
-from workers.daemon.slots import Slots
+from workers.daemon.slots import PythonSlots
 from workers.daemon.slots.process import ProcessSlots
 from workers.daemon.slots.shared import SharedSlots
 from workers.daemon.slots.shell import ShellSlots
@@ -68,7 +69,7 @@ class Supervisor:
             conf.reconnect_max_s,
             on_drain=self._drain,
         )
-        self.python: Slots
+        self.python: PythonSlots
 
     async def run(self) -> int:
         """Runs until a signal; the exit code.
@@ -135,13 +136,12 @@ class Supervisor:
                 each.cancel()
 
     def _open_slots(self) -> None:
-        executor, slots = self.executor, self._options.slots
-        if self._options.pool == "process":
-            self.python = ProcessSlots(self.server, slots, executor.ended, executor.printed)
+        executor, options = self.executor, self._options
+        ways = (executor.ended, executor.printed, options.max_tasks_per_child)
+        if options.pool == "process":
+            self.python = ProcessSlots(self.server, options.slots, *ways)
         else:
-            self.python = SharedSlots(
-                self.server, self._options.pool, slots, executor.ended, executor.printed
-            )
+            self.python = SharedSlots(self.server, options.pool, options.slots, *ways)
         executor.use(self.python, ShellSlots(self.server, executor.ended, executor.printed))
 
     async def _work(self) -> int:
@@ -156,6 +156,10 @@ class Supervisor:
             )
         ]
         leaving = asyncio.create_task(self._leave_when_drained(), name="leave")
+        limit_mb = self._options.max_memory_per_child_mb
+        if limit_mb is not None:
+            watch = MemoryWatch(self.python, self.server, limit_mb)
+            others.append(asyncio.create_task(watch.run(), name="memory"))
         try:
             stopping = asyncio.create_task(self._stop.wait())
             done, _ = await asyncio.wait(

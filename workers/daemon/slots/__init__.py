@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol
 
 from workers.daemon.attempt import Attempt, Broken, Returned
+
+if TYPE_CHECKING:
+    from workers.daemon.slots.child import Child
 
 #: An attempt is over; what it printed has been read.
 OnEnd = Callable[[Attempt, Returned | Broken], None]
@@ -34,3 +37,14 @@ class Slots(Protocol):
 
     def close(self) -> None:
         """No replacements from now on: the worker stops."""
+
+
+class PythonSlots(Slots, Protocol):
+    """Those whose children live for many attempts."""
+
+    @property
+    def children(self) -> Iterable[Child]:
+        """The children that take new attempts, now or when they are free."""
+
+    def recycle(self, child: Child) -> None:
+        """A fresh child takes over now; this one ends when its attempts are over."""

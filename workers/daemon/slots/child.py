@@ -96,6 +96,8 @@ class Child(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         #: Nothing new for it: it is being killed, or will be when its attempts are over.
         self.retired = False
+        #: How many attempts it has been handed.
+        self.begun = 0
         #: The attempts that it has, by id.
         self.attempts: dict[int, Attempt] = {}
         self._pipes = [

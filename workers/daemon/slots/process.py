@@ -1,7 +1,7 @@
 """Slots of the `process` pool: a child each, one task at a time.
 
 A time-out, a cancellation or a crash ends exactly one task; the replacement is forked while the
-old child is still dying.
+old child is still dying. A child that is recycled has its replacement while it runs its last task.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from workers.daemon.attempt import Attempt
@@ -26,9 +27,18 @@ _STRAY_MAX = 500
 class ProcessSlots:
     """N children."""
 
-    def __init__(self, server: ForkServer, slots: int, on_end: OnEnd, on_output: OnOutput) -> None:
+    def __init__(
+        self,
+        server: ForkServer,
+        slots: int,
+        on_end: OnEnd,
+        on_output: OnOutput,
+        max_tasks: int | None = None,
+    ) -> None:
         self._server = server
         self._slots = slots
+        #: A child is recycled when it has begun so many.
+        self._max_tasks = max_tasks
         self._on_end = on_end
         self._on_output = on_output
         self._idle: deque[Child] = deque()
@@ -49,6 +59,9 @@ class ProcessSlots:
         child.attempts[attempt.id] = attempt
         self._busy[attempt.id] = child
         child.send([call(attempt)])
+        child.begun += 1
+        if child.begun == self._max_tasks:
+            self.recycle(child)
 
     def flush(self) -> None:
         """Each attempt has been sent at once: they go to different children."""
@@ -65,6 +78,22 @@ class ProcessSlots:
     def close(self) -> None:
         """Forks no more."""
         self._closing = True
+
+    @property
+    def children(self) -> Iterable[Child]:
+        """Those that take new attempts, now or when they are free."""
+        return [each for each in (*self._idle, *self._busy.values()) if not each.retired]
+
+    def recycle(self, child: Child) -> None:
+        """Another takes over the slot now; the child ends when its attempt is over."""
+        if child.retired or self._closing:
+            return
+        child.retired = True
+        if not child.attempts:
+            self._idle.remove(child)
+        self._refill()
+        if not child.attempts:
+            child.kill(0)
 
     def _fork(self) -> None:
         self._idle.append(

@@ -3,13 +3,14 @@
 A coroutine is cancelled. What cannot be stopped in its child (a thread, or a coroutine that does
 not heed it) is given up: it is reported at once, and the child retires. It gets nothing new, a
 fresh child takes over the slots, and the old one is killed when its other tasks have ended, so
-that a time-out never takes a neighbour with it.
+that a time-out never takes a neighbour with it. A child that is recycled retires in the same way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from proto import taskmaster_pb2 as pb
@@ -30,11 +31,19 @@ class SharedSlots:
     """One child that takes new attempts, and those that have retired."""
 
     def __init__(
-        self, server: ForkServer, kind: str, slots: int, on_end: OnEnd, on_output: OnOutput
+        self,
+        server: ForkServer,
+        kind: str,
+        slots: int,
+        on_end: OnEnd,
+        on_output: OnOutput,
+        max_tasks: int | None = None,
     ) -> None:
         self._server = server
         self._kind = kind
         self._slots = slots
+        #: A child is recycled when it has begun so many.
+        self._max_tasks = max_tasks
         self._on_end = on_end
         self._on_output = on_output
         self._child_of: dict[int, Child] = {}
@@ -57,6 +66,9 @@ class SharedSlots:
         self._child.attempts[attempt.id] = attempt
         self._child_of[attempt.id] = self._child
         self._gathered.append(call(attempt))
+        self._child.begun += 1
+        if self._child.begun == self._max_tasks:
+            self.recycle(self._child)
 
     def flush(self) -> None:
         """Sends what is gathered."""
@@ -79,15 +91,33 @@ class SharedSlots:
         """Forks no more."""
         self._closing = True
 
+    @property
+    def children(self) -> Iterable[Child]:
+        """The one that takes new attempts."""
+        return [] if self._child is None or self._child.retired else [self._child]
+
+    def recycle(self, child: Child) -> None:
+        """Another takes over the slots now; the child ends when its attempts are over."""
+        if child.retired or self._closing:
+            return
+        self._retire(child)
+        self._end_of_retirement(child)
+
+    def _retire(self, child: Child) -> None:
+        if child is not self._child or child.retired:
+            return
+        # What is gathered was promised to this child.
+        self.flush()
+        child.retired = True
+        if not self._closing:
+            self.open()
+
     def _give_up(self, attempt: Attempt) -> None:
         child = self._child_of.pop(attempt.id, None)
         if child is None:
             return
         del child.attempts[attempt.id]
-        if child is self._child and not child.retired:
-            child.retired = True
-            if not self._closing:
-                self.open()
+        self._retire(child)
         self._end_of_retirement(child)
         self._on_end(attempt, Broken(pb.EXIT_CLASS_SIGNAL, "given up"))
 
