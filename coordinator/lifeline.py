@@ -48,6 +48,7 @@ class Heartbeat(NamedTuple):
 class Loss(NamedTuple):
     """A worker that is gone: when to rescue what it ran (seconds of the clock)."""
 
+    name: str
     rescue_at: float
     #: When it is sure that it has stopped what it stops without contact.
     stoppable_at: float
@@ -109,7 +110,7 @@ class Lifeline:
     def _lose(self, link: Link, rescue_at: float) -> None:
         self._dispatcher.disconnect(link)
         stoppable_at = max(rescue_at, link.last_seen + self._conf.silence_s)
-        self._lost[link.worker_id] = Loss(rescue_at, stoppable_at)
+        self._lost[link.worker_id] = Loss(link.name, rescue_at, stoppable_at)
 
     # ---- heartbeats -------------------------------------------------------------------------
 
@@ -243,6 +244,7 @@ class Lifeline:
                 self._lost[worker] = loss._replace(rescued=True)
             if rescued:
                 log.warning(
-                    "lost worker's tasks rescued", extra={"worker": worker, "tasks": len(rescued)}
+                    "lost worker's tasks rescued",
+                    extra={"worker": loss.name, "tasks": len(rescued)},
                 )
                 self._on_pending()

@@ -137,6 +137,9 @@ class WireWorker:
         self.silent = False
         #: Starts, and ends only when told to.
         self.holding = False
+        #: Sends heartbeats that name what it runs.
+        self.beating = True
+        self._runs: set[tuple[int, int]] = set()
         self.joined = asyncio.Event()
 
     @asynccontextmanager
@@ -167,7 +170,10 @@ class WireWorker:
                 protocol=1,
             )
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._beat())
                 async for message in self.stub.ReceiveTasks(hello):
+                    if message.WhichOneof("message") == "welcome":
+                        self.beat_s = message.welcome.heartbeat_interval_ms / 1_000
                     self.joined.set()
                     self.stale.extend(message.stale.executions)
                     self.cancelled.extend(message.cancel.executions)
@@ -176,12 +182,22 @@ class WireWorker:
                     if message.offers.offers and not self.silent:
                         group.create_task(self._answer(list(message.offers.offers)))
 
+    async def _beat(self) -> None:
+        await self.joined.wait()
+        while True:
+            await asyncio.sleep(self.beat_s)
+            if self.beating:
+                with suppress(grpc.aio.AioRpcError):
+                    running = [pb.Execution(task_id=a, lease=b) for a, b in self._runs]
+                    await self.beat(running=running)
+
     async def _answer(self, offers: list[pb.Offer]) -> None:
         receipt = await (self.start(offers) if self.holding else self.complete(offers))
         self.stale.extend(receipt.stale)
 
     async def start(self, offers: list[pb.Offer]) -> pb.StatusReceipt:
         """Accepts."""
+        self._runs.update((x.task_id, x.lease) for x in offers)
         now = int(time.time() * 1e6)
         started = [
             pb.Started(task_id=x.task_id, lease=x.lease, attempt=x.attempt, started_at_us=now)
@@ -191,6 +207,7 @@ class WireWorker:
 
     async def complete(self, offers: list[pb.Offer]) -> pb.StatusReceipt:
         """Reports that these have returned 1."""
+        self._runs.difference_update((x.task_id, x.lease) for x in offers)
         now = int(time.time() * 1e6)
         completed = [
             pb.Completed(
@@ -208,7 +225,8 @@ class WireWorker:
     async def beat(self, **fields: object) -> pb.HeartbeatReply:
         """A heartbeat; of what runs it says what it is told to."""
         return await self.stub.SendHeartbeat(
-            pb.Heartbeat(worker_id=self.id, slots=self.slots, **fields)  # type: ignore[arg-type]
+            pb.Heartbeat(worker_id=self.id, slots=self.slots, **fields),  # type: ignore[arg-type]
+            timeout=2,
         )
 
     async def send(self, **reports: object) -> pb.StatusReceipt:

@@ -73,9 +73,20 @@ class Attempt:
     #: Seconds of the monotonic clock.
     offered_at: float
     started_at_us: int = 0
+    #: Its start must be durable before it runs; it is not yet.
+    unconfirmed: bool = False
     stop: Stop | None = None
     output: Output | None = None
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it was claimed before and nobody said that it began.
+
+        Perhaps it killed its worker before that could say so: this time its start is made durable
+        first, so that it uses its attempts up.
+        """
+        return self.lease > self.number
 
     @property
     def key(self) -> tuple[int, int]:

@@ -132,11 +132,24 @@ class Executor:
         self._running[attempt.id] = attempt
         self._by_key[attempt.key] = attempt
         attempt.started_at_us = now_us()
+        attempt.unconfirmed = attempt.suspect
+        self._reports.started(attempt)
+        if not attempt.unconfirmed:
+            self._hand_over(attempt)
+
+    def confirmed(self, attempts: Iterable[Attempt]) -> None:
+        """The starts of these are durable: what waited for that may run now."""
+        for attempt in attempts:
+            if attempt.unconfirmed and attempt.id in self._running:
+                attempt.unconfirmed = False
+                self._hand_over(attempt)
+                self._python.flush()
+
+    def _hand_over(self, attempt: Attempt) -> None:
         if attempt.timeout_ms:
             attempt.timer = asyncio.get_running_loop().call_later(
                 attempt.timeout_ms / 1_000, self._timed_out, attempt
             )
-        self._reports.started(attempt)
         (self._shell if attempt.name == SHELL else self._python).begin(attempt)
 
     def _watch_waiting(self) -> None:
@@ -250,6 +263,9 @@ class Executor:
             "attempt stopped",
             extra={"task": attempt.task_id, "lease": attempt.lease, "why": attempt.stop.value},  # type: ignore[union-attr]
         )
+        if attempt.unconfirmed:
+            self.ended(attempt, Broken(pb.EXIT_CLASS_SIGNAL, "stopped before it ran"))
+            return
         if first:
             asyncio.get_running_loop().call_later(
                 grace_s + _GIVE_UP_S, self.ended, attempt, Broken(pb.EXIT_CLASS_SIGNAL, "given up")

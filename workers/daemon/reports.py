@@ -80,6 +80,7 @@ class Reports:
         self._chunks_away: Counter[int] = Counter()
         self._output_bytes = 0
         self._sent_at = 0.0
+        self.on_confirmed: Callable[[list[Attempt]], None] = lambda _: None
         self.on_stale: Callable[[list[pb.Execution]], None] = lambda _: None
 
     # ---- in ---------------------------------------------------------------------------------
@@ -214,9 +215,10 @@ class Reports:
         except grpc.aio.AioRpcError as error:
             await self._undelivered(batch, error)
             return
-        self._acknowledge(batch)
         if receipt.stale:
             self.on_stale(list(receipt.stale))
+        self._acknowledge(batch)
+        self.on_confirmed(batch.starts)
 
     async def _undelivered(self, batch: Batch, error: grpc.aio.AioRpcError) -> None:
         if error.code() in _REFUSED and len(batch) == 1:

@@ -58,6 +58,7 @@ class Supervisor:
         self.reports = Reports(worker_id)
         self.executor = Executor(options.slots, self.reports)
         self.reports.on_stale = self.executor.stale
+        self.reports.on_confirmed = self.executor.confirmed
         self.server = ForkServer(launcher, control, options.name, self._launcher_lost)
         self.gauge = Gauge(lambda: [self.server.pid, *self.server.pids.values()])
         self.session = Session(
