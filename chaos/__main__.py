@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from chaos import records, report, roster
-from chaos.fleet import free_ports, kill_marked
-from chaos.hosts import ROOT, Hosts
+from chaos.fleet import free_ports
+from chaos.hosts import Hosts
+from chaos.leftovers import ROOT, kill_marked
 from chaos.run import NotReady, Options, Place, environment, run
 from taskmaster_site.postgres import Cluster
 from tasks.errors import TaskMasterError

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import signal
 import subprocess
 import sys
@@ -17,11 +15,9 @@ import psutil
 
 from chaos import ledger, roster
 from chaos.hosts import Hosts
+from chaos.leftovers import ROOT, marked
 from taskmaster_site.postgres import free_port
 
-ROOT = Path(__file__).resolve().parent.parent
-#: In the environment of all that a run starts, so that what a killed run left can be told.
-MARK = "TASKMASTER_CHAOS"
 #: How long a part may take to end after SIGTERM: a worker's own grace and more.
 STOP_S = 45.0
 _RESTART_S = 1.0
@@ -145,13 +141,7 @@ def fleet(
     url: str, hosts: Hosts, ports: Mapping[str, int], folder: Path, environ: Mapping[str, str]
 ) -> Fleet:
     """The parts of the roster. `ports` are those of the coordinators and the web."""
-    common = {
-        **os.environ,
-        **environ,
-        MARK: str(ROOT),
-        "DATABASE_URL": url,
-        "PYTHONUNBUFFERED": "1",
-    }
+    common = marked(**environ, DATABASE_URL=url, PYTHONUNBUFFERED="1")
     python, manage = sys.executable, str(ROOT / "manage.py")
 
     def part(name: str, command: Sequence[str], host: str = roster.HOME) -> Part:
@@ -184,17 +174,6 @@ def free_ports(names: Sequence[str]) -> dict[str, int]:
         if port not in ports.values():
             ports[names[len(ports)]] = port
     return ports
-
-
-def kill_marked() -> int:
-    """Kills whatever a run of this checkout has left; returns how many that were."""
-    killed = 0
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if process.environ().get(MARK) == str(ROOT):
-                process.kill()
-                killed += 1
-    return killed
 
 
 def _ending(code: int) -> str:

@@ -18,7 +18,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from chaos.leftovers import ROOT, marked
+
 #: Set aside for tests of networks (RFC 2544), so that no real host is hidden.
 _NETWORK = "198.{}.{}"
 
@@ -120,7 +121,9 @@ class Hosts:
 
     def _relay(self, routes: Sequence[str], host: str = "") -> None:
         command = self.inside(host, [sys.executable, "-m", "chaos.relay", *routes])
-        self._relays.append(subprocess.Popen(command, cwd=ROOT, start_new_session=True))
+        self._relays.append(
+            subprocess.Popen(command, cwd=ROOT, env=marked(), start_new_session=True)
+        )
 
     def _namespace(self, host: str) -> str:
         return f"{self._prefix}-{host}"

@@ -25,7 +25,8 @@ class Repeats:
     count: int = 0
     #: Kind of fault → executions that it has cost.
     by_fault: Counter[str] = field(default_factory=Counter)
-    #: What no fault explains, in words.
+    #: What a fault explains, and what none does, in words.
+    explained: list[str] = field(default_factory=list)
     unexplained: list[str] = field(default_factory=list)
 
 
@@ -48,14 +49,16 @@ def explain(
             continue
         repeats.count += extra
         changes = history.get(ids.get(key, 0), ())
-        pairs = list(itertools.pairwise(mine))
-        causes = [_cause(one, other, changes, faults) for one, other in pairs]
-        known = [cause for cause in causes if cause is not None][:extra]
-        repeats.by_fault.update(cause.kind.value for cause in known)
-        for one, cause in zip(pairs, causes, strict=True):
-            if cause is None and len(known) < extra:
-                extra -= 1
-                repeats.unexplained.append(_words(ids.get(key, 0), *one))
+        known, unknown = [], []
+        for one, other in itertools.pairwise(mine):
+            cause, words = _cause(one, other, changes, faults), _words(ids.get(key, 0), one, other)
+            if cause is None:
+                unknown.append(words)
+            else:
+                known.append((cause.kind.value, words))
+        repeats.by_fault.update(kind for kind, _ in known[:extra])
+        repeats.explained += [f"{kind}: {words}" for kind, words in known[:extra]]
+        repeats.unexplained += unknown[: extra - len(known[:extra])]
     return repeats
 
 

@@ -115,7 +115,8 @@ def evidence(
                 ],
                 "skipped": [asdict(each) for each in outcome.skipped],
                 "deaths": [asdict(each) for each in outcome.deaths],
-                "unexplained": outcome.repeats.unexplained,
+                "repeated": outcome.repeats.explained,
+                "repeated_unexplained": outcome.repeats.unexplained,
                 "guilty": [
                     {
                         **asdict(each),
