@@ -8,6 +8,7 @@ import itertools
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -60,15 +61,22 @@ class Submission:
 #: (weight, plan, name, shortest and longest s)
 _MIX: tuple[tuple[int, Plan, str, float, float], ...] = (
     (35, Plan.COMPLETES, "work", 0.001, 0.05),
-    (5, Plan.COMPLETES, "work", 0.5, 4.0),
+    (4, Plan.COMPLETES, "work", 0.5, 4.0),
+    # Long enough to run again while a frozen worker comes back with the first result.
+    (1, Plan.COMPLETES, "work", 4.0, 10.0),
     (10, Plan.COMPLETES, "compute", 0.001, 0.02),
     (25, Plan.COMPLETES, "wait", 0.001, 0.3),
-    (5, Plan.COMPLETES, "wait", 0.5, 4.0),
+    (4, Plan.COMPLETES, "wait", 0.5, 4.0),
+    (1, Plan.COMPLETES, "wait", 4.0, 10.0),
     (10, Plan.COMPLETES, "shell", 0.01, 1.0),
     (7, Plan.RAISES, "explode", 0.001, 0.2),
     (2, Plan.TIMES_OUT, "overrun", 0, 0),
     (1, Plan.TIMES_OUT, "overrun_blocking", 0, 0),
 )
+
+
+#: Submits, or raises NotTaken.
+Way = Callable[[list[Submission]], None]
 
 
 def make(key: str, random: Random) -> Submission:
@@ -101,6 +109,8 @@ class Load:
     submissions: dict[str, Submission] = field(default_factory=dict)
     #: Submissions that were refused, or whose answer was lost.
     unanswered: int = 0
+    #: The longest that anybody waited for an answer.
+    slowest_s: float = 0.0
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -133,13 +143,16 @@ class Load:
         self.submissions[made.key] = made
         return made
 
-    async def _submit(self, made: list[Submission], way: Any) -> None:
+    async def _submit(self, made: list[Submission], way: Way) -> None:
+        before = time.monotonic()
         try:
             await asyncio.to_thread(way, made)
         except NotTaken as error:
             log.debug("not taken: %s", error)
             self.unanswered += len(made)
             return
+        finally:
+            self.slowest_s = max(self.slowest_s, time.monotonic() - before)
         for each in made:
             each.acknowledged = True
 

@@ -41,6 +41,7 @@ class Outcome:
     #: Why no host could be cut off; empty when they were.
     no_cuts: str
     unanswered: int
+    slowest_submit_s: float
     drained_s: float | None
 
     @property
@@ -91,6 +92,7 @@ def keep(outcome: Outcome, path: Path) -> None:
                 "faults": len(outcome.injected),
                 "ended_by_themselves": len(outcome.deaths),
                 "tracebacks": sum(outcome.tracebacks.values()),
+                "slowest_submit_s": outcome.slowest_submit_s,
                 "drained_s": outcome.drained_s,
             },
             indent=2,
@@ -141,7 +143,8 @@ def _counts(outcome: Outcome) -> Table:
     table.add_column("tasks")
     table.add_column("count", justify="right")
     table.add_column("")
-    table.add_row("submitted", f"{verdict.submitted:,}", f"{outcome.unanswered} unanswered")
+    waited = f"{outcome.unanswered} unanswered, slowest answer {outcome.slowest_submit_s:.1f} s"
+    table.add_row("submitted", f"{verdict.submitted:,}", waited)
     table.add_row("completed", f"{verdict.completed:,}", "")
     table.add_row("failed as planned", f"{verdict.failed_as_planned:,}", "")
     for name, guilty in verdict.guilty.items():

@@ -189,6 +189,7 @@ def _outcome(
         tracebacks=_tracebacks(place.folder / "logs"),
         no_cuts=hosts.missing,
         unanswered=load.unanswered,
+        slowest_submit_s=round(load.slowest_s, 2),
         drained_s=drained_s,
     )
     report.keep(outcome, place.folder / "latest.json")
