@@ -12,22 +12,39 @@ from chaos.faults import Injected
 from chaos.ledger import Execution
 from chaos.load import Submission
 from chaos.records import Change, Row
+from chaos.schedule import Kind
 
 #: What a fault has done shows for so long after it: the lease of 15 s, a round of the watch, and
 #: the connections that are made again.
 AFTERMATH_S = 25.0
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """One execution too many. `kind` is that of the fault to blame; None when there is none."""
+
+    task_id: int
+    key: str
+    kind: str | None
+    words: str
+
+
 @dataclass(slots=True)
 class Repeats:
-    """How many executions came on top of those planned."""
+    """The executions that came on top of those planned."""
 
-    count: int = 0
-    #: Kind of fault → executions that it has cost.
-    by_fault: Counter[str] = field(default_factory=Counter)
-    #: What a fault explains, and what none does, in words.
-    explained: list[str] = field(default_factory=list)
-    unexplained: list[str] = field(default_factory=list)
+    explained: list[Repeat] = field(default_factory=list)
+    unexplained: list[Repeat] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return len(self.explained) + len(self.unexplained)
+
+    @property
+    def by_fault(self) -> Counter[str]:
+        """Kind of fault → executions that it has cost."""
+        return Counter(each.kind for each in self.explained if each.kind is not None)
 
 
 def explain(
@@ -47,42 +64,46 @@ def explain(
         extra = len(mine) - submissions[key].attempts
         if extra <= 0:
             continue
-        repeats.count += extra
         changes = history.get(ids.get(key, 0), ())
-        known, unknown = [], []
-        for one, other in itertools.pairwise(mine):
-            cause, words = _cause(one, other, changes, faults), _words(ids.get(key, 0), one, other)
-            if cause is None:
-                unknown.append(words)
-            else:
-                known.append((cause.kind.value, words))
-        repeats.by_fault.update(kind for kind, _ in known[:extra])
-        repeats.explained += [f"{kind}: {words}" for kind, words in known[:extra]]
-        repeats.unexplained += unknown[: extra - len(known[:extra])]
+        found = [
+            Repeat(ids.get(key, 0), key, _cause(one, other, changes, faults), _words(one, other))
+            for one, other in itertools.pairwise(mine)
+        ]
+        known = [each for each in found if each.kind is not None][:extra]
+        repeats.explained += known
+        unknown = [each for each in found if each.kind is None]
+        repeats.unexplained += unknown[: extra - len(known)]
     return repeats
 
 
 def _cause(
     one: Execution, other: Execution, changes: Sequence[Change], faults: Sequence[Injected]
-) -> Injected | None:
-    """The fault that met `one`, its worker, its coordinators or the database, before `other`."""
-    holders = _holders(changes, one.began, other.began)
-    for whose in (frozenset({one.worker}), holders, frozenset({roster.POSTGRES})):
-        met = [
-            fault
-            for fault in faults
-            if fault.touched & whose
-            and fault.began <= other.began
-            and fault.ended + AFTERMATH_S >= one.began
-        ]
-        if met:
-            return min(met, key=lambda fault: _distance(fault, one, other))
-    return None
+) -> str | None:
+    """The kind of the nearest fault that met `one`, its worker, its coordinators or the database.
+
+    Of those that are equally near, the worker's own comes first.
+    """
+    whose = dict.fromkeys(_holders(changes, one.began, other.began), 1)
+    whose |= {roster.POSTGRES: 2, one.worker: 0}
+    met = [
+        (_distance(fault, one), min(whose[name] for name in fault.touched & whose.keys()), fault)
+        for fault in faults
+        if fault.touched & whose.keys() and _may(fault, one, other)
+    ]
+    return min(met, key=lambda each: each[:2])[2].kind.value if met else None
 
 
-def _distance(fault: Injected, one: Execution, other: Execution) -> float:
-    """Seconds between the fault and the time in which the execution was lost."""
-    return max(0.0, one.began - fault.ended, fault.began - other.began)
+def _may(fault: Injected, one: Execution, other: Execution) -> bool:
+    """Whether it came at a time at which it could have to do with it."""
+    if fault.kind == Kind.KILL_CHILD:
+        # It ends what runs in this moment, and nothing else.
+        return one.began <= fault.ended and one.ended is None and fault.began <= other.began
+    return fault.began <= other.began and fault.ended + AFTERMATH_S >= one.began
+
+
+def _distance(fault: Injected, one: Execution) -> float:
+    """Seconds from the end of the fault to the execution; 0 when it came later."""
+    return max(0.0, one.began - fault.ended)
 
 
 def _holders(changes: Sequence[Change], since: float, until: float) -> frozenset[str]:
@@ -92,10 +113,9 @@ def _holders(changes: Sequence[Change], since: float, until: float) -> frozenset
     return frozenset(names | set(before[-1:])) - {""}
 
 
-def _words(task_id: int, one: Execution, other: Execution) -> str:
+def _words(one: Execution, other: Execution) -> str:
     end = "never ended" if one.ended is None else f"ended after {one.ended - one.began:.2f} s"
     return (
-        f"task {task_id} ({one.key}): attempt {one.attempt or '?'} on {one.worker} {end}; "
-        f"attempt {other.attempt or '?'} on {other.worker} began {other.began - one.began:.2f} s "
-        "after it"
+        f"attempt {one.attempt or '?'} on {one.worker} {end}; attempt {other.attempt or '?'} on "
+        f"{other.worker} began {other.began - one.began:.2f} s after it"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from chaos.faults import Injected
 from chaos.fleet import Death
 from chaos.ledger import Execution
 from chaos.records import Change
-from chaos.repeats import Repeats
+from chaos.repeats import Repeat, Repeats
 from chaos.rescue import Rescue
 from chaos.schedule import CUTS, Fault, Kind
 from chaos.verdict import Guilt, Verdict
@@ -58,7 +59,8 @@ def show(outcome: Outcome, console: Console) -> None:
         console.print(f"Left out: cutting hosts off ({outcome.no_cuts}).", markup=False)
     for name, guilty in outcome.verdict.guilty.items():
         _print_list(console, name.replace("_", " "), [_words(each) for each in guilty])
-    _print_list(console, "repeated, and no fault explains it", outcome.repeats.unexplained)
+    unexplained = [_words(each) for each in outcome.repeats.unexplained]
+    _print_list(console, "repeated, and no fault explains it", unexplained)
     _print_list(
         console, "ended by themselves", [f"{each.name}: {each.how}" for each in outcome.deaths]
     )
@@ -107,8 +109,19 @@ def evidence(
     executions: Sequence[Execution],
     path: Path,
 ) -> None:
-    """Writes what happened when, and everything known of each guilty task."""
+    """Writes what happened when, and all that is known of each guilty or repeated task."""
     guilty = [each for guilts in outcome.verdict.guilty.values() for each in guilts]
+    ran: dict[str, list[Execution]] = defaultdict(list)
+    for execution in executions:
+        ran[execution.key].append(execution)
+
+    def known(each: Guilt | Repeat) -> dict[str, object]:
+        return {
+            **asdict(each),
+            "history": [asdict(change) for change in history.get(each.task_id, ())],
+            "executions": [asdict(execution) for execution in ran[each.key]],
+        }
+
     path.write_text(
         json.dumps(
             {
@@ -117,16 +130,9 @@ def evidence(
                 ],
                 "skipped": [asdict(each) for each in outcome.skipped],
                 "deaths": [asdict(each) for each in outcome.deaths],
-                "repeated": outcome.repeats.explained,
-                "repeated_unexplained": outcome.repeats.unexplained,
-                "guilty": [
-                    {
-                        **asdict(each),
-                        "history": [asdict(change) for change in history.get(each.task_id, ())],
-                        "executions": [asdict(run) for run in executions if run.key == each.key],
-                    }
-                    for each in guilty
-                ],
+                "guilty": [known(each) for each in guilty],
+                "repeated_unexplained": [known(each) for each in outcome.repeats.unexplained],
+                "repeated": [known(each) for each in outcome.repeats.explained],
             },
             indent=1,
         )
@@ -179,8 +185,9 @@ def _faults(outcome: Outcome) -> Table:
     return table
 
 
-def _words(guilt: Guilt) -> str:
-    return f"task {guilt.task_id} ({guilt.key}): {guilt.what}"
+def _words(each: Guilt | Repeat) -> str:
+    what = each.what if isinstance(each, Guilt) else each.words
+    return f"task {each.task_id} ({each.key}): {what}"
 
 
 def _print_list(console: Console, title: str, lines: Sequence[str]) -> None:

@@ -36,7 +36,8 @@ def test_a_killed_worker_explains_what_it_ran() -> None:
 def test_a_fault_of_another_worker_explains_nothing() -> None:
     repeats = explained([fault(Kind.KILL_WORKER, "worker-3", 101, 103)])
     assert (repeats.count, len(repeats.unexplained)) == (1, 1)
-    assert "task 1 (k1): attempt 1 on worker-1 never ended" in repeats.unexplained[0]
+    assert repeats.unexplained[0].task_id == 1
+    assert "attempt 1 on worker-1 never ended" in repeats.unexplained[0].words
 
 
 def test_a_fault_that_came_too_late_or_long_before_explains_nothing() -> None:
@@ -62,6 +63,22 @@ def test_the_worker_s_own_fault_is_blamed_before_that_of_the_database() -> None:
     kill = fault(Kind.KILL_CHILD, "worker-1", 103, 103)
     assert explained([restart, kill]).by_fault == {"kill_child": 1}
     assert explained([restart]).by_fault == {"restart_postgres": 1}
+
+
+def test_the_nearest_fault_is_blamed() -> None:
+    frozen = fault(Kind.FREEZE_WORKER_BRIEFLY, "worker-1", 90, 99.5)
+    kill = fault(Kind.KILL_COORDINATOR, "coordinator-1", 101, 103)
+    assert explained([frozen, kill]).by_fault == {"kill_coordinator": 1}
+    assert explained([frozen]).by_fault == {"freeze_worker_briefly": 1}
+
+
+def test_a_killed_child_explains_what_it_ran_in_that_moment_only() -> None:
+    kill = fault(Kind.KILL_CHILD, "worker-1", 101, 101)
+    assert explained([kill]).by_fault == {"kill_child": 1}
+    for began in (99, 112.5):
+        assert explained([fault(Kind.KILL_CHILD, "worker-1", began, began)]).unexplained
+    ended = (ran(100, 103, token="a"), TWICE[1])
+    assert explained([kill], ended).unexplained
 
 
 def test_planned_attempts_are_no_repetitions() -> None:
