@@ -1,4 +1,8 @@
-"""Which tasks ran more often than planned, and which fault is to blame for each time."""
+"""Which tasks ran more often than planned, and which fault is to blame for each time.
+
+It is the nearest one that met the worker, a coordinator that had the task, or PostgreSQL; of
+those equally near the worker's own.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from chaos.ledger import Execution
 from chaos.load import Submission
 from chaos.records import Change, Row
 from chaos.schedule import Kind
+from tasks.lifecycle import FINISHED
 
 #: What a fault has done shows for so long after it: the lease of 15 s, a round of the watch, and
 #: the connections that are made again.
@@ -26,6 +31,8 @@ class Repeat:
     task_id: int
     key: str
     kind: str | None
+    #: It began when the task had already ended: an offer that came too late was taken.
+    late: bool
     words: str
 
 
@@ -40,6 +47,11 @@ class Repeats:
     def count(self) -> int:
         """All of them."""
         return len(self.explained) + len(self.unexplained)
+
+    @property
+    def late(self) -> int:
+        """Those that began when the task had already ended."""
+        return sum(each.late for each in (*self.explained, *self.unexplained))
 
     @property
     def by_fault(self) -> Counter[str]:
@@ -66,7 +78,7 @@ def explain(
             continue
         changes = history.get(ids.get(key, 0), ())
         found = [
-            Repeat(ids.get(key, 0), key, _cause(one, other, changes, faults), _words(one, other))
+            _repeat(ids.get(key, 0), one, other, changes, faults)
             for one, other in itertools.pairwise(mine)
         ]
         known = [each for each in found if each.kind is not None][:extra]
@@ -76,21 +88,25 @@ def explain(
     return repeats
 
 
-def _cause(
-    one: Execution, other: Execution, changes: Sequence[Change], faults: Sequence[Injected]
-) -> str | None:
-    """The kind of the nearest fault that met `one`, its worker, its coordinators or the database.
-
-    Of those that are equally near, the worker's own comes first.
-    """
+def _repeat(
+    task_id: int,
+    one: Execution,
+    other: Execution,
+    changes: Sequence[Change],
+    faults: Sequence[Injected],
+) -> Repeat:
+    late = any(each.new_status in FINISHED and each.at < other.began for each in changes)
+    # What began too late was held up where it ran; else the one before it was lost.
+    worker = other.worker if late else one.worker
     whose = dict.fromkeys(_holders(changes, one.began, other.began), 1)
-    whose |= {roster.POSTGRES: 2, one.worker: 0}
+    whose |= {roster.POSTGRES: 2, worker: 0}
     met = [
-        (_distance(fault, one), min(whose[name] for name in fault.touched & whose.keys()), fault)
+        (_distance(fault, one, other, late=late), min(whose[name] for name in names), fault.kind)
         for fault in faults
-        if fault.touched & whose.keys() and _may(fault, one, other)
+        if (names := fault.touched & whose.keys()) and _may(fault, one, other)
     ]
-    return min(met, key=lambda each: each[:2])[2].kind.value if met else None
+    kind = min(met)[2].value if met else None
+    return Repeat(task_id, one.key, kind, late, _words(one, other))
 
 
 def _may(fault: Injected, one: Execution, other: Execution) -> bool:
@@ -101,9 +117,18 @@ def _may(fault: Injected, one: Execution, other: Execution) -> bool:
     return fault.began <= other.began and fault.ended + AFTERMATH_S >= one.began
 
 
-def _distance(fault: Injected, one: Execution) -> float:
-    """Seconds from the end of the fault to the execution; 0 when it came later."""
-    return max(0.0, one.began - fault.ended)
+def _distance(fault: Injected, one: Execution, other: Execution, *, late: bool) -> float:
+    """Seconds between the fault and the moment in which something must have gone wrong.
+
+    That is when the second execution began too late, or the first one ended unheard, or any time
+    between the two if the first one did not end.
+    """
+    since, until = one.began, other.began
+    if late:
+        since = until
+    elif one.ended is not None:
+        since = until = min(one.ended, until)
+    return max(0.0, since - fault.ended, fault.began - until)
 
 
 def _holders(changes: Sequence[Change], since: float, until: float) -> frozenset[str]:

@@ -85,6 +85,7 @@ def keep(outcome: Outcome, path: Path) -> None:
                 "repeated": outcome.repeats.count,
                 "repeated_by_fault": dict(outcome.repeats.by_fault),
                 "repeated_unexplained": len(outcome.repeats.unexplained),
+                "repeated_late": outcome.repeats.late,
                 "worst_rescue_s": {kind: each.worst_s for kind, each in outcome.rescues.items()},
                 "worst_undisturbed_rescue_s": {
                     kind: each.undisturbed_s for kind, each in outcome.rescues.items()
@@ -158,6 +159,7 @@ def _counts(outcome: Outcome) -> Table:
     why = ", ".join(f"{kind} {count}" for kind, count in repeats.by_fault.most_common())
     table.add_row("executions repeated", str(repeats.count), why)
     table.add_row("of those unexplained", str(len(repeats.unexplained)), "")
+    table.add_row("of those after the task's end", str(repeats.late), "offers taken too late")
     drained = "not drained" if outcome.drained_s is None else f"{outcome.drained_s:.1f} s"
     table.add_row("drained in", drained, "")
     return table

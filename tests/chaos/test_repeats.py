@@ -72,6 +72,23 @@ def test_the_nearest_fault_is_blamed() -> None:
     assert explained([frozen]).by_fault == {"freeze_worker_briefly": 1}
 
 
+def test_an_execution_after_the_end_is_blamed_on_where_it_ran() -> None:
+    """Offered to a worker behind a cut, run elsewhere, and run there when the cable was in."""
+    changes = went((99, "picked", 1), (101, "picked", 2), (103, "complete", 2))
+    executions = [ran(102, 103), ran(120, 121, token="late", worker="worker-5")]
+    cut = fault(Kind.CUT_WORKERS, "east", 98, 119.9, ["worker-5", "worker-6"])
+    kill = fault(Kind.KILL_WORKER, "worker-1", 104, 105)
+    repeats = explain(submitted(), [row()], {1: changes}, executions, [kill, cut])
+    assert (repeats.by_fault, repeats.late) == ({"cut_workers": 1}, 1)
+
+
+def test_what_ended_unheard_is_blamed_on_what_was_then() -> None:
+    cut = fault(Kind.CUT_COORDINATOR, "west", 102, 125, ["coordinator-1"])
+    later = fault(Kind.KILL_LAUNCHER, "worker-1", 110, 111)
+    executions = [ran(100, 103, token="a"), TWICE[1]]
+    assert explained([later, cut], executions).by_fault == {"cut_coordinator": 1}
+
+
 def test_a_killed_child_explains_what_it_ran_in_that_moment_only() -> None:
     kill = fault(Kind.KILL_CHILD, "worker-1", 101, 101)
     assert explained([kill]).by_fault == {"kill_child": 1}
