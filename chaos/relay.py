@@ -62,6 +62,8 @@ def _address(text: str) -> tuple[str, int]:
 
 async def run(routes: Sequence[str]) -> None:
     """Relays until cancelled."""
+    # The streams of asyncio hold each other, but nobody holds them.
+    running: set[asyncio.Task[None] | None] = set()
     async with contextlib.AsyncExitStack() as stack:
         for route in routes:
             listen, _, connect = route.partition("=")
@@ -72,8 +74,12 @@ async def run(routes: Sequence[str]) -> None:
                 writer: asyncio.StreamWriter,
                 there: tuple[str, int] = there,
             ) -> None:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await _relay(reader, writer, *there)
+                running.add(asyncio.current_task())
+                try:
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await _relay(reader, writer, *there)
+                finally:
+                    running.discard(asyncio.current_task())
 
             await stack.enter_async_context(await asyncio.start_server(serve, *_address(listen)))
         await asyncio.Event().wait()
