@@ -40,9 +40,10 @@ bench: setup ## measure, each figure beside its reference of the same run
 	@exec $(PY) -m benchmarks $(ARGS)
 
 # SECONDS is bash's own, so it travels as an argument.
-chaos: setup ## kill, freeze and cut off a fleet under load: SECONDS= SEED= RATE= EVERY= DRAIN=
+chaos: setup ## kill, freeze and cut off a fleet under load: SECONDS= SEED= RATE= EVERY= DRAIN= KINDS=
 	@exec $(PY) -m chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
-		$(if $(RATE),--rate $(RATE)) $(if $(EVERY),--every $(EVERY)) $(if $(DRAIN),--drain $(DRAIN))
+		$(if $(RATE),--rate $(RATE)) $(if $(EVERY),--every $(EVERY)) $(if $(DRAIN),--drain $(DRAIN)) \
+		$(if $(KINDS),--kinds "$(KINDS)")
 
 screenshots: setup-dev ## take the README's pictures (needs chromium)
 	@exec $(PY) -m docs.screenshots

@@ -19,6 +19,7 @@ from chaos.fleet import free_ports
 from chaos.hosts import Hosts
 from chaos.leftovers import ROOT, kill_marked
 from chaos.run import NotReady, Options, Place, environment, run
+from chaos.schedule import Kind
 from taskmaster_site.postgres import Cluster
 from tasks.errors import TaskMasterError
 
@@ -59,11 +60,16 @@ def _options() -> Options:
     add("--rate", type=float, default=40.0, help="tasks a second (default: %(default)s)")
     add("--every", type=float, default=4.0, help="seconds between faults (default: %(default)s)")
     add("--drain", type=float, default=90.0, help="seconds to finish all (default: %(default)s)")
+    add("--kinds", default="", help=f"only these faults, of: {', '.join(Kind)}")
     given = parser.parse_args()
+    try:
+        kinds = tuple(Kind(each) for each in given.kinds.replace(",", " ").split()) or tuple(Kind)
+    except ValueError as error:
+        parser.error(f"--kinds: {error}")
     if given.seconds < 1 or given.rate <= 0 or given.every <= 0 or given.drain < 1:
         parser.error("seconds, rate, every and drain must be positive")
     seed = secrets.randbelow(10_000) if given.seed is None else given.seed
-    return Options(given.seconds, seed, given.rate, given.every, given.drain)
+    return Options(given.seconds, seed, given.rate, given.every, given.drain, kinds)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from chaos.hosts import Hosts
 from chaos.load import Load
 from chaos.progress import Progress, Tally
 from chaos.report import Outcome
-from chaos.schedule import CUTS, schedule
+from chaos.schedule import CUTS, Kind, schedule
 from taskmaster_site.postgres import Cluster
 
 #: All are online within this time on a busy machine of two cores.
@@ -58,6 +58,8 @@ class Options:
     every_s: float
     #: How long the fleet may take at the end to finish everything.
     drain_s: float
+    #: Only these; a schedule is one of the seed, the seconds, `every_s` and these.
+    kinds: tuple[Kind, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,9 @@ async def run(options: Options, place: Place, hosts: Hosts, console: Console) ->
         progress.phase("starting", _READY_S)
         await _until_ready(place, all_)
         progress.phase("chaos", options.seconds)
-        faults = schedule(options.seed, options.seconds, every_s=options.every_s)
+        faults = schedule(
+            options.seed, options.seconds, every_s=options.every_s, kinds=options.kinds
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(load.run(options.seconds), name="load")
             group.create_task(
