@@ -15,7 +15,7 @@ DEV_LOCK := $(subst requirements.txt,requirements-dev.txt,$(LOCK))
 protoc = PATH="$$PWD/.venv/bin:$$PATH" $(PY) -m grpc_tools.protoc -I . --python_out=$(1) \
 	--grpc_python_out=$(1) --mypy_out=$(1) --mypy_grpc_out=$(1) proto/taskmaster.proto
 
-.PHONY: help setup setup-dev demo test bench example screenshots proto lint lock clean \
+.PHONY: help setup setup-dev demo test bench chaos example screenshots proto lint lock clean \
 	check-style check-types check-imports check-proto check-migrations
 
 help: ## this list
@@ -38,6 +38,12 @@ example: setup ## checksum and compress a real folder tree, and verify it
 
 bench: setup ## measure, each figure beside its reference of the same run
 	@exec $(PY) -m benchmarks $(ARGS)
+
+# SECONDS is bash's own, so it travels as an argument.
+chaos: setup ## kill, freeze and cut off a fleet under load: SECONDS= SEED= RATE= EVERY= DRAIN= KINDS=
+	@exec $(PY) -m chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(RATE),--rate $(RATE)) $(if $(EVERY),--every $(EVERY)) $(if $(DRAIN),--drain $(DRAIN)) \
+		$(if $(KINDS),--kinds "$(KINDS)")
 
 screenshots: setup-dev ## take the README's pictures (needs chromium)
 	@exec $(PY) -m docs.screenshots
