@@ -80,7 +80,7 @@ class Lifeline:
         self._beaten = asyncio.Event()
         self._lost: dict[UUID, Loss] = {}
         self._misses: dict[UUID, int] = {}
-        self._looked_at = clock()
+        self._rested_at = clock()
 
     def now(self) -> float:
         """Seconds of the clock by which silence is judged."""
@@ -180,6 +180,7 @@ class Lifeline:
             except TROUBLE:
                 # Tried again with the next round; nothing was forgotten.
                 pass
+            self._rested_at = self._clock()
             await asyncio.sleep(_ROUND_S)
 
     async def _count_misses(self) -> None:
@@ -207,9 +208,7 @@ class Lifeline:
 
     def _forgive_own_absence(self) -> None:
         """While this process stood still nobody could be heard: that time is nobody's silence."""
-        now = self._clock()
-        absent_s = now - self._looked_at - _ROUND_S
-        self._looked_at = now
+        absent_s = self._clock() - self._rested_at - _ROUND_S
         if absent_s < _ABSENT_S:
             return
         log.warning("this process stood still", extra={"seconds": round(absent_s, 1)})
