@@ -140,6 +140,11 @@ class Dispatcher:
         """Tasks offered to or accepted by workers."""
         return sum(len(link.flights) for link in self.links.values())
 
+    def leases(self) -> list[Lease]:
+        """What is offered to or accepted by workers."""
+        flights = (each for link in self.links.values() for each in link.flights.items())
+        return [Lease(task_id, flight.lease) for task_id, flight in flights]
+
     def offer(self, tasks: Sequence[Claimed], *, prefetch: bool = True) -> list[Claimed]:
         """Offers tasks in their order, free slots first; returns those that found no room.
 

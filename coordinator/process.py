@@ -19,6 +19,7 @@ from coordinator.claimer import Claimer
 from coordinator.database import TROUBLE, Database, conninfo, direct_conninfo
 from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
+from coordinator.forgotten import Forgotten
 from coordinator.held import Held
 from coordinator.lifeline import Lifeline
 from coordinator.listener import Listener
@@ -81,6 +82,14 @@ class Process:
             self.dispatcher,
             self.held,
             conf,
+            coordinator,
+            on_release=self.flusher.release,
+        )
+        self.forgotten = Forgotten(
+            self.database,
+            self.dispatcher,
+            self.held,
+            self.flusher,
             coordinator,
             on_release=self.flusher.release,
         )
@@ -169,6 +178,7 @@ class Process:
                     ("vitals", self.vitals),
                     ("lag", self.vitals.lag),
                     ("claimer", self.claimer),
+                    ("forgotten", self.forgotten),
                     ("held", self.held),
                     ("dispatcher", self.dispatcher),
                 )
