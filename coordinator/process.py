@@ -109,6 +109,7 @@ class Process:
             on_cancel=self.dispatcher.cancel,
             on_worker=self.dispatcher.drain,
             on_connect=self._register,
+            notify=self.database.notify,
         )
         self.vitals = Vitals(
             conf,
