@@ -75,6 +75,7 @@ class Process:
             on_room=self._on_room,
             on_join=self._on_join,
             on_release=self.flusher.release,
+            receipts_late=lambda: self.flusher.late,
         )
         self.held = Held(self.database, self.dispatcher, conf, on_release=self.flusher.release)
         self.claimer = Claimer(
