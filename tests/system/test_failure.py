@@ -147,9 +147,10 @@ async def test_a_task_that_kills_its_worker_ends_failed_after_its_attempts() -> 
         for number in range(3):
             heron = run_worker(address, "--name", f"heron-{number}", **QUICK)
             async with asyncio.timeout(20):
-                while heron.poll() is None and not await Task.objects.filter(
-                    pk=task_id, status="failed"
-                ).aexists():
+                while (
+                    heron.poll() is None
+                    and not await Task.objects.filter(pk=task_id, status="failed").aexists()
+                ):
                     await asyncio.sleep(0.05)
             end(heron, signal.SIGKILL)
         task = await ended(task_id)
