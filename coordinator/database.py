@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -26,6 +26,8 @@ TROUBLE = (psycopg.Error, PoolTimeout)
 #: After this time the pool gives up an attempt to connect, and whoever asks next begins another:
 #: its own pauses double up to minutes, and nobody must wait that long for a server that is back.
 _RECONNECT_S = 2.0
+#: What of Django's options is for the connection itself, like sslmode.
+_LIBPQ = frozenset(each.keyword.decode() for each in pq.Conninfo.get_defaults())
 #: A half-open connection must not stay silent for many minutes.
 _KEEPALIVE = {
     "connect_timeout": 5,
@@ -40,6 +42,7 @@ def conninfo(alias: str = DEFAULT_DB_ALIAS) -> str:
     """The connection string of Django's database."""
     declared = connections[alias].settings_dict
     parameters = {
+        **{name: value for name, value in declared["OPTIONS"].items() if name in _LIBPQ},
         "host": declared["HOST"],
         "port": declared["PORT"],
         "dbname": declared["NAME"],
@@ -47,7 +50,8 @@ def conninfo(alias: str = DEFAULT_DB_ALIAS) -> str:
         "password": declared["PASSWORD"],
     }
     given = {name: value for name, value in parameters.items() if value}
-    return make_conninfo("", **given, **_KEEPALIVE, application_name="taskmaster-coordinator")
+    own = {**_KEEPALIVE, "application_name": "taskmaster-coordinator"}
+    return make_conninfo("", **{**given, **own})
 
 
 def direct_conninfo() -> str:
@@ -121,8 +125,17 @@ class Database:
 
     @property
     def size(self) -> int:
-        """How many connections the pool has open."""
-        return self._pool.get_stats().get("pool_size", 0)
+        """How many connections this pool has open, and Django's beside it, for client calls."""
+        return sum(
+            pool.get_stats().get("pool_size", 0)
+            for pool in (self._pool, getattr(connections[DEFAULT_DB_ALIAS], "pool", None))
+            if pool is not None
+        )
+
+    async def notify(self, channel: str) -> None:
+        """Sends an empty message, as whoever wakes a coordinator does: from another session."""
+        async with self.connection() as connection:
+            await connection.execute("SELECT pg_notify(%s, '')", [channel])
 
     @asynccontextmanager
     async def _watched(self) -> AsyncIterator[None]:
@@ -132,6 +145,16 @@ class Database:
             # What was asked for is wrong, not the database.
             raise
         except TROUBLE as error:
-            self.trouble.met(error)
+            self.trouble.met(await self._reason(error) if self.trouble.news else error)
             raise
         self.trouble.over()
+
+    async def _reason(self, error: psycopg.Error) -> psycopg.Error:
+        """The pool says only how long it waited, so the server is asked once more."""
+        if isinstance(error, PoolTimeout):
+            try:
+                async with await AsyncConnection.connect(self.info):
+                    pass
+            except psycopg.Error as direct:
+                return direct
+        return error

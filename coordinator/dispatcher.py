@@ -114,12 +114,17 @@ class Dispatcher:
         on_room: Callable[[], None],
         on_join: Callable[[], None] = lambda: None,
         on_release: Callable[[Sequence[Lease]], None],
+        receipts_late: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conf = conf
         self._on_room = on_room
         self._on_join = on_join
         self._on_release = on_release
+        #: Whether workers wait for receipts: with a few outstanding they report nothing more, so
+        #: they may have accepted, and may run, what they have not been able to say.
+        self._receipts_late = receipts_late
+        self._late_at = float("-inf")
         self._clock = clock
         self.links: dict[UUID, Link] = {}
         #: Whose flight each task is.
@@ -139,6 +144,11 @@ class Dispatcher:
     def in_flight(self) -> int:
         """Tasks offered to or accepted by workers."""
         return sum(len(link.flights) for link in self.links.values())
+
+    def leases(self) -> list[Lease]:
+        """What is offered to or accepted by workers."""
+        flights = (each for link in self.links.values() for each in link.flights.items())
+        return [Lease(task_id, flight.lease) for task_id, flight in flights]
 
     def offer(self, tasks: Sequence[Claimed], *, prefetch: bool = True) -> list[Claimed]:
         """Offers tasks in their order, free slots first; returns those that found no room.
@@ -329,6 +339,10 @@ class Dispatcher:
         """Releases what was offered too long ago, and suspends the workers that kept it."""
         # Looked at once a tick, so that with the tick the promised time is kept.
         deadline = self._clock() - self._conf.accept_timeout_s + 2 * _TICK_S
+        if self._receipts_late():
+            self._late_at = self._clock()
+        if self._late_at >= deadline:
+            return
         for link in list(self.links.values()):
             expired = [
                 Lease(task_id, flight.lease)

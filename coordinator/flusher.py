@@ -25,6 +25,8 @@ from tasks.store import Connection
 
 log = logging.getLogger(__name__)
 
+#: A flush takes some ten milliseconds; offers are accepted within seconds.
+_LATE_S = 0.5
 #: Seconds before a flush that met database trouble is tried again, doubled up to the second.
 _RETRY_S = (0.1, 5.0)
 
@@ -113,6 +115,11 @@ class Flusher:
         if self.waiting_since is None:
             self.waiting_since = self._clock()
         self._filled.set()
+
+    @property
+    def late(self) -> bool:
+        """Whether reports wait for longer than the database needs when all is well."""
+        return self.waiting_since is not None and self._clock() - self.waiting_since > _LATE_S
 
     async def drained(self) -> None:
         """Waits until everything that has been handed in by now is written."""

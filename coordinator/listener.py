@@ -1,9 +1,10 @@
 """Hears NOTIFY: wake-ups for the claimer, cancellations for the dispatcher, wishes for workers.
 
 NOTIFY is a hint over a scan, so what is missed while the connection is away costs the time until
-the next safety poll at most. Once a minute the listener sends itself a message; when that does not
-come it connects anew. The session also holds the coordinator's advisory lock: when it breaks, the
-others may take over what this one holds.
+the next safety poll at most. When it has connected, and once a minute, the listener has a message
+sent to itself from another session; when that does not come it connects anew, and when that does
+not help it says so: behind a pooler in transaction mode nobody hears anything. The session also
+holds the coordinator's advisory lock: when it breaks, the others may take over what this one holds.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import psycopg
 from psycopg import AsyncConnection, sql
 
 from coordinator import store
+from coordinator.database import TROUBLE
 from coordinator.trouble import Trouble
 from tasks.reports import Lease
 from tasks.store import Connection
@@ -32,6 +34,8 @@ PROBE_S = 60.0
 #: How long that message may take.
 _PROBE_TIMEOUT_S = 5.0
 _RETRY_S = (0.1, 2.0)
+#: A lock that a session of ours still holds, which broke without the server's noticing.
+_LOCK_RETRY_S = 5.0
 
 
 class Listener:
@@ -47,6 +51,7 @@ class Listener:
         on_cancel: Callable[[Lease], None],
         on_worker: Callable[[UUID, bool], None],
         on_connect: Callable[[], Awaitable[None]],
+        notify: Callable[[str], Awaitable[None]],
         probe_s: float = PROBE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -57,20 +62,27 @@ class Listener:
         self._on_cancel = on_cancel
         self._on_worker = on_worker
         self._on_connect = on_connect
+        #: Sends an empty message to a channel, from another session.
+        self._notify = notify
         self._probe_s = probe_s
         self._clock = clock
         self._probe = f"taskmaster_probe_{coordinator.hex}"
         #: Set while the session listens.
         self.listening = asyncio.Event()
-        #: When anything was last heard, the own message among it.
+        #: When anything was last heard, the own message among it; at first, since when it listens.
         self.heard_at: float | None = None
+        #: How many sessions in a row did not hear themselves.
+        self._deaf = 0
 
     async def run(self) -> None:
         """Listens until cancelled."""
         pause, longest = _RETRY_S
         while True:
             try:
-                async with await AsyncConnection.connect(self._info, autocommit=True) as connection:
+                # Nothing is prepared: it would help nobody once a minute, and hurt behind a pooler.
+                async with await AsyncConnection.connect(
+                    self._info, autocommit=True, prepare_threshold=None
+                ) as connection:
                     pause = _RETRY_S[0]
                     await self._listen(connection)
             except (psycopg.Error, TimeoutError) as error:
@@ -82,20 +94,45 @@ class Listener:
 
     async def _listen(self, connection: Connection) -> None:
         """Returns when the session is deaf."""
-        await store.lock(connection, self._coordinator)
+        locked = await store.lock(connection, self._coordinator)
         for channel in (WAKE, CANCEL, WORKER, self._probe):
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         await self._on_connect()
-        self.heard_at = self._clock()
+        if self.heard_at is None:
+            self.heard_at = self._clock()
         self.listening.set()
         # What was stored while nobody listened has sent its NOTIFY into the void.
         self._on_wake()
+        while await self._hears_itself(connection):
+            await self._hear_for(connection, self._probe_s if locked else _LOCK_RETRY_S)
+            locked = locked or await store.lock(connection, self._coordinator)
+        self._deaf += 1
+        if self._deaf == 1:
+            log.warning("listener does not hear itself, connects anew")
+            return
+        if self._deaf == 2:
+            log.error(
+                "listener does not hear itself: wake-ups and cancellations come late; behind a "
+                "pooler in transaction mode set DATABASE_DIRECT_URL to the server itself"
+            )
+        # Another session will hardly do better, so there is no haste; this one keeps the lock.
+        await self._hear_for(connection, self._probe_s)
+
+    async def _hears_itself(self, connection: Connection) -> bool:
+        """Whether a message of another session comes; one's own comes also where others' do not."""
         while True:
-            await self._hear_for(connection, self._probe_s)
-            await connection.execute("SELECT pg_notify(%s, '')", [self._probe])
-            if not await self._hear_for(connection, _PROBE_TIMEOUT_S, until=self._probe):
-                log.warning("listener does not hear itself, connects anew")
-                return
+            try:
+                await self._notify(self._probe)
+                break
+            except TROUBLE:
+                # Nothing was sent, so nothing is known.
+                await self._hear_for(connection, _RETRY_S[1])
+        if not await self._hear_for(connection, _PROBE_TIMEOUT_S, until=self._probe):
+            return False
+        if self._deaf > 1:
+            log.info("listener hears itself again")
+        self._deaf = 0
+        return True
 
     async def _hear_for(
         self, connection: Connection, seconds: float, *, until: str | None = None

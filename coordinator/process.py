@@ -19,6 +19,7 @@ from coordinator.claimer import Claimer
 from coordinator.database import TROUBLE, Database, conninfo, direct_conninfo
 from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
+from coordinator.forgotten import Forgotten
 from coordinator.held import Held
 from coordinator.lifeline import Lifeline
 from coordinator.listener import Listener
@@ -75,6 +76,7 @@ class Process:
             on_room=self._on_room,
             on_join=self._on_join,
             on_release=self.flusher.release,
+            receipts_late=lambda: self.flusher.late,
         )
         self.held = Held(self.database, self.dispatcher, conf, on_release=self.flusher.release)
         self.claimer = Claimer(
@@ -82,6 +84,14 @@ class Process:
             self.dispatcher,
             self.held,
             conf,
+            coordinator,
+            on_release=self.flusher.release,
+        )
+        self.forgotten = Forgotten(
+            self.database,
+            self.dispatcher,
+            self.held,
+            self.flusher,
             coordinator,
             on_release=self.flusher.release,
         )
@@ -101,6 +111,7 @@ class Process:
             on_cancel=self.dispatcher.cancel,
             on_worker=self.dispatcher.drain,
             on_connect=self._register,
+            notify=self.database.notify,
         )
         self.vitals = Vitals(
             conf,
@@ -170,6 +181,7 @@ class Process:
                     ("vitals", self.vitals),
                     ("lag", self.vitals.lag),
                     ("claimer", self.claimer),
+                    ("forgotten", self.forgotten),
                     ("held", self.held),
                     ("dispatcher", self.dispatcher),
                 )

@@ -49,9 +49,14 @@ def lock_key(coordinator: UUID) -> int:
     return coordinator.int >> 65
 
 
-async def lock(connection: Connection, coordinator: UUID) -> None:
-    """Takes the session-level lock that says this coordinator lives."""
-    await connection.execute(statement("lock", _SQL), {"lock_key": lock_key(coordinator)})
+async def lock(connection: Connection, coordinator: UUID) -> bool:
+    """Takes the session-level lock that says this coordinator lives, unless another session has it.
+
+    Returns whether it did.
+    """
+    cursor = await connection.execute(statement("lock", _SQL), {"lock_key": lock_key(coordinator)})
+    row = await cursor.fetchone()
+    return bool(row and row[-1])
 
 
 async def register(connection: Connection, identity: Identity) -> None:

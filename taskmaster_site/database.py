@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -11,17 +12,28 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolTimeout
 
 from taskmaster_site import postgres
+from tasks import conf
 from tasks.errors import ConfigurationError
 
+#: A host that is gone does not refuse: libpq alone would wait for minutes.
+_CONNECT_S = 5
 #: Stands in the settings while no database is there, so that `--help` and the like still work.
 _NOWHERE: dict[str, Any] = {"host": "127.0.0.1", "port": "1", "dbname": "none", "user": "none"}
+#: After this time the pool gives up an attempt to connect, and whoever asks next begins another:
+#: its own pauses double up to minutes, and nobody must wait that long for a server that is back.
+_RECONNECT_S = 2.0
 
 
-def django_database() -> dict[str, Any]:
-    """The entry for `DATABASES`. Raises ConfigurationError for a malformed DATABASE_URL."""
+def django_database(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry for `DATABASES`; `declared` is the TASKMASTER dict.
+
+    Raises ConfigurationError for a malformed DATABASE_URL and for wrong settings.
+    """
     parts = _parts()
+    settings = conf.read(declared, os.environ)
     # Where there is no server there is nothing to wait for.
-    timeout = 0.5 if parts == _NOWHERE else 10
+    wait_s = 0.5 if parts == _NOWHERE else settings.db_pool_wait_s
+    prepare = os.environ.get("TASKMASTER_DB_PREPARE") != "off"
     return {
         "ENGINE": "django.db.backends.postgresql",
         "HOST": parts.pop("host", ""),
@@ -31,16 +43,21 @@ def django_database() -> dict[str, Any]:
         "PASSWORD": parts.pop("password", ""),
         "CONN_MAX_AGE": 0,
         "CONN_HEALTH_CHECKS": True,
+        # They too live in one session, which a transaction-mode pooler gives to nobody.
+        "DISABLE_SERVER_SIDE_CURSORS": not prepare,
         "OPTIONS": {
+            "application_name": "taskmaster-django",
+            "connect_timeout": _CONNECT_S,
             **parts,
             # The hot statements are prepared; PgBouncer in transaction mode cannot have that.
-            "prepare_threshold": None if os.environ.get("TASKMASTER_DB_PREPARE") == "off" else 5,
+            "prepare_threshold": 5 if prepare else None,
             # An explicit pool: under ASGI, connections that live in threads outgrow the server.
             "pool": {
                 "min_size": 0,
                 "max_size": _pool_max(),
-                "timeout": timeout,
-                "max_idle": 30,
+                "timeout": wait_s,
+                "max_idle": settings.db_pool_idle_s,
+                "reconnect_timeout": _RECONNECT_S,
             },
         },
     }
@@ -57,11 +74,14 @@ def missing(error: BaseException) -> str:
     parts = _parts()
     where = f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
     asked = "DATABASE_URL" if os.environ.get("DATABASE_URL") else "the embedded PostgreSQL"
-    return f"No database: {asked} ({where}) does not answer: {_reason(error)}"
+    return f"No database: {asked} ({where}) does not answer: {reason(error)}"
 
 
-def _reason(error: BaseException) -> str:
-    """In one line. The pool says only how long it waited, so the server is asked once more."""
+def reason(error: BaseException) -> str:
+    """Why the database does not do what was asked, in one line.
+
+    The pool says only how long it waited, so the server is asked once more.
+    """
     if isinstance(error, PoolTimeout) or isinstance(error.__cause__, PoolTimeout):
         try:
             psycopg.connect(**{**_parts(), "connect_timeout": 3}).close()

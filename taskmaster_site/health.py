@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError, ProgrammingError, connection
+from django.db import DatabaseError, InterfaceError, ProgrammingError, connection
 from django.db.models import F
 from django.db.models.functions import Now
 from django.http import HttpRequest, JsonResponse
 from psycopg_pool import PoolTimeout
 
 from coordinator.models import Coordinator
+from taskmaster_site import trouble
 from tasks.conf import settings
 
 
@@ -28,7 +29,8 @@ def healthz(_request: HttpRequest) -> JsonResponse:
         coordinators = _coordinators()
     except ProgrammingError:
         return JsonResponse({"status": "tables are missing: run manage.py migrate"}, status=503)
-    except (DatabaseError, PoolTimeout):
+    except (DatabaseError, InterfaceError, PoolTimeout) as error:
+        trouble.met(error)
         return JsonResponse({"status": "the database does not answer"}, status=503)
     return JsonResponse({"status": "ok", "coordinators": coordinators})
 

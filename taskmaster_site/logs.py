@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from tasks.errors import ConfigurationError
 
@@ -23,6 +24,14 @@ def log_level() -> str:
             f"TASKMASTER_LOG_LEVEL is {level!r}; it must be one of {', '.join(_LEVELS)}."
         )
     return level
+
+
+class Unsaid(logging.Filter):
+    """Drops the line for each answer 503: what is wrong is said once, when it begins."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be written."""
+        return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class LineFormatter(logging.Formatter):

@@ -66,6 +66,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "taskmaster_site.trouble.DatabaseTrouble",
 ]
 
 ROOT_URLCONF = "taskmaster_site.urls"
@@ -86,7 +87,9 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": django_database()}
+#: See `tasks.conf.Settings`; TASKMASTER_<NAME> in the environment wins.
+TASKMASTER: dict[str, Any] = {}
+DATABASES = {"default": django_database(TASKMASTER)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -123,8 +126,6 @@ TASKS: dict[str, Any] = {
 }
 #: Modules whose tasks web, coordinator and workers know.
 TASKMASTER_TASK_MODULES = _list("TASKMASTER_TASK_MODULES", ("examples.tasks",))
-#: See `tasks.conf.Settings`; TASKMASTER_<NAME> in the environment wins.
-TASKMASTER: dict[str, Any] = {}
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -135,7 +136,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "tasks.api.errors.exception_handler",
+    "EXCEPTION_HANDLER": "taskmaster_site.trouble.exception_handler",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "TaskMaster",
@@ -150,6 +151,7 @@ SPECTACULAR_SETTINGS = {
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"unsaid": {"()": "taskmaster_site.logs.Unsaid"}},
     "formatters": {"line": {"()": "taskmaster_site.logs.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {
@@ -164,6 +166,6 @@ LOGGING: dict[str, Any] = {
         # Its error reaches whoever asked for the connection.
         "psycopg.pool": {"level": "ERROR"},
         # A client's mistake is the client's to read.
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["unsaid"]},
     },
 }

@@ -59,6 +59,12 @@ async def claim(
     return [Claimed._make(row) for row in rows]
 
 
+async def picked(connection: Connection, coordinator: UUID) -> set[Lease]:
+    """What this coordinator has claimed and no worker has accepted."""
+    rows = await _fetch(connection, "picked", {"coordinator": coordinator})
+    return {Lease._make(row) for row in rows}
+
+
 async def still_held(connection: Connection, leases: Sequence[Lease]) -> set[int]:
     """The ids of those held tasks that were neither cancelled nor moved."""
     return await _ids(connection, "dispatch", _lease_columns(leases))

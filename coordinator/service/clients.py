@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 import grpc
 from asgiref.sync import sync_to_async
-from django.db import OperationalError, connections, transaction
+from django.db import InternalError, OperationalError, connections, transaction
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
+from psycopg.errors import ReadOnlySqlTransaction
 
 from coordinator.service.workers import Context
 from proto import taskmaster_pb2 as pb
@@ -148,6 +149,10 @@ class TaskService(rpc.TaskServiceServicer):
             await context.abort(_status(error), str(error))
         except OperationalError:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "The database is away; try again.")
+        except InternalError as error:
+            if not isinstance(error.__cause__, ReadOnlySqlTransaction):
+                raise
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "The database is read-only.")
         raise AssertionError("abort raises")
 
 

@@ -47,7 +47,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     PoolTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 #: What is said of an error whose own words are not meant for a client.
-_WORDS = {
+WORDS = {
     HTTPStatus.NOT_FOUND: "There is nothing here.",
     HTTPStatus.FORBIDDEN: "You may not do this.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is too large.",
@@ -70,7 +70,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     else:
         status = _status(error)
         spoken = isinstance(error, TaskMasterError) and status < HTTPStatus.INTERNAL_SERVER_ERROR
-        detail = str(error) if spoken else _WORDS[status]
+        detail = str(error) if spoken else WORDS[status]
         field = getattr(error, "field", None)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         request = context.get("request")
@@ -96,7 +96,7 @@ def problem(
 def server_error(_request: HttpRequest) -> JsonResponse:
     """The last resort, for what failed outside of an API view. Django has logged it."""
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return JsonResponse(problem(status, _WORDS[status]), status=status, content_type=MEDIA_TYPE)
+    return JsonResponse(problem(status, WORDS[status]), status=status, content_type=MEDIA_TYPE)
 
 
 def _status(error: Exception) -> HTTPStatus:

@@ -24,8 +24,13 @@ class World:
         self.clock = Clock()
         self.released: list[Lease] = []
         self.rooms = 0
+        self.receipts_late = False
         self.dispatcher = Dispatcher(
-            CONF, on_room=self._room, on_release=self._release, clock=self.clock
+            CONF,
+            on_room=self._room,
+            on_release=self._release,
+            receipts_late=lambda: self.receipts_late,
+            clock=self.clock,
         )
 
     def _room(self) -> None:
@@ -179,6 +184,24 @@ def test_an_offer_that_is_not_accepted_returns_within_the_time_out(world: World)
     assert [(x.task_id, x.lease) for x in command.stale.executions] == [lease(kept)]
     assert [offer.task_id for offer in link.outbox] == [taken.task_id]
     assert list(link.flights) == [taken.task_id]
+
+
+def test_no_offer_expires_while_workers_wait_for_their_receipts(world: World) -> None:
+    connected(world.dispatcher, slots=4)
+    kept = claimed()
+    world.dispatcher.offer([kept])
+    world.receipts_late = True
+    for _ in range(100):
+        world.clock.now += 0.1
+        world.dispatcher.withdraw_expired()
+    # From now on the worker can say it, and has the whole time for it.
+    world.receipts_late = False
+    world.clock.now += 1.5
+    world.dispatcher.withdraw_expired()
+    assert world.released == []
+    world.clock.now += 0.5
+    world.dispatcher.withdraw_expired()
+    assert world.released == [lease(kept)]
 
 
 def test_a_worker_that_let_an_offer_expire_gets_nothing_until_it_answers(world: World) -> None:

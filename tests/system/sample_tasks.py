@@ -151,3 +151,12 @@ def leak_and_sleep(megabytes: int, seconds: float) -> int:
     _leaked.append(bytearray(b"x") * (megabytes * 1_048_576))
     time.sleep(seconds)
     return os.getpid()
+
+
+@task
+def note(ledger: str, number: int, padding: str = "") -> None:
+    """One line for each execution: a single write, so that lines of threads do not mix."""
+    print(padding)
+    with open(ledger, "ab", buffering=0) as file:
+        file.write(f"{number}\n".encode())
+    time.sleep(0.02)

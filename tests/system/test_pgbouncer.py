@@ -1,0 +1,89 @@
+"""Everything but LISTEN goes through a pooler in transaction mode."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+
+from proto import taskmaster_pb2 as pb
+from proto import taskmaster_pb2_grpc as rpc
+from tests.system.fleet import end, free_port
+from tests.system.pgbouncer import BINARY, running_pgbouncer
+from tests.system.programs import Feed, Site, running_site, until
+from tests.system.server import Server
+
+pytestmark = pytest.mark.skipif(BINARY is None, reason="pgbouncer is not installed here")
+
+SESSIONS = "SELECT client_port FROM pg_stat_activity WHERE application_name = ANY (%s)"
+LOUD = "Traceback| (WARNING|ERROR|CRITICAL) "
+#: Far below the 10 s of the safety poll, which is what a coordinator without NOTIFY has.
+AT_ONCE_S = 3.0
+
+
+def test_everything_but_listen_works_behind_a_pooler(server: Server, tmp_path: Path) -> None:
+    with running_pgbouncer(server) as pooler:
+        pooled = {"DATABASE_URL": pooler.url, "TASKMASTER_DB_PREPARE": "off"}
+        with running_site(tmp_path, server, DATABASE_DIRECT_URL=server.url, **pooled) as site:
+            deaf_site = Site(tmp_path, server.token, pooled)
+            port = ("--port", str(free_port()))
+            deaf = deaf_site.run("deaf", "manage.py", "runcoordinator", *port)
+            with Feed(site, "pooled") as feed:
+                # More often than what makes psycopg prepare a statement.
+                feed.until_accepted(50)
+                feed.submit_later(500, 0)
+                assert site.get("/api/tasks/").status == 200
+                submit_by_grpc(site)
+            feed.check(server)
+            check_starts_at_once(site, server)
+            check_cancels_at_once(site, server)
+
+            others = ["taskmaster-coordinator", "taskmaster-django"]
+            assert set(server.ask(SESSIONS, others)) <= pooler.ports
+            [direct] = server.ask(SESSIONS, ["taskmaster-listener"])
+            assert direct not in pooler.ports
+            for program in site.programs.values():
+                assert not program.wrote(LOUD)
+
+            # The other one has nobody but the pooler, and knows what that means.
+            until(lambda: deaf.wrote("DATABASE_DIRECT_URL"), "the deaf coordinator says so")
+            assert len(deaf.wrote(LOUD)) == 2, deaf.text()
+            assert end(deaf.process) == 0
+
+
+def submit_by_grpc(site: Site) -> None:
+    """What a client in another language does, on Django's connections."""
+    metadata = [("authorization", f"Token {site.token}")]
+    with grpc.insecure_channel(f"127.0.0.1:{site.coordinator_port}") as channel:
+        stub = rpc.TaskServiceStub(channel)
+        for _ in range(8):
+            request = pb.SubmitTaskRequest(name="shell", kwargs_json='{"command": "true"}')
+            task_id = stub.SubmitTask(request, metadata=metadata, timeout=20).task_id
+            shown = stub.GetTask(pb.GetTaskRequest(task_id=task_id), metadata=metadata, timeout=20)
+            assert shown.name == "shell"
+
+
+def check_starts_at_once(site: Site, server: Server) -> None:
+    """A coordinator that sleeps is woken, so NOTIFY comes."""
+    for _ in range(3):
+        until(lambda: server.ask("SELECT coordinator FROM tasks_sleeper"), "one sleeps")
+        began = time.monotonic()
+        task_id = site.post("/api/tasks/", {"command": "true"}).body["id"]
+        until_status(server, task_id, "complete")
+        assert time.monotonic() - began < AT_ONCE_S
+
+
+def check_cancels_at_once(site: Site, server: Server) -> None:
+    """The cancellation of what runs travels by NOTIFY only."""
+    task_id = site.post("/api/tasks/", {"command": "sleep 60"}).body["id"]
+    until_status(server, task_id, "started")
+    assert site.post(f"/api/tasks/{task_id}/cancel/", {}).status == 200
+    worker = site.programs["worker"]
+    until(lambda: worker.wrote(f"attempt stopped task={task_id} "), "it stops", AT_ONCE_S)
+
+
+def until_status(server: Server, task_id: int, status: str) -> None:
+    query = "SELECT status FROM tasks_task WHERE id = %s"
+    until(lambda: server.ask(query, task_id) == [status], f"task {task_id} is {status}")
