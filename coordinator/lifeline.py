@@ -14,8 +14,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from coordinator.database import TROUBLE, Database
-from coordinator.dispatcher import Dispatcher, Link
+from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
+from coordinator.links import Link
 from coordinator.store import Identity
 from tasks import store
 from tasks.conf import Settings
