@@ -95,7 +95,13 @@ class Lifeline:
         """Registers a worker and takes over what it still holds of `running`."""
         async with self._database.transaction() as connection:
             await workers.register(connection, registration, self._identity.id)
-            adopted = await store.adopt(connection, running, self._identity.id) if running else []
+            adopted = (
+                await store.adopt(
+                    connection, running, self._identity.id, registration.name, registration.id
+                )
+                if running
+                else []
+            )
         self._lost.pop(registration.id, None)
         by_id = {each.task_id: each for each in adopted}
         return [(lease, by_id[lease.task_id]) for lease in running if lease.task_id in by_id]

@@ -76,10 +76,19 @@ async def live(connection: Connection, leases: Sequence[Lease]) -> set[int]:
 
 
 async def adopt(
-    connection: Connection, leases: Sequence[Lease], coordinator: UUID
+    connection: Connection,
+    leases: Sequence[Lease],
+    coordinator: UUID,
+    worker: str,
+    worker_id: UUID,
 ) -> list[Adopted]:
-    """Takes over what a worker says it runs; what is not returned is stale."""
-    parameters = {**_lease_columns(leases), "coordinator": coordinator}
+    """Takes over what a worker says it has, as started; what is not returned is stale."""
+    parameters = {
+        **_lease_columns(leases),
+        "coordinator": coordinator,
+        "worker": worker,
+        "worker_id": worker_id,
+    }
     return [Adopted._make(row) for row in await _fetch(connection, "adopt", parameters)]
 
 

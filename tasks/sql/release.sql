@@ -1,7 +1,8 @@
 -- picked -> pending: nobody accepted, or no slot was free. started -> pending too where `begun` says
 -- that the worker itself hands it back. Costs no attempt: the one that was counted at the start is
 -- taken back. An offer that was accepted at the last moment stays with its worker.
--- Guard: as in start.sql, and it is still this coordinator's. Index: primary key.
+-- Guard: as in start.sql; what was offered is still this coordinator's. A hand-back counts whichever
+-- coordinator it reaches. Index: primary key.
 -- Called by the flusher.
 UPDATE tasks_task AS task
 SET
@@ -19,5 +20,5 @@ WHERE
         task.status || '' = 'picked'
         OR report.begun AND task.status || '' = 'started'
     )
-    AND task.coordinator = %(coordinator)s
+    AND (report.begun OR task.coordinator = %(coordinator)s)
 RETURNING task.id

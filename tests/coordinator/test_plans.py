@@ -164,7 +164,7 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
         ),
         "dispatch": lambda c: store.still_held(c, leases),
         "live": lambda c: store.live(c, leases),
-        "adopt": lambda c: store.adopt(c, leases, ME),
+        "adopt": lambda c: store.adopt(c, leases, ME, "w", WORKER),
         "start": lambda c: store.start(c, [Start(*each, "w", WORKER) for each in head]),
         "complete": lambda c: store.complete(
             c, [Completion(*each, 0.1, "w", WORKER, "1") for each in head]

@@ -101,7 +101,7 @@ class Executor:
                 offer.stop_on_lost_contact,
                 now,
             )
-            attempt.unconfirmed = doubtful or attempt.suspect
+            attempt.unconfirmed = doubtful or attempt.suspect or attempt.stop_on_lost_contact
             if self.draining:
                 self._reports.declined(attempt)
             else:
