@@ -79,12 +79,12 @@ def _fail(row: Row, call: Call, rules: Rules) -> Row | None:
 
 
 def _release(row: Row, call: Call, rules: Rules) -> Row | None:
-    if not _fenced(row, call, rules):
+    if row.lease != call.lease and rules.lease_guard:
         return None
-    mine = row.coordinator == call.coordinator
-    if rules.holder_guard and not call.begun and not (mine and row.status == "picked"):
+    if row.status != "picked" and not (call.begun and row.status == "started"):
         return None
-    if rules.hand_back_guard and call.begun and not mine:
+    anybody = call.begun and not rules.hand_back_guard
+    if row.coordinator != call.coordinator and not anybody:
         return None
     counted = 1 if row.status == "started" else 0
     return row._replace(status="pending", attempt=row.attempt - counted, coordinator=None)

@@ -28,17 +28,15 @@ class Law(StrEnum):
     NOT_TWICE = "a stoppable task is never run by two workers at once"
 
 
-#: The laws that the protocol breaks as it is, and how. `test_explorer.py` shows the histories, and
+#: The laws that the protocol breaks as it is, and how: `test_explorer.py` shows the histories, and
 #: that with the holes closed (`REPAIRED`) no law is broken.
 OPEN = {
-    Law.UNDISTURBED: "a coordinator that notices late that a worker has moved releases what the "
-    "other has adopted: release.sql does not ask whose it is",
     Law.UNSTUCK: "a worker announces what it runs before its start is written, and dies: no rescue "
-    "looks at what is picked",
+    "looks at what is picked; or it hands back through a coordinator whose the task is not",
     Law.COUNTED: "what was adopted before its start was written is lost under the attempt before",
     Law.NOT_TWICE: "a worker begins a stoppable task before its acceptance has arrived",
 }
-REPAIRED = Rules(holder_guard=True, adopt_starts=True, accept_first=True)
+REPAIRED = Rules(hand_back_guard=False, adopt_starts=True, accept_first=True)
 
 _REPORTS = ("start", "complete", "fail", "release")
 #: By how much each statement changes `attempt`, from picked and from started.

@@ -13,7 +13,7 @@ import psycopg
 from coordinator.database import conninfo
 from tasks import operations, store
 from tasks.errors import IllegalTransition
-from tasks.reports import Completion, Failure, Lease, Start
+from tasks.reports import Completion, Failure, Lease, Release, Start
 from tasks.store import Connection
 from tests.property.protocol.guards import Call, transcribed
 from tests.property.protocol.laws import Law, broken_by_call
@@ -172,7 +172,11 @@ async def _fail(connection: Connection, calls: dict[int, Call]) -> set[int]:
 
 
 async def _release(connection: Connection, calls: dict[int, Call]) -> set[int]:
-    return await store.release(connection, _leases(calls))
+    releases = [
+        Release(*lease, call.begun)
+        for lease, call in zip(_leases(calls), calls.values(), strict=True)
+    ]
+    return await store.release(connection, releases, _coordinator(calls))
 
 
 async def _live(connection: Connection, calls: dict[int, Call]) -> set[int]:

@@ -153,10 +153,8 @@ class Rules(NamedTuple):
 
     lease_guard: bool = True
     status_guard: bool = True
-    #: A coordinator that withdraws an offer releases only what is picked and still its own.
-    holder_guard: bool = False
     #: What a worker hands back is released by the coordinator alone whose it is.
-    hand_back_guard: bool = False
+    hand_back_guard: bool = True
     #: To announce an execution at a hello is to accept it.
     adopt_starts: bool = False
     #: A worker begins a stoppable task after the receipt of its acceptance.

@@ -13,7 +13,7 @@ from tests.property.protocol.sql import Database
 from tests.property.protocol.state import AS_IS, Row
 
 #: These take each row's call from a column; of the others one statement takes one call.
-_BATCHED = ("start", "complete", "fail", "release", "live")
+_BATCHED = ("start", "complete", "fail", "live")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def batches(calls: set[tuple[Row, Call]]) -> list[list[tuple[Row, Call]]]:
         key: object = call
         if call.name in _BATCHED:
             key = call.name
-        elif call.name == "adopt":
+        elif call.name in ("adopt", "release"):
             key = call.name, call.coordinator
         found[key].append((row, call))
     return list(found.values())
