@@ -105,7 +105,7 @@ def _rescue(row: Row, call: Call, _: Rules) -> Row | None:
 
 
 def _adopt(row: Row, call: Call, rules: Rules) -> Row | None:
-    if _live(row, call, rules) is None:
+    if _live(row, call, rules) is None or row.worker not in (None, call.worker):
         return None
     if rules.adopt_starts and row.status == "picked":
         row = row._replace(status="started", attempt=row.attempt + 1, worker=call.worker)

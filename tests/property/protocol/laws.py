@@ -8,7 +8,7 @@ from enum import StrEnum
 from tasks.lifecycle import FINISHED, IN_FLIGHT, LEGAL, Status, Transition
 from tests.property.protocol.events import touch, turn
 from tests.property.protocol.guards import Call
-from tests.property.protocol.state import COORDINATORS, WORKERS, Action, Row, Rules, Task, World
+from tests.property.protocol.state import COORDINATORS, WORKERS, Action, Row, Task, World
 from tests.property.protocol.steps import Ledger, step
 
 
@@ -27,16 +27,6 @@ class Law(StrEnum):
     UNSTUCK = "whoever dies, a task ends up pending or finished"
     NOT_TWICE = "a stoppable task is never run by two workers at once"
 
-
-#: The laws that the protocol breaks as it is, and how: `test_explorer.py` shows the histories, and
-#: that with the holes closed (`REPAIRED`) no law is broken.
-OPEN = {
-    Law.UNSTUCK: "a worker announces what it runs before its start is written, and dies: no rescue "
-    "looks at what is picked; or it hands back through a coordinator whose the task is not",
-    Law.COUNTED: "what was adopted before its start was written is lost under the attempt before",
-    Law.NOT_TWICE: "a worker begins a stoppable task before its acceptance has arrived",
-}
-REPAIRED = Rules(hand_back_guard=False, adopt_starts=True, accept_first=True)
 
 _REPORTS = ("start", "complete", "fail", "release")
 #: By how much each statement changes `attempt`, from picked and from started.

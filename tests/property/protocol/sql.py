@@ -184,7 +184,9 @@ async def _live(connection: Connection, calls: dict[int, Call]) -> set[int]:
 
 
 async def _adopt(connection: Connection, calls: dict[int, Call]) -> set[int]:
-    adopted = await store.adopt(connection, _leases(calls), _coordinator(calls))
+    worker = _uuid(next(iter(calls.values())).worker, _WORKER)
+    assert worker is not None
+    adopted = await store.adopt(connection, _leases(calls), _coordinator(calls), "w", worker)
     return {each.task_id for each in adopted}
 
 

@@ -149,16 +149,16 @@ class Action(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How the protocol is played: as it is, with a guard taken out, or with a hole closed."""
+    """How the protocol is played: as it is, or with one of its precautions taken out."""
 
     lease_guard: bool = True
     status_guard: bool = True
     #: What a worker hands back is released by the coordinator alone whose it is.
-    hand_back_guard: bool = True
+    hand_back_guard: bool = False
     #: To announce an execution at a hello is to accept it.
-    adopt_starts: bool = False
+    adopt_starts: bool = True
     #: A worker begins a stoppable task after the receipt of its acceptance.
-    accept_first: bool = False
+    accept_first: bool = True
 
 
 AS_IS = Rules()

@@ -35,8 +35,10 @@ def batches(calls: set[tuple[Row, Call]]) -> list[list[tuple[Row, Call]]]:
         key: object = call
         if call.name in _BATCHED:
             key = call.name
-        elif call.name in ("adopt", "release"):
+        elif call.name == "release":
             key = call.name, call.coordinator
+        elif call.name == "adopt":
+            key = call.name, call.coordinator, call.worker
         found[key].append((row, call))
     return list(found.values())
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tasks import store
 from tasks.statements import statement
 from tests.property.protocol.laws import Law
-from tests.property.protocol.machine import Machine, Way
+from tests.property.protocol.machine import Machine
 from tests.property.protocol.sql import Database
 from tests.property.protocol.state import AS_IS, Rules
 
@@ -39,32 +39,10 @@ def database() -> Iterator[Database]:
     database.close()
 
 
-def into_a_hole(machine: Machine, way: Way) -> bool:
-    """Whether a way leads to what `laws.OPEN` says of what gets stuck and is miscounted.
-
-    A worker announces what it has accepted, and the report of the start has not arrived; or it
-    hands back through a coordinator whose the task is not.
-    """
-    index, action = way
-    if action.kind == "hello":
-        return any(
-            task.row.status == "picked" and each[:2] == (action.worker, task.row.lease)
-            for task in machine.tasks
-            for each in (*task.runs, *(report[1:] for report in task.reports))
-        )
-    if action.kind == "deliver" and action.report is not None and index is not None:
-        row, report = machine.tasks[index].row, action.report
-        elsewhere = (report.kind, report.lease) == ("decline", row.lease)
-        return elsewhere and row.coordinator != action.coordinator
-    return False
-
-
 def machine_for(database: Database, rules: Rules = AS_IS) -> type[Machine]:
     fields = {
         "database": database,
         "rules_played": rules,
-        "known": frozenset({Law.NOT_TWICE}),
-        "avoid": staticmethod(into_a_hole),
         "counts": Counter(),
     }
     return type("Protocol", (Machine,), fields)
