@@ -36,14 +36,32 @@ _LATE = 0.25
 _ABSENT_S = 2.0
 
 
+class Written(NamedTuple):
+    """What became of a batch of heartbeats."""
+
+    #: Whether the database took it.
+    durable: bool
+    #: The ids of all named tasks that are live; all that were named when nobody knows.
+    live: set[int]
+    #: Whom an operator wants to drain.
+    draining: set[UUID]
+
+
+class Answer(NamedTuple):
+    """What a worker is told."""
+
+    durable: bool
+    stale: list[Lease]
+    drain: bool
+
+
 class Heartbeat(NamedTuple):
     """A heartbeat that waits to be written, and the call that waits for its answer."""
 
     beat: Beat
     #: What the worker says it has.
     running: list[Lease]
-    #: The ids of all that is live, and whether the worker is wanted to drain.
-    answer: asyncio.Future[tuple[set[int], bool]]
+    answer: asyncio.Future[Written]
 
 
 class Loss(NamedTuple):
@@ -121,23 +139,21 @@ class Lifeline:
 
     # ---- heartbeats -------------------------------------------------------------------------
 
-    async def beat(self, beat: Beat, running: list[Lease]) -> tuple[list[Lease], bool]:
-        """Keeps a heartbeat; returns those of `running` that are the worker's no more.
-
-        And whether an operator wants the worker to drain.
-        """
+    async def beat(self, beat: Beat, running: list[Lease]) -> Answer:
+        """Keeps a heartbeat; says which of `running` are the worker's no more."""
         link = self._dispatcher.links.get(beat.id)
         if link is not None:
             link.last_seen, link.slots, link.draining = self._clock(), beat.slots, beat.draining
             self._fail_unknown(link, running)
         before = self._heartbeats.get(beat.id)
-        answer: asyncio.Future[tuple[set[int], bool]] = (
+        answer: asyncio.Future[Written] = (
             before.answer if before else asyncio.get_running_loop().create_future()
         )
         self._heartbeats[beat.id] = Heartbeat(beat, running, answer)
         self._beaten.set()
-        live, drain = await asyncio.shield(answer)
-        return [lease for lease in running if lease.task_id not in live], drain
+        written = await asyncio.shield(answer)
+        stale = [lease for lease in running if lease.task_id not in written.live]
+        return Answer(written.durable, stale, beat.id in written.draining)
 
     def _fail_unknown(self, link: Link, running: Iterable[Lease]) -> None:
         """What a living worker accepted and, twice in a row, does not know any more is lost."""
@@ -160,20 +176,21 @@ class Lifeline:
             self._beaten.clear()
             gathered, self._heartbeats = list(self._heartbeats.values()), {}
             leases = [lease for each in gathered for lease in each.running]
-            draining: set[UUID] = set()
             try:
                 async with self._database.transaction() as connection:
                     beats = [each.beat for each in gathered]
                     draining = await workers.heartbeat(connection, beats, self._identity.id)
                     live = await store.live(connection, leases) if leases else set()
+                written = Written(True, live, draining)
             except TROUBLE:
                 # Nothing is known to be stale, and nobody's wish has changed.
-                live = {lease.task_id for lease in leases}
-                draining = {each.beat.id for each in gathered if each.beat.draining}
+                named = {lease.task_id for lease in leases}
+                still = {each.beat.id for each in gathered if each.beat.draining}
+                written = Written(False, named, still)
             for each in gathered:
                 self._misses.pop(each.beat.id, None)
                 if not each.answer.done():
-                    each.answer.set_result((live, each.beat.id in draining))
+                    each.answer.set_result(written)
 
     # ---- the silent and the lost ------------------------------------------------------------
 

@@ -722,10 +722,15 @@ class HeartbeatReply(_message.Message):
     COORDINATORS_FIELD_NUMBER: _builtins.int
     UNKNOWN_WORKER_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
+    UNWRITTEN_FIELD_NUMBER: _builtins.int
     unknown_worker: _builtins.bool
     """The coordinator does not know this worker: say hello again."""
     drain: _builtins.bool
     """What the worker is wanted to do: sent again with each answer, so that no command is lost."""
+    unwritten: _builtins.bool
+    """The database did not take the heartbeat, so nobody else knows that the worker lives: it does not
+    count as contact.
+    """
     @_builtins.property
     def stale(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]: ...
     @_builtins.property
@@ -737,10 +742,11 @@ class HeartbeatReply(_message.Message):
         coordinators: _abc.Iterable[_builtins.str] | None = ...,
         unknown_worker: _builtins.bool = ...,
         drain: _builtins.bool = ...,
+        unwritten: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinators", b"coordinators", "drain", b"drain", "stale", b"stale", "unknown_worker", b"unknown_worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinators", b"coordinators", "drain", b"drain", "stale", b"stale", "unknown_worker", b"unknown_worker", "unwritten", b"unwritten"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -160,10 +160,13 @@ class WorkerService(rpc.WorkerServiceServicer):
             draining=request.draining,
         )
         running = [Lease(each.task_id, each.lease) for each in request.running]
-        stale, drain = await self._lifeline.beat(beat, running)
-        self._dispatcher.ended(link, stale, None)
+        answer = await self._lifeline.beat(beat, running)
+        self._dispatcher.ended(link, answer.stale, None)
         return pb.HeartbeatReply(
-            stale=_executions(stale), coordinators=self._coordinators(), drain=drain
+            stale=_executions(answer.stale),
+            coordinators=self._coordinators(),
+            drain=answer.drain,
+            unwritten=not answer.durable,
         )
 
     async def UpdateTaskStatus(  # noqa: N802

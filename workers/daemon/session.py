@@ -16,6 +16,7 @@ import grpc
 from proto import taskmaster_pb2 as pb
 from proto import taskmaster_pb2_grpc as rpc
 from tasks.errors import ConfigurationError
+from workers.daemon.contact import Contact
 from workers.daemon.executor import Executor
 from workers.daemon.gauge import Gauge
 from workers.daemon.options import Options, is_loopback
@@ -41,8 +42,6 @@ _UPDATE_TIMEOUT_S = 30.0
 #: Heartbeats that may fail in a row on a stream that seems to live.
 _HEARTBEATS_LOST = 2
 _SAY_AGAIN_S = 60.0
-#: How often the contact is looked at.
-_CONTACT_TICK_S = 0.5
 
 
 class Session:
@@ -80,11 +79,7 @@ class Session:
         self._why = ""
         self._leaving = False
         self._welcomed = False
-        #: When the newest heartbeat that was answered had been sent, and how long that counts.
-        self._contact_at = clock()
-        self._contact_s = float("inf")
-        #: From then on what comes may be old: a heartbeat is overdue, or the worker stood still.
-        self._doubt_at = float("inf")
+        self.contact = Contact(clock, executor.lose_contact)
 
     # ---- connecting -------------------------------------------------------------------------
 
@@ -146,7 +141,7 @@ class Session:
                     if message.WhichOneof("message") == "welcome":
                         watch.cancel()
                         self._stub = stub
-                        self._contact_at = hello_at
+                        self.contact.welcomed(hello_at, message.welcome)
                         beating = self._welcome(message.welcome, address, beating)
                     else:
                         self._take(message)
@@ -188,9 +183,6 @@ class Session:
     ) -> asyncio.Task[None]:
         self._welcomed = True
         self._said_at, self._why = None, ""
-        self._contact_s = welcome.lost_contact_ms / 1_000
-        self._patience_s = (welcome.heartbeat_interval_ms + welcome.accept_timeout_ms) / 1_000
-        self._doubt_at = self._contact_at + self._patience_s
         self._executor.accept_timeout_s = welcome.accept_timeout_ms / 1_000
         self._executor.output_max_bytes = welcome.output_max_bytes
         self._learn(welcome.coordinators)
@@ -214,7 +206,7 @@ class Session:
     def _take(self, message: pb.CoordinatorMessage) -> None:
         match message.WhichOneof("message"):
             case "offers":
-                self._executor.offer(message.offers.offers, doubtful=self._clock() > self._doubt_at)
+                self._executor.offer(message.offers.offers, doubtful=self.contact.doubtful)
             case "cancel":
                 self._executor.cancel(message.cancel.executions)
             case "stale":
@@ -262,8 +254,7 @@ class Session:
                 log.warning("heartbeat failed", extra={"code": error.code().name})
             else:
                 lost = 0
-                self._contact_at = sent_at
-                self._doubt_at = sent_at + self._patience_s
+                self.contact.answered(sent_at, durable=not reply.unwritten)
                 self._on_drain(reply.drain)
                 self._executor.stale(reply.stale)
                 self._learn(reply.coordinators)
@@ -274,14 +265,6 @@ class Session:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._beat_now.wait(), pause_s)
         self._reconnect()
-
-    async def watch_contact(self) -> None:
-        """Stops what must not run without contact, when there has been none; until cancelled."""
-        while True:
-            left_s = self._contact_at + self._contact_s - self._clock()
-            if left_s <= 0:
-                self._executor.lose_contact()
-            await asyncio.sleep(min(_CONTACT_TICK_S, max(left_s, 0.05)))
 
     def _heartbeat(self) -> pb.Heartbeat:
         executor, load = self._executor, self._gauge.read()

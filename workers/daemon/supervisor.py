@@ -153,7 +153,7 @@ class Supervisor:
                 ("reports", self.reports.run(self.session.send)),
                 ("lag", self.gauge.lag.run()),
                 ("figures", self._log_figures()),
-                ("contact", self.session.watch_contact()),
+                ("contact", self.session.contact.watch()),
             )
         ]
         leaving = asyncio.create_task(self._leave_when_drained(), name="leave")
