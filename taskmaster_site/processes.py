@@ -53,8 +53,8 @@ class Fleet:
     async def run(self, ready_s: float, announce: Callable[[], None]) -> int:
         """Starts all, announces them when each is ready, runs until `stop`; the exit code.
 
-        A part that ends before all were ready stops the others, and the code is 1; one that
-        ends later is started again.
+        A part that ends before all were ready stops the others, and the code is 1. One that ends
+        later is started again, unless it left with code 0: somebody drained it.
         """
         for child in self._children:
             await self._start(child)
@@ -92,6 +92,10 @@ class Fleet:
             if self._stopping.is_set():
                 return
             how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+            if self._all_ready and code == 0:
+                print(f"{child.name} has left, as it was asked to.", flush=True)
+                await self._stopping.wait()
+                return
             if not self._all_ready:
                 print(f"{child.name} ended with {how}; stopping the others.", flush=True)
                 return
