@@ -178,8 +178,9 @@ class Lifeline:
                 await self._count_misses()
                 await self._rescue_lost()
             except TROUBLE:
-                # Tried again with the next round; nothing was forgotten.
-                pass
+                # Tried again with the next round; nothing was forgotten. It was the database that
+                # kept it waiting, while workers were heard.
+                self._looked_at = self._clock()
             await asyncio.sleep(_ROUND_S)
 
     async def _count_misses(self) -> None:
