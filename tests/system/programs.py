@@ -180,22 +180,22 @@ class Feed:
             else:
                 self.refused.append(answer)
 
-    def submit_later(self, count: int, seconds: float) -> None:
-        """Submits many at once, to be executed in so many seconds."""
+    def submit_many(self, count: int, *, in_s: float = 0, lasting_s: float = 0.02) -> None:
+        """Submits many at once, to be executed in so many seconds and for so long."""
         numbers = list(itertools.islice(self._numbers, count))
-        tasks = [self._task(number, seconds) for number in numbers]
+        tasks = [self._task(number, in_s, lasting_s) for number in numbers]
         answer = self._site.post("/api/tasks/bulk/", {"tasks": tasks})
         assert answer.status == 201, answer
         self.accepted.update(zip(numbers, answer.body["ids"], strict=True))
 
-    def _task(self, number: int, seconds: float) -> dict[str, object]:
+    def _task(self, number: int, in_s: float, lasting_s: float = 0.02) -> dict[str, object]:
         task: dict[str, object] = {
             "name": f"{MODULE}.note",
-            "args": [str(self._ledger), number, os.urandom(self._padding // 2).hex()],
+            "args": [str(self._ledger), number, os.urandom(self._padding // 2).hex(), lasting_s],
             "max_attempts": 1,
         }
-        if seconds:
-            task["scheduled_at"] = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+        if in_s:
+            task["scheduled_at"] = (datetime.now(UTC) + timedelta(seconds=in_s)).isoformat()
         return task
 
     def until_accepted(self, more: int) -> None:

@@ -154,9 +154,9 @@ def leak_and_sleep(megabytes: int, seconds: float) -> int:
 
 
 @task
-def note(ledger: str, number: int, padding: str = "") -> None:
+def note(ledger: str, number: int, padding: str, seconds: float) -> None:
     """One line for each execution: a single write, so that lines of threads do not mix."""
     print(padding)
     with open(ledger, "ab", buffering=0) as file:
         file.write(f"{number}\n".encode())
-    time.sleep(0.02)
+    time.sleep(seconds)

@@ -83,13 +83,14 @@ async def test_fifty_workers_with_a_thousand_running_tasks_need_five_connections
             workers = [WireWorker(address, slots=SLOTS) for _ in range(WORKERS)]
             for worker in workers:
                 worker.holding = True
-                await stack.enter_async_context(worker.running())
             async with asyncio.TaskGroup() as group:
-                going = [group.create_task(beat(worker)) for worker in workers]
-                going += [
-                    group.create_task(figures.watch()),
-                    group.create_task(call(address, site.token)),
-                ]
+                going = [group.create_task(figures.watch())]
+                # All at once: each is a transaction.
+                await asyncio.gather(
+                    *(stack.enter_async_context(worker.running()) for worker in workers)
+                )
+                going += [group.create_task(beat(worker)) for worker in workers]
+                going.append(group.create_task(call(address, site.token)))
                 await until_equal(server, STARTED, WORKERS * SLOTS)
                 async with asyncio.timeout(30):
                     while figures.said("connections") < 0:

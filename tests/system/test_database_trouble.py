@@ -28,7 +28,9 @@ LOST = "terminating connection|closed the connection|shutting down|starting up|r
 @pytest.fixture(scope="module")
 def site(_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     _server.start()
-    with running_site(tmp_path_factory.mktemp("site"), _server) as site:
+    # Often enough that heartbeats meet the trouble, too, and longer than a wait for a connection.
+    often = {"TASKMASTER_HEARTBEAT_INTERVAL_S": "2.5", "TASKMASTER_HEARTBEAT_MISSES": "6"}
+    with running_site(tmp_path_factory.mktemp("site"), _server, **often) as site:
         yield site
 
 
@@ -75,8 +77,9 @@ def survive(
     watch = Watch(site)
     with Feed(site, name, padding=padding) as feed:
         feed.until_accepted(20)
-        # So many that the claimer is never without work.
-        feed.submit_later(_BACKLOG, 0)
+        # Some that run through it, and so many that the claimer is never without work.
+        feed.submit_many(2, lasting_s=3)
+        feed.submit_many(_BACKLOG)
         trouble(feed, watch)
         feed.until_accepted(20)
     feed.check(server)
@@ -84,8 +87,12 @@ def survive(
     return feed
 
 
-def until_felt(feed: Feed, watch: Watch, refusals: int = 2) -> None:
-    """Waits until the coordinator has said it, and the web has refused."""
+#: Where a server is there and refuses, it does so at once: about two seconds.
+_LONG_ENOUGH = 25
+
+
+def until_felt(feed: Feed, watch: Watch, refusals: int) -> None:
+    """Waits until the coordinator has said it, and the web has refused so often."""
     until(lambda: watch.wrote("coordinator", SAID), "the coordinator says what is wrong")
     before = len(feed.refused)
     until(lambda: len(feed.refused) >= before + refusals, "the web refuses")
@@ -94,7 +101,7 @@ def until_felt(feed: Feed, watch: Watch, refusals: int = 2) -> None:
 def test_a_restart(site: Site, server: Server) -> None:
     def restart(feed: Feed, watch: Watch) -> None:
         server.cluster.stop()
-        until_felt(feed, watch)
+        until_felt(feed, watch, 2)
         server.start()
         began = time.monotonic()
         feed.until_accepted(1)
@@ -153,7 +160,7 @@ def test_statements_are_cut_off_by_a_time_out(site: Site, server: Server) -> Non
                 connection.execute("SET LOCAL statement_timeout = 0")
                 connection.execute(_TERMINATE)  # type: ignore[call-overload]
                 connection.execute("LOCK TABLE tasks_task IN ACCESS EXCLUSIVE MODE")
-                until_felt(feed, watch)
+                until_felt(feed, watch, _LONG_ENOUGH)
         finally:
             server.ask("ALTER DATABASE taskmaster RESET statement_timeout")
             server.ask(_TERMINATE)
@@ -166,7 +173,7 @@ def test_the_server_turns_read_only(site: Site, server: Server) -> None:
         server.ask("ALTER SYSTEM SET default_transaction_read_only = on")
         server.ask("SELECT pg_reload_conf()")
         try:
-            until_felt(feed, watch)
+            until_felt(feed, watch, _LONG_ENOUGH)
             assert feed.refused[-1].status == 503
             assert site.get("/api/tasks/").status == 200
         finally:
@@ -183,7 +190,7 @@ def test_the_disk_is_full(site: Site, server: Server) -> None:
     def fill(feed: Feed, watch: Watch) -> None:
         ballast = server.cluster.home.parent / "ballast"
         # What has been stored already needs room, too, when it is executed.
-        feed.submit_later(300, 3)
+        feed.submit_many(300, in_s=3)
         try:
             with ballast.open("wb", buffering=0) as file:
                 while not (watch.wrote("coordinator", SAID) and feed.refused):
@@ -191,7 +198,7 @@ def test_the_disk_is_full(site: Site, server: Server) -> None:
                         file.write(bytes(65_536))
                     except OSError:
                         threading.Event().wait(0.05)
-            until_felt(feed, watch)
+            until_felt(feed, watch, _LONG_ENOUGH)
         finally:
             ballast.unlink()
             # Where not even the log of changes had room, it has given up.

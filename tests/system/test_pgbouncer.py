@@ -33,7 +33,7 @@ def test_everything_but_listen_works_behind_a_pooler(server: Server, tmp_path: P
             with Feed(site, "pooled") as feed:
                 # More often than what makes psycopg prepare a statement.
                 feed.until_accepted(50)
-                feed.submit_later(500, 0)
+                feed.submit_many(500)
                 assert site.get("/api/tasks/").status == 200
                 submit_by_grpc(site)
             feed.check(server)
