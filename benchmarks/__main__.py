@@ -11,7 +11,7 @@ from benchmarks import fleet, report
 from benchmarks.report import Figure
 
 #: What is measured when nothing is named, and kept.
-USUAL = ("drain", "submit", "latency")
+USUAL = ("drain", "submit", "latency", "failure")
 #: Memory takes a minute and a half: 200,000 tasks while pages are read.
 NAMES = (*USUAL, "memory")
 
@@ -31,12 +31,13 @@ def main() -> int:
             parser.error(f"no benchmark is called {name!r}; there are {', '.join(NAMES)}")
     console, figures = Console(), list[Figure]()
     with fleet.database():
-        from benchmarks import drain, latency, memory, submit
+        from benchmarks import drain, failure, latency, memory, submit
 
         measures = {
             "drain": drain.measure,
             "submit": submit.measure,
             "latency": latency.measure,
+            "failure": failure.measure,
             "memory": memory.measure,
         }
         for name in names:

@@ -58,7 +58,7 @@ def running(workers: int = 2, *, pool: str = "threads", concurrency: int = 8) ->
     port = free_port()
     processes = [_manage("runcoordinator", "--port", str(port))]
     try:
-        wait_until(lambda: _online_coordinators() == 1, "the coordinator")
+        wait_until(lambda: _serves(port), "the coordinator")
         processes += [
             _manage(
                 "runworker",
@@ -69,7 +69,7 @@ def running(workers: int = 2, *, pool: str = "threads", concurrency: int = 8) ->
             )
             for number in range(1, workers + 1)
         ]
-        wait_until(lambda: _online_workers() == workers, "the workers")
+        wait_until(lambda: _online_workers() >= workers, "the workers")
         yield Pids(processes[0].pid, [process.pid for process in processes[1:]])
     finally:
         # The workers first: their leave is the coordinator's to write.
@@ -102,13 +102,15 @@ def _answers(url: str) -> bool:
     return False
 
 
-def wait_until(holds: Callable[[], bool], what: str, deadline_s: float = 60.0) -> None:
+def wait_until(
+    holds: Callable[[], bool], what: str, deadline_s: float = 60.0, *, every_s: float = 0.25
+) -> None:
     """Waits for a condition. Raises TimeoutError that says what was waited for."""
     end = time.monotonic() + deadline_s
     while not holds():
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {deadline_s:.0f} s")
-        time.sleep(0.25)
+        time.sleep(every_s)
 
 
 def _manage(*arguments: str) -> subprocess.Popen[bytes]:
@@ -117,10 +119,10 @@ def _manage(*arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-def _online_coordinators() -> int:
+def _serves(port: int) -> bool:
     from coordinator.models import Coordinator
 
-    return Coordinator.objects.filter(online=True).count()
+    return Coordinator.objects.filter(online=True, address=f"127.0.0.1:{port}").exists()
 
 
 def _online_workers() -> int:
