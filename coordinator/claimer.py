@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from coordinator.database import TROUBLE, Database
-from coordinator.dispatcher import Demand, Dispatcher
+from coordinator.dispatcher import Dispatcher
 from coordinator.held import Held
+from coordinator.links import Demand
 from tasks import store
 from tasks.conf import Settings
 from tasks.reports import Claimed, Lease, Pair

@@ -12,9 +12,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from uuid import UUID
 
+from coordinator.links import LONG_S, Demand, Flight, Link
 from proto import taskmaster_pb2 as pb
 from tasks.conf import Settings
 from tasks.reports import Adopted, Claimed, Lease
@@ -22,86 +22,10 @@ from tasks.submission import STOP
 
 log = logging.getLogger(__name__)
 
-#: A prefetch is meant to last this long: some round trips to the worker and back.
-_PREFETCH_S = 0.02
 #: Weight of the newest batch in a worker's mean run time.
 _NEWEST = 0.2
-#: The mean run time assumed after a worker declined: too long for any prefetch.
-_LONG_S = 1.0
 #: How often offers are looked at for their age.
 _TICK_S = 0.1
-
-
-@dataclass(slots=True)
-class Flight:
-    """A task that was offered to a worker, and perhaps accepted."""
-
-    lease: int
-    attempt: int
-    queue: str
-    offered_at: float
-    accepted: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Link:
-    """A connected worker: its stream's outbox, and what it has in flight."""
-
-    worker_id: UUID
-    name: str
-    #: None: every queue.
-    queues: frozenset[str] | None
-    slots: int
-    outbox: deque[pb.Offer] = field(default_factory=deque)
-    commands: deque[pb.CoordinatorMessage] = field(default_factory=deque)
-    flights: dict[int, Flight] = field(default_factory=dict)
-    #: Set when there is something to send, or when the link is closed.
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
-    mean_run_s: float = _LONG_S
-    #: It let an offer expire: nothing more for it until it answers one.
-    suspended: bool = False
-    draining: bool = False
-    closed: bool = False
-    last_seen: float = 0.0
-    #: Leases it has accepted and did not name in its newest heartbeat.
-    missing: set[Lease] = field(default_factory=set)
-
-    @property
-    def free_slots(self) -> int:
-        """Slots that nothing is meant for."""
-        return 0 if self._idle else self.slots - len(self.flights)
-
-    def room(self, prefetch_max: int) -> int:
-        """How many more tasks may be offered."""
-        if self._idle:
-            return 0
-        prefetch = min(prefetch_max, int(self.slots * _PREFETCH_S / max(self.mean_run_s, 1e-6)))
-        return max(0, self.slots + prefetch - len(self.flights))
-
-    @property
-    def _idle(self) -> bool:
-        return self.suspended or self.draining or self.closed
-
-    def serves(self, queue: str) -> bool:
-        """Whether the worker takes tasks of this queue."""
-        return self.queues is None or queue in self.queues
-
-    def send(self, command: pb.CoordinatorMessage) -> None:
-        """Puts a command in front of any offer."""
-        self.commands.append(command)
-        self.ready.set()
-
-
-@dataclass(frozen=True, slots=True)
-class Demand:
-    """Workers that serve the same queues, and how many tasks they can take now."""
-
-    queues: frozenset[str] | None
-    room: int
-
-    def wants(self, queue: str) -> bool:
-        """Whether these workers take tasks of this queue."""
-        return self.queues is None or queue in self.queues
 
 
 class Dispatcher:
@@ -269,7 +193,7 @@ class Dispatcher:
     def declined(self, link: Link, leases: Iterable[Lease]) -> None:
         """The worker hands these back; the flusher releases them."""
         link.suspended = False
-        link.mean_run_s = max(link.mean_run_s, _LONG_S)
+        link.mean_run_s = max(link.mean_run_s, LONG_S)
         for lease in leases:
             self._land(link, lease)
 

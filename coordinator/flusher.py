@@ -20,7 +20,7 @@ from coordinator.database import TROUBLE, Database
 from proto import taskmaster_pb2 as pb
 from tasks import store
 from tasks.conf import Settings
-from tasks.reports import Chunk, Completion, Failure, Lease, Start
+from tasks.reports import Chunk, Completion, Failure, Lease, Release, Start
 from tasks.store import Connection
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Batch:
     completions: list[Completion] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     chunks: list[Chunk] = field(default_factory=list)
-    releases: list[Lease] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
 
     @property
     def statements(self) -> int:
@@ -73,12 +73,14 @@ class Flusher:
         self,
         database: Database,
         conf: Settings,
+        coordinator: UUID,
         *,
         on_pending: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._conf = conf
+        self._coordinator = coordinator
         self._on_pending = on_pending
         self._clock = clock
         self._entries: list[Entry] = []
@@ -188,7 +190,8 @@ class Flusher:
                 self._answer([entry], set())
 
     def _batch(self, entries: Sequence[Entry], releases: Sequence[Lease]) -> Batch:
-        batch, now = Batch(releases=list(releases)), self._clock()
+        withdrawn = [Release(lease.task_id, lease.lease, begun=False) for lease in releases]
+        batch, now = Batch(releases=withdrawn), self._clock()
         for entry in entries:
             translate.add(entry, batch, now - entry.received_at)
         ended = {(end.task_id, end.lease) for end in batch.completions}
@@ -208,8 +211,7 @@ class Flusher:
         async with self._database.transaction() as connection:
             return await self._run(connection, batch)
 
-    @staticmethod
-    async def _run(connection: Connection, batch: Batch) -> set[Lease]:
+    async def _run(self, connection: Connection, batch: Batch) -> set[Lease]:
         """Runs the statements; returns the leases that were stale."""
         stale: set[Lease] = set()
         if batch.chunks:
@@ -230,7 +232,7 @@ class Flusher:
         if batch.failures:
             compare(batch.failures, await store.fail(connection, batch.failures))
         if batch.releases:
-            await store.release(connection, batch.releases)
+            await store.release(connection, batch.releases, self._coordinator)
         return stale
 
     @staticmethod

@@ -39,12 +39,14 @@ class Held:
         self._on_release = on_release
         self._clock = clock
         self._heap: list[tuple[float, int, Claimed]] = []
+        #: Due, while the database is asked whether they are still ours.
+        self._due: list[Claimed] = []
         #: Due, confirmed, and without a slot so far: (release at, task).
         self._ready: list[tuple[float, Claimed]] = []
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._heap) + len(self._ready)
+        return len(self._heap) + len(self._due) + len(self._ready)
 
     @property
     def room(self) -> int:
@@ -65,13 +67,15 @@ class Held:
 
     def leases(self) -> list[Lease]:
         """Everything held."""
-        tasks = [task for _, _, task in self._heap] + [task for _, task in self._ready]
+        tasks = [task for _, _, task in self._heap] + self._due
+        tasks += [task for _, task in self._ready]
         return [Lease(task.task_id, task.lease) for task in tasks]
 
     def clear(self) -> list[Lease]:
         """Lets go of everything held and returns it."""
         leases = self.leases()
         self._heap.clear()
+        self._due.clear()
         self._ready.clear()
         return leases
 
@@ -94,7 +98,7 @@ class Held:
         return max(0.0, min(moments) - self._clock()) if moments else None
 
     async def _offer_due(self) -> None:
-        now, due = self._clock(), list[Claimed]()
+        now, due = self._clock(), self._due
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])
         if not due:
@@ -106,9 +110,11 @@ class Held:
         except TROUBLE:
             for task in due:
                 heapq.heappush(self._heap, (now + _RETRY_S, task.task_id, task))
+            due.clear()
             return
         release_at = self._clock() + self._conf.hold_release_s
         self._ready.extend((release_at, task) for task in due if task.task_id in ours)
+        due.clear()
         self._offer_ready()
 
     def _offer_ready(self) -> None:

@@ -14,8 +14,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from coordinator.database import TROUBLE, Database
-from coordinator.dispatcher import Dispatcher, Link
+from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
+from coordinator.links import Link
 from coordinator.store import Identity
 from tasks import store
 from tasks.conf import Settings
@@ -80,7 +81,7 @@ class Lifeline:
         self._beaten = asyncio.Event()
         self._lost: dict[UUID, Loss] = {}
         self._misses: dict[UUID, int] = {}
-        self._looked_at = clock()
+        self._rested_at = clock()
 
     def now(self) -> float:
         """Seconds of the clock by which silence is judged."""
@@ -94,7 +95,13 @@ class Lifeline:
         """Registers a worker and takes over what it still holds of `running`."""
         async with self._database.transaction() as connection:
             await workers.register(connection, registration, self._identity.id)
-            adopted = await store.adopt(connection, running, self._identity.id) if running else []
+            adopted = (
+                await store.adopt(
+                    connection, running, self._identity.id, registration.name, registration.id
+                )
+                if running
+                else []
+            )
         self._lost.pop(registration.id, None)
         by_id = {each.task_id: each for each in adopted}
         return [(lease, by_id[lease.task_id]) for lease in running if lease.task_id in by_id]
@@ -178,9 +185,9 @@ class Lifeline:
                 await self._count_misses()
                 await self._rescue_lost()
             except TROUBLE:
-                # Tried again with the next round; nothing was forgotten. It was the database that
-                # kept it waiting, while workers were heard.
-                self._looked_at = self._clock()
+                # Tried again with the next round; nothing was forgotten.
+                pass
+            self._rested_at = self._clock()
             await asyncio.sleep(_ROUND_S)
 
     async def _count_misses(self) -> None:
@@ -208,9 +215,7 @@ class Lifeline:
 
     def _forgive_own_absence(self) -> None:
         """While this process stood still nobody could be heard: that time is nobody's silence."""
-        now = self._clock()
-        absent_s = now - self._looked_at - _ROUND_S
-        self._looked_at = now
+        absent_s = self._clock() - self._rested_at - _ROUND_S
         if absent_s < _ABSENT_S:
             return
         log.warning("this process stood still", extra={"seconds": round(absent_s, 1)})

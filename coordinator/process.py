@@ -42,8 +42,9 @@ log = logging.getLogger(__name__)
 _SERVER_OPTIONS = [
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Of a worker that is frozen the heartbeats tell, not this.
     ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 15_000),
     ("grpc.http2.max_pings_without_data", 0),
     # Above the largest arguments that a client may send, so that they are refused by the rule that
     # they break; a bulk travels in chunks.
@@ -69,7 +70,7 @@ class Process:
             pid=os.getpid(),
         )
         self.database = Database(conninfo(), conf)
-        self.flusher = Flusher(self.database, conf, on_pending=self._on_pending)
+        self.flusher = Flusher(self.database, conf, coordinator, on_pending=self._on_pending)
         self.dispatcher = Dispatcher(
             conf,
             on_room=self._on_room,
@@ -258,6 +259,9 @@ class Process:
     async def _sign_off(self, running: int) -> None:
         async with self.database.connection() as connection:
             await task_store.stay_awake(connection, self.identity.id)
+            # What was claimed or about to be offered when the parts were stopped.
+            await task_store.release_held(connection, self.identity.id, future=False)
+            await task_store.wake(connection)
             if not running:
                 # Else whoever is alive finds the lock free and looks after what still runs.
                 await worker_store.orphaned(connection, self.identity.id)

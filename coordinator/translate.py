@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from proto import taskmaster_pb2 as pb
-from tasks.reports import Chunk, Completion, Failure, Lease, Start
+from tasks.reports import Chunk, Completion, Failure, Lease, Release, Start
 from tasks.submission import MAX_PAUSE_S
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def add(entry: Entry, batch: Batch, waited_s: float) -> None:
             if x.stream in _STREAMS
         ]
     )
-    batch.releases.extend([Lease(x.task_id, x.lease) for x in update.declined])
+    batch.releases.extend([Release(x.task_id, x.lease, begun=True) for x in update.declined])
 
 
 def _pause_s(report: pb.Failed) -> float | None:

@@ -96,7 +96,12 @@ def bulk(
     """
     tasks = list(tasks)
     submission.check_bulk_size(len(tasks))
-    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+    with (
+        transaction.atomic(using=using),
+        # Django does not look at what a COPY raises.
+        connections[using].wrap_database_errors,
+        connections[using].cursor() as cursor,
+    ):
         # The same moment for all: the transaction's, as `now()` gives it to a single one.
         cursor.execute("SELECT now()")
         now = cursor.fetchone()[0]

@@ -5,7 +5,8 @@
                  └───── release · decline · retry ◄┘
 
 Each transition is one statement in `tasks/sql/`, whose WHERE clause carries its guard: asked for
-in the wrong status it changes no row. `tasks.store` runs them; nothing else writes `status`.
+in the wrong status it changes no row. `start` has a second one, adopt.sql, for what a worker
+announces when it comes back. `tasks.store` runs them; nothing else writes `status`.
 """
 
 from __future__ import annotations

@@ -96,6 +96,14 @@ class Failure(NamedTuple):
     pause_s: float | None
 
 
+class Release(NamedTuple):
+    """A task that goes back. `begun`: its worker, which may run it already, hands it back."""
+
+    task_id: int
+    lease: int
+    begun: bool
+
+
 class Chunk(NamedTuple):
     """A piece of an attempt's output."""
 

@@ -13,7 +13,17 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
-from tasks.reports import Adopted, Chunk, Claimed, Completion, Failure, Lease, Pair, Start
+from tasks.reports import (
+    Adopted,
+    Chunk,
+    Claimed,
+    Completion,
+    Failure,
+    Lease,
+    Pair,
+    Release,
+    Start,
+)
 from tasks.statements import statement
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
@@ -66,10 +76,19 @@ async def live(connection: Connection, leases: Sequence[Lease]) -> set[int]:
 
 
 async def adopt(
-    connection: Connection, leases: Sequence[Lease], coordinator: UUID
+    connection: Connection,
+    leases: Sequence[Lease],
+    coordinator: UUID,
+    worker: str,
+    worker_id: UUID,
 ) -> list[Adopted]:
-    """Takes over what a worker says it runs; what is not returned is stale."""
-    parameters = {**_lease_columns(leases), "coordinator": coordinator}
+    """Takes over what a worker says it has, as started; what is not returned is stale."""
+    parameters = {
+        **_lease_columns(leases),
+        "coordinator": coordinator,
+        "worker": worker,
+        "worker_id": worker_id,
+    }
     return [Adopted._make(row) for row in await _fetch(connection, "adopt", parameters)]
 
 
@@ -111,9 +130,12 @@ async def fail(connection: Connection, reports: Sequence[Failure]) -> set[int]:
     return await _ids(connection, "fail", _columns(names, reports))
 
 
-async def release(connection: Connection, leases: Sequence[Lease]) -> set[int]:
-    """Puts tasks back; returns the ids of those whose lease was live."""
-    return await _ids(connection, "release", _lease_columns(leases))
+async def release(
+    connection: Connection, releases: Sequence[Release], coordinator: UUID
+) -> set[int]:
+    """Puts a coordinator's tasks back; returns the ids of those whose lease was live."""
+    columns = _columns(("ids", "leases", "begun"), releases)
+    return await _ids(connection, "release", {**columns, "coordinator": coordinator})
 
 
 async def release_held(connection: Connection, coordinator: UUID, *, future: bool) -> set[int]:

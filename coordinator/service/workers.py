@@ -12,9 +12,10 @@ import grpc
 
 from coordinator import translate
 from coordinator.database import TROUBLE
-from coordinator.dispatcher import Dispatcher, Link
+from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
 from coordinator.lifeline import Lifeline
+from coordinator.links import Link
 from coordinator.service.refusals import Refusals
 from proto import taskmaster_pb2 as pb
 from proto import taskmaster_pb2_grpc as rpc

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from itertools import count
 from uuid import uuid4
 
-from coordinator.dispatcher import Dispatcher, Link
+from coordinator.dispatcher import Dispatcher
+from coordinator.links import Link
 from proto import taskmaster_pb2 as pb
 from tasks.reports import Adopted, Claimed, Lease
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.dispatcher import Demand, Dispatcher
+from coordinator.dispatcher import Dispatcher
+from coordinator.links import Demand
 from tasks.conf import Settings
 from tasks.reports import Adopted, Lease
 from tests.coordinator.sample import Clock, claimed, connected, lease, sent

@@ -34,7 +34,7 @@ class Keeper:
 
     def __init__(self, conf: Settings) -> None:
         self.database = Database(conninfo(), Settings())
-        self.flusher = Flusher(self.database, conf, on_pending=lambda: None)
+        self.flusher = Flusher(self.database, conf, ME, on_pending=lambda: None)
         self.released: list[Lease] = []
         self.dispatcher = Dispatcher(
             conf,

@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, AsyncCursor, sql
 
 from coordinator.database import conninfo
 from tasks import store
-from tasks.reports import Chunk, Completion, Failure, Lease, Pair, Start
+from tasks.reports import Chunk, Completion, Failure, Lease, Pair, Release, Start
 from tasks.statements import statement
 from tasks.store import Connection
 from tests.tasks.sample import in_s
@@ -164,7 +164,7 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
         ),
         "dispatch": lambda c: store.still_held(c, leases),
         "live": lambda c: store.live(c, leases),
-        "adopt": lambda c: store.adopt(c, leases, ME),
+        "adopt": lambda c: store.adopt(c, leases, ME, "w", WORKER),
         "start": lambda c: store.start(c, [Start(*each, "w", WORKER) for each in head]),
         "complete": lambda c: store.complete(
             c, [Completion(*each, 0.1, "w", WORKER, "1") for each in head]
@@ -173,7 +173,7 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
             c,
             [Failure(*each, 0.1, "w", WORKER, "{}", final=False, pause_s=1.0) for each in head],
         ),
-        "release": lambda c: store.release(c, leases),
+        "release": lambda c: store.release(c, [Release(*each, True) for each in leases], ME),
         "output": lambda c: store.write_output(
             c, [Chunk(*lease, 1, 0, "stdout", "text", WORKER) for lease in leases]
         ),

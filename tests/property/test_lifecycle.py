@@ -18,7 +18,7 @@ from tasks import operations, store
 from tasks.errors import IllegalTransition
 from tasks.lifecycle import LEGAL, Status, Transition
 from tasks.models import Task
-from tasks.reports import Completion, Failure, Lease, Start
+from tasks.reports import Completion, Failure, Release, Start
 from tasks.store import Connection
 from tests.tasks.sample import in_s, stored
 
@@ -51,7 +51,7 @@ def reporting(
         Transition.FAIL: lambda c: store.fail(
             c, [Failure(*head, 0.0, "w", ME, "{}", final=False, pause_s=0.0)]
         ),
-        Transition.RELEASE: lambda c: store.release(c, [Lease(task_id, lease)]),
+        Transition.RELEASE: lambda c: store.release(c, [Release(task_id, lease, True)], ME),
     }
 
 

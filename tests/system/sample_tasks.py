@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from tasks.compat import TaskContext, task
+from tasks.retries import Discard, Retry
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,23 @@ def start_and_sleep(marker: str) -> None:
 def crash() -> None:
     print("last words")
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@task(takes_context=True)
+def retry_then_return(context: TaskContext, after_s: float) -> int:
+    if context.attempt == 1:
+        raise Retry("not yet", after=after_s)
+    return context.attempt
+
+
+@task
+def discard() -> None:
+    raise Discard("the page is gone")
+
+
+@task(no_retry_on=[LookupError])
+def raise_key_error() -> None:
+    raise KeyError("no such row")
 
 
 @task

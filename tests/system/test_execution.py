@@ -121,6 +121,32 @@ async def test_a_failed_task_is_tried_again_until_its_attempts_are_used_up() -> 
     assert [error["attempt"] for error in task.errors] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("pool", ["process", "async"])
+async def test_a_task_chooses_its_pause_and_when_to_give_up(pool: str) -> None:
+    async with coordinator() as address, worker(address, "--pool", pool):
+        again = await call("retry_then_return", 0.3, max_attempts=5)
+        gone = await call("discard", max_attempts=5)
+        wrong = await call("raise_key_error", max_attempts=5)
+        task = await ended(again)
+        assert (task.status, task.result, task.attempt) == ("complete", 2, 2)
+        assert task.errors[0]["message"] == "not yet"
+        assert task.errors[0]["exception"] == "tasks.retries.Retry"
+        for task_id, message in ((gone, "the page is gone"), (wrong, "KeyError: 'no such row'")):
+            task = await ended(task_id)
+            assert (task.status, task.attempt) == ("failed", 1)
+            assert task.errors[0]["message"] == message
+
+
+async def test_a_cancelled_attempt_is_on_record() -> None:
+    async with coordinator() as address, worker(address):
+        task_id = await call("sleep", 300)
+        await until_counted(1, status="started")
+        await cancel(task_id)
+        task = await ended(task_id)
+    [error] = task.errors
+    assert (error["class"], error["attempt"], error["worker"]) == ("cancelled", 1, "heron")
+
+
 async def test_cancelling_stops_what_runs() -> None:
     async with coordinator() as address, worker(address, "--concurrency", "2"):
         python, script = await call("start_and_sleep", "300.444"), await shell("sleep 300.555")

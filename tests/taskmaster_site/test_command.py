@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -18,6 +19,7 @@ from tasks.models import Task, TaskOutput
 from tests.system.fleet import ROOT, coordinator, end, environment, manage
 from tests.tasks.api.people import client_with
 from tests.tasks.sample import in_s, stored
+from workers.models import Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +76,24 @@ def test_a_script_may_begin_with_a_dash_or_be_given_as_arguments() -> None:
     run("submit", "--shell=-x")
     run("submit", "shell", "--kwargs", '{"command": ["ls", "-l"]}')
     assert [task.kwargs["command"] for task in Task.objects.order_by("pk")] == ["-x", ["ls", "-l"]]
+
+
+def test_a_worker_is_drained_by_name_or_id() -> None:
+    heron = Worker.objects.create(id=uuid4(), name="heron", host="h", pid=7, pool="x", slots=4)
+    assert (
+        run("drain", "heron") == "Worker heron drains: nothing new, and offline when it is empty.\n"
+    )
+    heron.refresh_from_db()
+    assert heron.drain
+    assert run_json("undrain", str(heron.pk))["drain"] is False
+    Worker.objects.create(id=uuid4(), name="heron", host="h", pid=8, pool="x", slots=4)
+    for worker, message in (
+        ("stork", "There is no worker stork."),
+        ("heron", "worker: several are called 'heron'; give the id of one."),
+    ):
+        with pytest.raises(CommandError) as caught:
+            run("drain", worker)
+        assert str(caught.value) == message
 
 
 def test_json_is_what_rest_says() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.utils import timezone
 
+from coordinator.models import Coordinator
 from tasks import operations
 from tasks.models import Task
 from tests.tasks.sample import in_s, stored
@@ -74,6 +77,35 @@ def test_an_unknown_page_is_a_404_without_a_trace() -> None:
 def test_the_health_check_is_open_and_says_little() -> None:
     answer = Client().get("/healthz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "coordinators": []})
+
+
+def test_the_health_check_tells_of_coordinators_without_naming_them() -> None:
+    now = timezone.now()
+    ages = {"heard_at": now, "claimed_at": now, "flushed_at": None}
+    for complaint in ("", "no claim succeeded for 40 s"):
+        Coordinator.objects.create(
+            id=uuid4(),
+            lock_key=1,
+            address="10.9.8.7:1",
+            host="h",
+            pid=1,
+            complaint=complaint,
+            **ages,
+        )
+    Coordinator.objects.create(
+        id=uuid4(), lock_key=1, address="a", host="h", pid=1, online=False, **ages
+    )
+    frozen = Coordinator.objects.create(id=uuid4(), lock_key=1, address="a", host="h", pid=1)
+    Coordinator.objects.filter(pk=frozen.pk).update(last_seen_at=now - timedelta(seconds=20))
+    answer = Client().get("/healthz")
+    assert "10.9.8.7" not in answer.content.decode()
+    found = answer.json()["coordinators"]
+    assert sorted(each["well"] for each in found) == [False, False, True]
+    well = next(each for each in found if each["well"])
+    assert well.keys() == {
+        "well", "complaint", "loop_lag_ms", "seen_s", "heard_s", "claimed_s", "flushed_s",
+    }  # fmt: skip
+    assert well["flushed_s"] is None
 
 
 def test_the_pages_load_nothing_from_elsewhere() -> None:

@@ -40,6 +40,25 @@ def test_workers_are_listed_filtered_searched_and_shown() -> None:
     assert browser.post(f"/admin/workers/worker/{heron.pk}/delete/").status_code == 403
 
 
+def test_selected_workers_are_drained_and_undrained() -> None:
+    heron = Worker.objects.create(id=uuid4(), name="heron", host="h", pid=7, pool="x", slots=4)
+    gone = Worker.objects.create(
+        id=uuid4(), name="gone", host="h", pid=8, pool="x", slots=1, status="offline"
+    )
+    browser = client()
+    chosen = {"_selected_action": [heron.pk, gone.pk]}
+    said = browser.post(
+        "/admin/workers/worker/", {"action": "drain_workers", **chosen}, follow=True
+    ).content.decode()
+    assert "1 worker draining." in said
+    assert "is offline: there is nothing to drain" in said
+    heron.refresh_from_db()
+    assert heron.drain
+    browser.post("/admin/workers/worker/", {"action": "undrain_workers", **chosen})
+    heron.refresh_from_db()
+    assert not heron.drain
+
+
 def test_coordinators_are_listed() -> None:
     Coordinator.objects.create(id=uuid4(), lock_key=1, address="127.0.0.1:1", host="h", pid=1)
     shown = client().get("/admin/coordinator/coordinator/").content.decode()

@@ -73,7 +73,7 @@ class Attempt:
     #: Seconds of the monotonic clock.
     offered_at: float
     started_at_us: int = 0
-    #: Its start must be durable before it runs; it is not yet.
+    #: Its start must be durable before it runs, and is not yet.
     unconfirmed: bool = False
     stop: Stop | None = None
     output: Output | None = None

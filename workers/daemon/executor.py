@@ -79,8 +79,11 @@ class Executor:
 
     # ---- offers -----------------------------------------------------------------------------
 
-    def offer(self, offers: Iterable[pb.Offer]) -> None:
-        """Begins what finds a slot; the rest waits shortly, or is declined."""
+    def offer(self, offers: Iterable[pb.Offer], *, doubtful: bool = False) -> None:
+        """Begins what finds a slot; the rest waits shortly, or is declined.
+
+        `doubtful`: they may have been on their way for long, and may be another's by now.
+        """
         now = self._clock()
         for offer in offers:
             attempt = Attempt(
@@ -98,6 +101,7 @@ class Executor:
                 offer.stop_on_lost_contact,
                 now,
             )
+            attempt.unconfirmed = doubtful or attempt.suspect or attempt.stop_on_lost_contact
             if self.draining:
                 self._reports.declined(attempt)
             else:
@@ -132,7 +136,6 @@ class Executor:
         self._running[attempt.id] = attempt
         self._by_key[attempt.key] = attempt
         attempt.started_at_us = now_us()
-        attempt.unconfirmed = attempt.suspect
         self._reports.started(attempt)
         if not attempt.unconfirmed:
             self._hand_over(attempt)

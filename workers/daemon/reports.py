@@ -213,22 +213,29 @@ class Reports:
         try:
             receipt = await send(self._message(batch))
         except grpc.aio.AioRpcError as error:
-            await self._undelivered(batch, error)
+            await self._undelivered(batch, error.code(), error.details() or "")
+            return
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            # The call was cancelled, not this task: its connection was closed.
+            await self._undelivered(batch, grpc.StatusCode.CANCELLED, "")
             return
         if receipt.stale:
             self.on_stale(list(receipt.stale))
         self._acknowledge(batch)
         self.on_confirmed(batch.starts)
 
-    async def _undelivered(self, batch: Batch, error: grpc.aio.AioRpcError) -> None:
-        if error.code() in _REFUSED and len(batch) == 1:
-            log.error("report refused, dropped", extra={"error": error.details()})
+    async def _undelivered(self, batch: Batch, code: grpc.StatusCode, details: str) -> None:
+        if code in _REFUSED and len(batch) == 1:
+            log.error("report refused, dropped", extra={"error": details})
             self._acknowledge(batch)
             return
         first, longest = _RETRY_S
         await asyncio.sleep(min(longest, first * 2**batch.tries))
         batch.tries += 1
-        self._again.extend(batch.halves() if error.code() in _REFUSED else [batch])
+        self._again.extend(batch.halves() if code in _REFUSED else [batch])
 
     def _acknowledge(self, batch: Batch) -> None:
         for chunk in batch.chunks:

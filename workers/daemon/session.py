@@ -39,7 +39,7 @@ _BACKOFF_S = 0.1
 _WELCOME_S = 5.0
 _UPDATE_TIMEOUT_S = 30.0
 #: Heartbeats that may fail in a row on a stream that seems to live.
-_HEARTBEATS_LOST = 3
+_HEARTBEATS_LOST = 2
 _SAY_AGAIN_S = 60.0
 #: How often the contact is looked at.
 _CONTACT_TICK_S = 0.5
@@ -83,6 +83,8 @@ class Session:
         #: When the newest heartbeat that was answered had been sent, and how long that counts.
         self._contact_at = clock()
         self._contact_s = float("inf")
+        #: From then on what comes may be old: a heartbeat is overdue, or the worker stood still.
+        self._doubt_at = float("inf")
 
     # ---- connecting -------------------------------------------------------------------------
 
@@ -187,6 +189,8 @@ class Session:
         self._welcomed = True
         self._said_at, self._why = None, ""
         self._contact_s = welcome.lost_contact_ms / 1_000
+        self._patience_s = (welcome.heartbeat_interval_ms + welcome.accept_timeout_ms) / 1_000
+        self._doubt_at = self._contact_at + self._patience_s
         self._executor.accept_timeout_s = welcome.accept_timeout_ms / 1_000
         self._executor.output_max_bytes = welcome.output_max_bytes
         self._learn(welcome.coordinators)
@@ -210,7 +214,7 @@ class Session:
     def _take(self, message: pb.CoordinatorMessage) -> None:
         match message.WhichOneof("message"):
             case "offers":
-                self._executor.offer(message.offers.offers)
+                self._executor.offer(message.offers.offers, doubtful=self._clock() > self._doubt_at)
             case "cancel":
                 self._executor.cancel(message.cancel.executions)
             case "stale":
@@ -259,13 +263,16 @@ class Session:
             else:
                 lost = 0
                 self._contact_at = sent_at
+                self._doubt_at = sent_at + self._patience_s
                 self._on_drain(reply.drain)
                 self._executor.stale(reply.stale)
                 self._learn(reply.coordinators)
                 if reply.unknown_worker:
                     break
+            # What the answer took is part of the interval.
+            pause_s = max(0.0, sent_at + interval_s - self._clock())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._beat_now.wait(), interval_s)
+                await asyncio.wait_for(self._beat_now.wait(), pause_s)
         self._reconnect()
 
     async def watch_contact(self) -> None:

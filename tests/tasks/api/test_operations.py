@@ -105,3 +105,41 @@ def test_a_wrong_change_is_refused_by_name_and_changes_nothing(
     response = client.patch(f"/api/tasks/{task_id}/", body, format="json")
     assert_problem(response, HTTPStatus.BAD_REQUEST, rule, field=field)
     assert row(task_id) == before
+
+
+def test_many_are_retried_each_by_itself(client: APIClient) -> None:
+    failed, cancelled, complete = map(in_status, ("failed", "cancelled", "complete"))
+    response = client.post(
+        "/api/tasks/retry/", {"ids": [failed, cancelled, complete, 2**62]}, format="json"
+    )
+    assert response.status_code == HTTPStatus.OK
+    body = response.json()
+    assert body["retried"] == [failed, cancelled]
+    assert [each["id"] for each in body["refused"]] == [complete, 2**62]
+    assert "only failed and cancelled tasks can be retried" in body["refused"][0]["detail"]
+    assert row(complete)["status"] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "rule"),
+    [
+        ({}, "ids", "must be a list of ids, not empty"),
+        ({"ids": []}, "ids", "not empty"),
+        ({"ids": [1, "2"]}, "ids[1]", "must be the id of a task"),
+        ({"ids": [True]}, "ids[0]", "must be the id of a task"),
+        ({"ids": [-1]}, "ids[0]", "must be the id of a task"),
+        ([1], "body", "must be an object"),
+    ],
+)
+def test_ids_that_are_none_change_nothing(
+    client: APIClient, body: object, field: str, rule: str
+) -> None:
+    task_id = in_status("failed")
+    response = client.post("/api/tasks/retry/", body, format="json")
+    assert_problem(response, HTTPStatus.BAD_REQUEST, rule, field=field)
+    assert row(task_id)["status"] == "failed"
+
+
+def test_too_many_ids_are_too_large(client: APIClient) -> None:
+    response = client.post("/api/tasks/retry/", {"ids": list(range(1, 1_002))}, format="json")
+    assert_problem(response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "at most 1,000", field="ids")

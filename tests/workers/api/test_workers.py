@@ -28,6 +28,27 @@ def a_worker(name: str = "one", **fields: object) -> Worker:
     return Worker.objects.create(id=uuid4(), name=name, **given)
 
 
+def test_draining_is_a_wish_that_can_be_taken_back(db: None) -> None:
+    worker = a_worker()
+    steering = client_with("workers.change_worker")
+    drained = steering.post(f"{URL}{worker.id}/drain/")
+    assert (drained.status_code, drained.json()["drain"]) == (HTTPStatus.OK, True)
+    taken_back = steering.post(f"{URL}{worker.id}/undrain/")
+    assert taken_back.json()["drain"] is False
+    assert client_with("workers.view_worker").post(f"{URL}{worker.id}/drain/").status_code == 403
+    worker.refresh_from_db()
+    assert not worker.drain
+
+
+def test_what_is_offline_or_unknown_cannot_be_drained(db: None) -> None:
+    gone = a_worker(status="offline")
+    steering = client_with("workers.change_worker")
+    refused = steering.post(f"{URL}{gone.id}/drain/")
+    assert_problem(refused, HTTPStatus.CONFLICT, "is offline: there is nothing to drain")
+    unknown = steering.post(f"{URL}{uuid4()}/undrain/")
+    assert_problem(unknown, HTTPStatus.NOT_FOUND, "There is no worker")
+
+
 def test_a_worker_is_shown_in_the_list_and_alone(client: APIClient) -> None:
     worker = a_worker(busy=3, rss_bytes=5_000_000_000, cpu=0.5, tasks_done=10, tasks_failed=1)
     shown = client.get(URL).json()["results"][0]

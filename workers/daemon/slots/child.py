@@ -118,7 +118,8 @@ class Child(asyncio.Protocol):
         data = wire.encode(messages)
         if self._transport is None:
             self._early.append(data)
-        else:
+        elif not self._transport.is_closing():
+            # Else it is dying, and its attempts with it.
             self._transport.write(data)
 
     def kill(self, grace_s: float) -> None:

@@ -52,10 +52,12 @@ class ProcessSlots:
 
     def begin(self, attempt: Attempt) -> None:
         """Hands the attempt to an idle child."""
-        if not self._idle:
-            # Its slot is free, but the replacement has died: fork another.
+        child = next((each for each in self._idle if not each.retired), None)
+        if child is None:
+            # Its slot is free, but its child has died and is not replaced yet.
             self._fork()
-        child = self._idle.popleft()
+            child = self._idle[-1]
+        self._idle.remove(child)
         child.attempts[attempt.id] = attempt
         self._busy[attempt.id] = child
         child.send([call(attempt)])

@@ -1,0 +1,78 @@
+"""The laws hold in random histories over the real SQL, and do not without its guards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tasks import store
+from tasks.statements import statement
+from tests.property.protocol.laws import Law
+from tests.property.protocol.machine import Machine
+from tests.property.protocol.sql import Database
+from tests.property.protocol.state import AS_IS, Rules
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: The text of each guard, and the statements that lose it.
+_GUARDS = {
+    "lease_guard": ("task.lease = report.lease", ("start", "complete", "fail", "release")),
+    "status_guard": ("task.status || '' IN ('picked', 'started')", ("start", "complete", "fail")),
+}
+_SETTINGS = settings(
+    deadline=None,
+    max_examples=100,
+    stateful_step_count=40,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    database = Database()
+    yield database
+    database.close()
+
+
+def machine_for(database: Database, rules: Rules = AS_IS) -> type[Machine]:
+    fields = {
+        "database": database,
+        "rules_played": rules,
+        "counts": Counter(),
+    }
+    return type("Protocol", (Machine,), fields)
+
+
+def test_the_laws_hold_in_random_histories(database: Database) -> None:
+    machine = machine_for(database)
+    run_state_machine_as_test(machine, settings=_SETTINGS)
+    steps = ", ".join(f"{kind} {count}" for kind, count in machine.counts.most_common())
+    print(f"\nmachine: {machine.counts.total():,} steps: {steps}")
+    # The histories get far enough to mean something.
+    for kind in ("deliver", "rescue", "take_over", "hello", "retry"):
+        assert machine.counts[kind] > 10, kind
+
+
+@pytest.mark.parametrize("guard", _GUARDS)
+def test_without_a_guard_a_stale_report_gets_through(
+    database: Database, monkeypatch: pytest.MonkeyPatch, guard: str
+) -> None:
+    condition, names = _GUARDS[guard]
+
+    def unguarded(name: str, package: str = "tasks.sql") -> str:
+        text = statement(name, package)
+        if name not in names:
+            return text
+        assert text.count(condition) == 1
+        return text.replace(condition, "TRUE")
+
+    monkeypatch.setattr(store, "statement", unguarded)
+    machine = machine_for(database, AS_IS._replace(**{guard: False}))
+    quick = settings(_SETTINGS, max_examples=500, phases=[Phase.generate], derandomize=True)
+    with pytest.raises(AssertionError, match=Law.FENCED):
+        run_state_machine_as_test(machine, settings=quick)
