@@ -138,12 +138,15 @@ class Listener:
         self, connection: Connection, seconds: float, *, until: str | None = None
     ) -> bool:
         """Hears for so long, or until a message on a channel; returns whether that came."""
-        async for notification in connection.notifies(timeout=seconds):
-            self.heard_at = self._clock()
-            if notification.channel == until:
-                return True
-            self._hear(notification.channel, notification.payload)
-        return False
+        deadline, came = self._clock() + seconds, False
+        # A generator that is left before its end loses what came in the same packet.
+        stop_after = None if until is None else 1
+        while not came and (left_s := deadline - self._clock()) > 0:
+            async for each in connection.notifies(timeout=left_s, stop_after=stop_after):
+                self.heard_at = self._clock()
+                came = came or each.channel == until
+                self._hear(each.channel, each.payload)
+        return came
 
     def _hear(self, channel: str, payload: str) -> None:
         try:

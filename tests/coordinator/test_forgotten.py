@@ -51,7 +51,7 @@ class Coordinator:
         self.id = uuid4()
         conf = Settings()
         self.database = Database(conninfo(), conf)
-        self.flusher = Flusher(self.database, conf, on_pending=lambda: None)
+        self.flusher = Flusher(self.database, conf, self.id, on_pending=lambda: None)
         release = self.flusher.release
         self.dispatcher = Dispatcher(conf, on_room=lambda: None, on_release=release)
         self.held = Held(self.database, self.dispatcher, conf, on_release=release)

@@ -98,6 +98,21 @@ async def test_it_hears_itself_and_others(caplog: pytest.LogCaptureFixture) -> N
     assert not caplog.records
 
 
+async def test_what_comes_together_with_its_own_message_is_heard(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    both = asyncio.Queue[str]()
+    heard = Heard(send=both.put_nowait, probe_s=0.01)
+    async with heard.running():
+        for _ in range(20):
+            probe, woken = await asyncio.wait_for(both.get(), 15), heard.wakes
+            # In one transaction, so in one packet.
+            await run(f"BEGIN; NOTIFY {probe}; NOTIFY {WAKE}; COMMIT")
+            await until(lambda woken=woken: heard.wakes > woken)
+    # Nor did it only look for work since it had to connect anew.
+    assert not caplog.records
+
+
 async def test_a_deaf_one_tries_another_session_says_it_once_and_is_not_taken_for_well(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

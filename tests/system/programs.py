@@ -82,10 +82,11 @@ class Site:
         self.programs: dict[str, Program] = {}
         self.coordinator_port, self.web_port = free_port(), free_port()
 
-    def run(self, name: str, *command: str) -> Program:
+    def run(self, name: str, *command: str, **environment: str) -> Program:
         """Starts a program."""
         log = self.folder / f"{name}.log"
-        self.programs[name] = program = Program(command, log, self.environment)
+        program = Program(command, log, {**self.environment, **environment})
+        self.programs[name] = program
         return program
 
     def run_coordinator(self) -> Program:
