@@ -69,8 +69,8 @@ class TaskAdmin(admin.ModelAdmin[Task]):
             "Execution",
             {
                 "fields": (
-                    "queue", "priority", "tag_list", "tries", "time_out", "worker", "coordinator",
-                    "lease", "submitter",
+                    "queue", "priority", "tag_list", "tries", "pauses", "time_out",
+                    "on_lost_contact", "worker", "coordinator", "lease", "submitter",
                 )
             },
         ),
@@ -171,6 +171,11 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     @admin.display(description="run")
     def run(self, task: Task) -> str:
         return duration(ran(task))
+
+    @admin.display(description="pauses")
+    def pauses(self, task: Task) -> str:
+        base, cap = duration(task.retry_base_s), duration(task.retry_cap_s)
+        return f"{base} before the first retry, doubled with each, {cap} at most"
 
     @admin.display(description="time-out")
     def time_out(self, task: Task) -> str:
