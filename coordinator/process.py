@@ -25,6 +25,7 @@ from coordinator.lifeline import Lifeline
 from coordinator.listener import Listener
 from coordinator.peers import Peers
 from coordinator.service.clients import TaskService
+from coordinator.service.parsing import Parsing
 from coordinator.service.workers import WorkerService
 from coordinator.store import Identity
 from coordinator.vitals import Vitals
@@ -132,7 +133,7 @@ class Process:
         )
         self._registered = False
         self.health = health.aio.HealthServicer()
-        self.server = grpc.aio.server(options=_SERVER_OPTIONS)
+        self.server = grpc.aio.server(interceptors=[Parsing()], options=_SERVER_OPTIONS)
 
     def _on_pending(self) -> None:
         self.claimer.wake_all()

@@ -16,7 +16,7 @@ from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
 from coordinator.lifeline import Lifeline
 from coordinator.links import Link
-from coordinator.service.refusals import Refusals
+from coordinator.refusals import Refusals
 from proto import taskmaster_pb2 as pb
 from proto import taskmaster_pb2_grpc as rpc
 from tasks.conf import Settings
