@@ -70,9 +70,9 @@ async def still_held(connection: Connection, leases: Sequence[Lease]) -> set[int
     return await _ids(connection, "dispatch", _lease_columns(leases))
 
 
-async def live(connection: Connection, leases: Sequence[Lease]) -> set[int]:
-    """The ids of those tasks that are in flight under these very leases."""
-    return await _ids(connection, "live", _lease_columns(leases))
+async def live(connection: Connection, leases: Sequence[Lease]) -> set[Lease]:
+    """Those of these leases that are in flight."""
+    return {Lease._make(row) for row in await _fetch(connection, "live", _lease_columns(leases))}
 
 
 async def adopt(
