@@ -28,6 +28,7 @@ from coordinator.service.clients import TaskService
 from coordinator.service.parsing import Parsing
 from coordinator.service.workers import WorkerService
 from coordinator.store import Identity
+from coordinator.strangers import Strangers
 from coordinator.vitals import Vitals
 from proto import taskmaster_pb2 as pb
 from proto import taskmaster_pb2_grpc as rpc
@@ -211,6 +212,8 @@ class Process:
             self.conf,
             self.identity.id,
             coordinators=lambda: self.peers.addresses,
+            held=self.held.leases,
+            strangers=Strangers(self.database),
         )
         rpc.add_WorkerServiceServicer_to_server(workers, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
