@@ -194,27 +194,23 @@ def absurd_leases(named: Iterable[Lease]) -> str | None:
     return None
 
 
-def has_content(update: pb.StatusUpdate) -> bool:
-    """Whether there is anything in it that `without_content` would take out."""
-    return bool(update.output or update.completed)
-
-
-def without_content(entry: Entry) -> Entry:
-    """The update with its results failed and its output dropped: what the database refused."""
-    update = pb.StatusUpdate()
-    update.CopyFrom(entry.update)
-    del update.output[:]
-    for done in entry.update.completed:
-        update.failed.add(
-            task_id=done.task_id,
-            lease=done.lease,
-            attempt=done.attempt,
-            started_at_us=done.started_at_us,
-            finished_at_us=done.finished_at_us,
-            exit_class=pb.EXIT_CLASS_RAISED,
-            message="the result is no JSON that PostgreSQL can store",
-            final=True,
-        )
-    del update.completed[:]
-    entry.update = update
-    return entry
+def unusable(done: Completion) -> Failure:
+    """What stands in for a completion whose result the database refuses."""
+    entry = {
+        "attempt": done.attempt,
+        "worker": done.worker,
+        "class": EXIT_CLASS[pb.EXIT_CLASS_RAISED],
+        "message": "the result is no JSON that PostgreSQL can store",
+    }
+    return Failure(
+        done.task_id,
+        done.lease,
+        done.attempt,
+        done.started_age_s,
+        done.finished_age_s,
+        done.worker,
+        done.worker_id,
+        error=json.dumps(entry, ensure_ascii=False),
+        final=True,
+        pause_s=None,
+    )
