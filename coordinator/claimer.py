@@ -67,6 +67,8 @@ class Claimer:
         self._sinces: dict[tuple[str, int], datetime] = {}
         self._scanned_at = float("-inf")
         self._asleep = False
+        #: Until then a submitter may believe that nobody sleeps.
+        self._believed_until = float("-inf")
         self._awake_until = float("-inf")
         self._wakes: deque[float] = deque(maxlen=_WAKES_MAX)
         self._starved = False
@@ -220,10 +222,11 @@ class Claimer:
         elif not self._asleep:
             async with self._database.connection() as connection:
                 await store.sleep(connection, self._coordinator)
-            self._asleep = True
-            # The next turn is the last look before the wait: by then no submitter believes any
-            # more that nobody sleeps.
-            await self._pause(2 * NOBODY_SLEEPS_S)
+            self._asleep, self._believed_until = True, self._clock() + 2 * NOBODY_SLEEPS_S
+        elif now < self._believed_until:
+            # The last look before the wait comes after that, also if a worker that joins wakes it
+            # meanwhile: only then no submitter believes any more that nobody sleeps.
+            await self._pause(self._believed_until - now)
             self._scanned_at = float("-inf")
         elif await self._pause(self._conf.poll_interval_s):
             await self._count_wake()

@@ -23,6 +23,14 @@ from tasks.store import Connection
 
 #: What passes by itself, so that whoever meets it tries again.
 TROUBLE = (psycopg.Error, PoolTimeout)
+#: What a statement was told is wrong, not the database: trying again would be in vain. Of JSON that
+#: is nested too deeply PostgreSQL says that its stack is too small.
+REFUSED = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.StatementTooComplex,
+    psycopg.errors.ProgramLimitExceeded,
+)
 #: After this time the pool gives up an attempt to connect, and whoever asks next begins another:
 #: its own pauses double up to minutes, and nobody must wait that long for a server that is back.
 _RECONNECT_S = 2.0
@@ -141,8 +149,7 @@ class Database:
     async def _watched(self) -> AsyncIterator[None]:
         try:
             yield
-        except psycopg.DataError:
-            # What was asked for is wrong, not the database.
+        except REFUSED:
             raise
         except TROUBLE as error:
             self.trouble.met(await self._reason(error) if self.trouble.news else error)

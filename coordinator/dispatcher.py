@@ -152,6 +152,8 @@ class Dispatcher:
         if link.closed:
             return []
         link.closed = True
+        link.outbox.clear()
+        link.commands.clear()
         link.ready.set()
         if self.links.get(link.worker_id) is link:
             del self.links[link.worker_id]

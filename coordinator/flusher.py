@@ -7,23 +7,19 @@ ends and releases, each kind one statement. A start whose end is in the same flu
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import psycopg
-
 from coordinator import translate
-from coordinator.database import TROUBLE, Database
+from coordinator.database import REFUSED, TROUBLE, Database
+from coordinator.refusals import Refusals
 from proto import taskmaster_pb2 as pb
 from tasks import store
 from tasks.conf import Settings
 from tasks.reports import Chunk, Completion, Failure, Lease, Release, Start
 from tasks.store import Connection
-
-log = logging.getLogger(__name__)
 
 #: A flush takes some ten milliseconds; offers are accepted within seconds.
 _LATE_S = 0.5
@@ -49,6 +45,10 @@ class Entry:
         return len(update.started) + len(update.completed) + len(update.failed) + len(update.output)
 
 
+#: The kinds of report, in the order in which they are written.
+_KINDS = ("chunks", "starts", "completions", "failures", "releases")
+
+
 @dataclass(slots=True)
 class Batch:
     """What one transaction writes."""
@@ -62,8 +62,20 @@ class Batch:
     @property
     def statements(self) -> int:
         """How many kinds of report it holds, each one statement."""
-        kinds = (self.starts, self.completions, self.failures, self.chunks, self.releases)
-        return sum(map(bool, kinds))
+        return sum(bool(getattr(self, kind)) for kind in _KINDS)
+
+    def halves(self) -> list[Batch]:
+        """Two batches with the same reports in the same order; none when it holds only one."""
+        left = sum(len(getattr(self, kind)) for kind in _KINDS) // 2
+        if not left:
+            return []
+        first, second = Batch(), Batch()
+        for kind in _KINDS:
+            reports = getattr(self, kind)
+            setattr(first, kind, reports[:left])
+            setattr(second, kind, reports[left:])
+            left = max(0, left - len(reports))
+        return [first, second]
 
 
 class Flusher:
@@ -86,6 +98,7 @@ class Flusher:
         self._entries: list[Entry] = []
         self._releases: list[Lease] = []
         self._filled = asyncio.Event()
+        self._refusals = Refusals()
         #: When a flush last succeeded, and since when the oldest report waits.
         self.flushed_at: float | None = None
         self.waiting_since: float | None = None
@@ -155,10 +168,7 @@ class Flusher:
         while True:
             batch = self._batch(entries, releases)
             try:
-                stale = await self._write(batch)
-            except psycopg.DataError as error:
-                await self._one_by_one(entries, releases, error)
-                return
+                stale = await self._settle(batch)
             except TROUBLE:
                 await asyncio.sleep(pause)
                 pause = min(longest, pause * 2)
@@ -168,26 +178,28 @@ class Flusher:
                 self._on_pending()
             return
 
-    async def _one_by_one(
-        self, entries: list[Entry], releases: list[Lease], error: psycopg.DataError
-    ) -> None:
-        """Finds the update that the database refuses: the others are written all the same."""
-        if len(entries) > 1 or (entries and releases):
-            for entry in entries:
-                await self._flush([entry], [])
-            if releases:
-                await self._flush([], releases)
-            return
-        for entry in entries:
-            log.error(
-                "report refused by the database",
-                extra={"worker": entry.worker, "error": str(error).strip()},
-            )
-            if translate.has_content(entry.update):
-                await self._flush([translate.without_content(entry)], [])
-            else:
-                # Nothing of it can be written: its leases are for the rescue.
-                self._answer([entry], set())
+    async def _settle(self, batch: Batch) -> set[Lease]:
+        """Writes a batch; the report that the database refuses costs no other its place."""
+        try:
+            return await self._write(batch)
+        except REFUSED as error:
+            stale: set[Lease] = set()
+            for half in batch.halves():
+                stale |= await self._settle(half)
+            if not batch.halves():
+                stale = await self._replace(batch, str(error).strip())
+            return stale
+
+    async def _replace(self, batch: Batch, error: str) -> set[Lease]:
+        """Of a single report that the database refuses: a result fails its task for good.
+
+        Whatever else it is, nothing of it can be written: its lease is for the rescue.
+        """
+        self._refusals.note("report refused by the database", error=error.partition("\n")[0])
+        if not batch.completions:
+            return set()
+        failures = [translate.unusable(each) for each in batch.completions]
+        return await self._write(Batch(failures=failures))
 
     def _batch(self, entries: Sequence[Entry], releases: Sequence[Lease]) -> Batch:
         withdrawn = [Release(lease.task_id, lease.lease, begun=False) for lease in releases]
@@ -218,12 +230,17 @@ class Flusher:
             await store.write_output(connection, batch.chunks)
 
         def compare(reports: Sequence[Start | Completion | Failure], written: set[int]) -> None:
-            if len(written) < len(reports):
-                stale.update(
-                    Lease(each.task_id, each.lease)
-                    for each in reports
-                    if each.task_id not in written
-                )
+            if len(written) == len(reports):
+                return
+            # Of two leases of one task it is the newer that was written.
+            newest: dict[int, int] = {}
+            for each in reports:
+                newest[each.task_id] = max(each.lease, newest.get(each.task_id, each.lease))
+            stale.update(
+                Lease(each.task_id, each.lease)
+                for each in reports
+                if each.task_id not in written or each.lease < newest[each.task_id]
+            )
 
         if batch.starts:
             compare(batch.starts, await store.start(connection, batch.starts))

@@ -41,8 +41,8 @@ class Written(NamedTuple):
 
     #: Whether the database took it.
     durable: bool
-    #: The ids of all named tasks that are live; all that were named when nobody knows.
-    live: set[int]
+    #: What of all that was named is live; all of it when nobody knows.
+    live: set[Lease]
     #: Whom an operator wants to drain.
     draining: set[UUID]
 
@@ -60,7 +60,7 @@ class Heartbeat(NamedTuple):
 
     beat: Beat
     #: What the worker says it has.
-    running: list[Lease]
+    running: set[Lease]
     answer: asyncio.Future[Written]
 
 
@@ -149,10 +149,14 @@ class Lifeline:
         answer: asyncio.Future[Written] = (
             before.answer if before else asyncio.get_running_loop().create_future()
         )
-        self._heartbeats[beat.id] = Heartbeat(beat, running, answer)
+        named = set(running)
+        if before:
+            # Both wait for the one answer, which must know of all that either names.
+            named |= before.running
+        self._heartbeats[beat.id] = Heartbeat(beat, named, answer)
         self._beaten.set()
         written = await asyncio.shield(answer)
-        stale = [lease for lease in running if lease.task_id not in written.live]
+        stale = [lease for lease in running if lease not in written.live]
         return Answer(written.durable, stale, beat.id in written.draining)
 
     def _fail_unknown(self, link: Link, running: Iterable[Lease]) -> None:
@@ -175,18 +179,17 @@ class Lifeline:
             await asyncio.sleep(_GATHER_S)
             self._beaten.clear()
             gathered, self._heartbeats = list(self._heartbeats.values()), {}
-            leases = [lease for each in gathered for lease in each.running]
+            leases = {lease for each in gathered for lease in each.running}
             try:
                 async with self._database.transaction() as connection:
                     beats = [each.beat for each in gathered]
                     draining = await workers.heartbeat(connection, beats, self._identity.id)
-                    live = await store.live(connection, leases) if leases else set()
+                    live = await store.live(connection, list(leases)) if leases else set()
                 written = Written(True, live, draining)
             except TROUBLE:
                 # Nothing is known to be stale, and nobody's wish has changed.
-                named = {lease.task_id for lease in leases}
                 still = {each.beat.id for each in gathered if each.beat.draining}
-                written = Written(False, named, still)
+                written = Written(False, leases, still)
             for each in gathered:
                 self._misses.pop(each.beat.id, None)
                 if not each.answer.done():

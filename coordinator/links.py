@@ -14,6 +14,9 @@ from tasks.reports import Lease
 _PREFETCH_S = 0.02
 #: A mean run time that is too long for any prefetch: assumed at first, and after a refusal.
 LONG_S = 1.0
+#: Heartbeats in the interval of one: there is one more when a worker begins to drain, and some when
+#: calls time out.
+BEATS_MAX = 20
 
 
 @dataclass(slots=True)
@@ -47,6 +50,9 @@ class Link:
     draining: bool = False
     closed: bool = False
     last_seen: float = 0.0
+    #: Heartbeats since then, to know one that comes far too often.
+    beats: int = 0
+    beats_since: float = 0.0
     #: Leases it has accepted and did not name in its newest heartbeat.
     missing: set[Lease] = field(default_factory=set)
 
@@ -69,6 +75,20 @@ class Link:
     def serves(self, queue: str) -> bool:
         """Whether the worker takes tasks of this queue."""
         return self.queues is None or queue in self.queues
+
+    def has(self, lease: Lease, attempt: int | None) -> bool:
+        """Whether the worker was given this execution, of which it may not name the attempt."""
+        flight = self.flights.get(lease.task_id)
+        return (
+            flight is not None and flight.lease == lease.lease and attempt in (None, flight.attempt)
+        )
+
+    def may_beat(self, now: float, interval_s: float) -> bool:
+        """Counts a heartbeat; False when there have been far too many in this interval."""
+        if now - self.beats_since >= interval_s:
+            self.beats, self.beats_since = 0, now
+        self.beats += 1
+        return self.beats <= BEATS_MAX
 
     def send(self, command: pb.CoordinatorMessage) -> None:
         """Puts a command in front of any offer."""

@@ -25,8 +25,10 @@ from coordinator.lifeline import Lifeline
 from coordinator.listener import Listener
 from coordinator.peers import Peers
 from coordinator.service.clients import TaskService
+from coordinator.service.parsing import Parsing
 from coordinator.service.workers import WorkerService
 from coordinator.store import Identity
+from coordinator.strangers import Strangers
 from coordinator.vitals import Vitals
 from proto import taskmaster_pb2 as pb
 from proto import taskmaster_pb2_grpc as rpc
@@ -132,7 +134,7 @@ class Process:
         )
         self._registered = False
         self.health = health.aio.HealthServicer()
-        self.server = grpc.aio.server(options=_SERVER_OPTIONS)
+        self.server = grpc.aio.server(interceptors=[Parsing()], options=_SERVER_OPTIONS)
 
     def _on_pending(self) -> None:
         self.claimer.wake_all()
@@ -210,6 +212,8 @@ class Process:
             self.conf,
             self.identity.id,
             coordinators=lambda: self.peers.addresses,
+            held=self.held.leases,
+            strangers=Strangers(self.database),
         )
         rpc.add_WorkerServiceServicer_to_server(workers, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)

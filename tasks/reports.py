@@ -55,6 +55,16 @@ class Adopted(NamedTuple):
     queue: str
 
 
+class Named(NamedTuple):
+    """An execution that a worker named: whether it is the worker's own, and whether it is live."""
+
+    lease: Lease
+    #: As the worker said it, None when it did not.
+    attempt: int | None
+    own: bool
+    live: bool
+
+
 class Start(NamedTuple):
     """An attempt began. Ages are seconds before the report is written."""
 

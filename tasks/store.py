@@ -20,6 +20,7 @@ from tasks.reports import (
     Completion,
     Failure,
     Lease,
+    Named,
     Pair,
     Release,
     Start,
@@ -70,9 +71,18 @@ async def still_held(connection: Connection, leases: Sequence[Lease]) -> set[int
     return await _ids(connection, "dispatch", _lease_columns(leases))
 
 
-async def live(connection: Connection, leases: Sequence[Lease]) -> set[int]:
-    """The ids of those tasks that are in flight under these very leases."""
-    return await _ids(connection, "live", _lease_columns(leases))
+async def live(connection: Connection, leases: Sequence[Lease]) -> set[Lease]:
+    """Those of these leases that are in flight."""
+    return {Lease._make(row) for row in await _fetch(connection, "live", _lease_columns(leases))}
+
+
+async def own(
+    connection: Connection, worker_id: UUID, named: Sequence[tuple[int, int, int | None]]
+) -> list[Named]:
+    """What a worker named, as (task, lease, attempt); left out is what has another lease by now."""
+    columns = _columns(("ids", "leases", "attempts"), named)
+    rows = await _fetch(connection, "own", {**columns, "worker_id": worker_id})
+    return [Named(Lease(task_id, lease), *rest) for task_id, lease, *rest in rows]
 
 
 async def adopt(

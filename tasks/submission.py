@@ -73,7 +73,7 @@ class NewTask:
     tags: tuple[str, ...] = ()
 
 
-def parse(fields: Mapping[str, object], *, at: str = "") -> NewTask:
+def parse(fields: Mapping[str, object], *, at: str = "", now: datetime | None = None) -> NewTask:
     """The task that these fields describe; absent ones take their default.
 
     `{"command": …}` alone is the short form of a shell task. `at` stands before each field's
@@ -96,7 +96,7 @@ def parse(fields: Mapping[str, object], *, at: str = "") -> NewTask:
         kwargs=kwargs,
         queue=queue_name(fields.get("queue"), at=at),
         priority=priority(fields.get("priority"), at=at),
-        scheduled_at=scheduled_time(fields.get("scheduled_at"), at=at),
+        scheduled_at=scheduled_time(fields.get("scheduled_at"), at=at, now=now),
         max_attempts=attempts(fields.get("max_attempts"), at=at),
         timeout_s=timeout(fields.get("timeout_s"), at=at),
         retry_base_s=base_s,

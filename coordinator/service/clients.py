@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
 
 import grpc
 from asgiref.sync import sync_to_async
-from django.db import InternalError, OperationalError, connections, transaction
+from django.db import InternalError, OperationalError, connection, connections, transaction
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from psycopg.errors import ReadOnlySqlTransaction
@@ -69,7 +71,7 @@ class TaskService(rpc.TaskServiceServicer):
         """Stores one task."""
 
         def submit(user: Any) -> int:
-            new = _parse(request)
+            new = _parse(request, now=_now() if request.HasField("scheduled_at") else None)
             permissions.check_submit(user, [new])
             return enqueue.enqueue(new, created_by_id=user.pk)
 
@@ -79,7 +81,12 @@ class TaskService(rpc.TaskServiceServicer):
         self, request_iterator: AsyncIterator[pb.SubmitTasksRequest], context: Context
     ) -> pb.SubmitTasksResponse:
         """Stores many tasks, all or none."""
-        await self._call(context, lambda user: permissions.require(user, permissions.ADD))
+
+        def admit(user: Any) -> datetime:
+            permissions.require(user, permissions.ADD)
+            return _now()
+
+        began, clock = await self._call(context, admit), time.monotonic()
         call, limit = asyncio.current_task(), settings().bulk_max_tasks
         loop = asyncio.get_running_loop()
         new: list[NewTask] = []
@@ -91,7 +98,10 @@ class TaskService(rpc.TaskServiceServicer):
                 )
             try:
                 # Beside the loop, which has offers to send meanwhile.
-                new += await loop.run_in_executor(self._threads, _parse_many, request, len(new))
+                now = began + timedelta(seconds=time.monotonic() - clock)
+                new += await loop.run_in_executor(
+                    self._threads, _parse_many, request, len(new), now
+                )
             except TaskMasterError as error:
                 await context.abort(_status(error), str(error))
 
@@ -172,12 +182,22 @@ def _user(header: str) -> Any:
     return token.user
 
 
-def _parse(request: pb.SubmitTaskRequest, *, at: str = "") -> NewTask:
-    return submission.parse(_fields(request, at), at=at)
+def _now() -> datetime:
+    """The database's time: what lies in the past is not for this host's clock to say."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        return cast("datetime", cursor.fetchone()[0])
 
 
-def _parse_many(request: pb.SubmitTasksRequest, start: int) -> list[NewTask]:
-    return [_parse(each, at=f"tasks[{index}].") for index, each in enumerate(request.tasks, start)]
+def _parse(request: pb.SubmitTaskRequest, *, at: str = "", now: datetime | None) -> NewTask:
+    return submission.parse(_fields(request, at), at=at, now=now)
+
+
+def _parse_many(request: pb.SubmitTasksRequest, start: int, now: datetime) -> list[NewTask]:
+    return [
+        _parse(each, at=f"tasks[{index}].", now=now)
+        for index, each in enumerate(request.tasks, start)
+    ]
 
 
 def _fields(request: pb.SubmitTaskRequest, at: str) -> dict[str, object]:

@@ -15,14 +15,20 @@ from coordinator.database import TROUBLE
 from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
 from coordinator.lifeline import Lifeline
-from coordinator.links import Link
-from coordinator.service.refusals import Refusals
+from coordinator.links import BEATS_MAX, Link
+from coordinator.refusals import Refusals
+from coordinator.service.hello import (
+    REPEAT_MAX,
+    SLOTS_MAX,
+    registration,
+    worker_id_of,
+)
+from coordinator.strangers import Strangers
 from proto import taskmaster_pb2 as pb
 from proto import taskmaster_pb2_grpc as rpc
 from tasks.conf import Settings
 from tasks.errors import InvalidField
 from tasks.reports import Lease
-from tasks.submission import queue_name
 from workers.store import Beat, Registration
 
 log = logging.getLogger(__name__)
@@ -31,9 +37,10 @@ PROTOCOL = 1
 #: The most offers in one message, and the most bytes unless a single one has more.
 _OFFERS_MAX = 200
 _OFFER_BYTES_MAX = 1_000_000
-_SLOTS_MAX = 10_000
-#: Of so many workers that have come and gone the names are known.
-_NAMES_MAX = 10_000
+#: A worker has no more than its slots, and what has ended and was not confirmed.
+_RUNNING_MAX = 2 * SLOTS_MAX
+#: Of so many workers that have come and gone it is known what they had.
+_LINKS_MAX = 1_000
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -50,6 +57,8 @@ class WorkerService(rpc.WorkerServiceServicer):
         coordinator: UUID,
         *,
         coordinators: Callable[[], Sequence[str]],
+        held: Callable[[], Sequence[Lease]],
+        strangers: Strangers,
     ) -> None:
         self._dispatcher = dispatcher
         self._flusher = flusher
@@ -57,18 +66,24 @@ class WorkerService(rpc.WorkerServiceServicer):
         self._conf = conf
         self._coordinator = coordinator
         self._coordinators = coordinators
+        self._held = held
+        self._strangers = strangers
         self._refusals = Refusals()
-        #: Names by id, also of workers whose stream has just broken and whose reports still come.
-        self._names: dict[UUID, str] = {}
+        #: The newest of each worker, also of those whose stream has just broken and whose reports
+        #: still come.
+        self._links: dict[UUID, Link] = {}
 
     async def ReceiveTasks(  # noqa: N802
         self, request: pb.WorkerHello, context: Context
     ) -> AsyncIterator[pb.CoordinatorMessage]:
         """Registers the worker and streams to it for as long as it listens."""
         registration = await self._registration(request, context)
-        running = [Lease(each.task_id, each.lease) for each in request.running]
+        running = await self._running(request.running, context)
+        others = {*self._dispatcher.foreign(registration.id, running), *self._held()}
         try:
-            adopted = await self._lifeline.welcome(registration, running)
+            adopted = await self._lifeline.welcome(
+                registration, [lease for lease in running if lease not in others]
+            )
         except TROUBLE:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "The database is away; come again.")
         link = Link(
@@ -78,7 +93,7 @@ class WorkerService(rpc.WorkerServiceServicer):
             registration.slots,
             last_seen=self._lifeline.now(),
         )
-        self._remember(registration)
+        self._remember(link)
         known = {lease for lease, _ in adopted}
         self._dispatcher.tell_stale(link, [lease for lease in running if lease not in known])
         log.info("worker joined", extra={"worker": link.name, "slots": link.slots})
@@ -95,11 +110,11 @@ class WorkerService(rpc.WorkerServiceServicer):
         finally:
             self._lifeline.left(link)
 
-    def _remember(self, worker: Registration) -> None:
-        self._names.pop(worker.id, None)
-        self._names[worker.id] = worker.name
-        if len(self._names) > _NAMES_MAX:
-            del self._names[next(iter(self._names))]
+    def _remember(self, link: Link) -> None:
+        self._links.pop(link.worker_id, None)
+        self._links[link.worker_id] = link
+        if len(self._links) > _LINKS_MAX:
+            del self._links[next(iter(self._links))]
 
     def _welcome(self) -> pb.Welcome:
         contact_s = self._conf.silence_s - self._conf.lost_contact_margin_s
@@ -117,7 +132,7 @@ class WorkerService(rpc.WorkerServiceServicer):
         if hello.protocol != PROTOCOL:
             self._refusals.note(
                 "worker refused: it speaks another protocol",
-                worker=hello.name[:100],
+                worker=hello.name[:REPEAT_MAX],
                 protocol=hello.protocol,
             )
             await context.abort(
@@ -125,20 +140,23 @@ class WorkerService(rpc.WorkerServiceServicer):
                 f"protocol: this coordinator speaks {PROTOCOL}, the worker {hello.protocol}.",
             )
         try:
-            queues = [queue_name(queue, at="queues.") for queue in hello.queues]
-            return Registration(
-                id=_worker_id(hello.worker_id),
-                name=_limited("name", hello.name, 100),
-                host=_limited("host", hello.host, 255),
-                pid=min(hello.pid, 2**31 - 1),
-                pool=_one_of("pool", hello.pool, ("process", "threads", "async")),
-                queues=queues,
-                slots=_within("slots", hello.slots, 1, _SLOTS_MAX),
-            )
+            return registration(hello)
         except InvalidField as error:
-            self._refusals.note("worker refused: its hello breaks a rule", rule=str(error))
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            rule = str(error)
+            self._refusals.note("worker refused: its hello breaks a rule", rule=rule)
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, rule)
             raise AssertionError from None
+
+    async def _running(self, executions: Sequence[pb.Execution], context: Context) -> list[Lease]:
+        """What a worker says it has. Aborts the call when no worker can have it."""
+        running = [Lease(each.task_id, each.lease) for each in executions]
+        rule = translate.absurd_leases(running)
+        if len(running) > _RUNNING_MAX:
+            rule = f"running: must be at most {_RUNNING_MAX:,} executions."
+        if rule is not None:
+            self._refusals.note("worker refused: what it runs breaks a rule", rule=rule)
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, rule)
+        return running
 
     async def SendHeartbeat(  # noqa: N802
         self, request: pb.Heartbeat, context: Context
@@ -148,18 +166,25 @@ class WorkerService(rpc.WorkerServiceServicer):
         link = self._dispatcher.links.get(worker_id) if worker_id else None
         if worker_id is None or link is None:
             return pb.HeartbeatReply(unknown_worker=True, coordinators=self._coordinators())
+        interval_s = self._conf.heartbeat_interval_s
+        if not link.may_beat(self._lifeline.now(), interval_s):
+            self._refusals.note("heartbeat refused: there are too many", worker=link.name)
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"heartbeats: more than {BEATS_MAX} in {interval_s:g} s, where one is wanted.",
+            )
         beat = Beat(
             id=worker_id,
-            slots=min(max(request.slots, 1), _SLOTS_MAX),
-            busy=min(request.busy, _SLOTS_MAX),
+            slots=min(max(request.slots, 1), SLOTS_MAX),
+            busy=min(request.busy, SLOTS_MAX),
             rss_bytes=min(request.rss_bytes, 2**62),
-            cpu=request.cpu if math.isfinite(request.cpu) else 0.0,
+            cpu=max(0.0, request.cpu) if math.isfinite(request.cpu) else 0.0,
             tasks_done=min(request.tasks_done, 2**62),
             tasks_failed=min(request.tasks_failed, 2**62),
             loop_lag_ms=min(request.loop_lag_ms, 2**31 - 1),
             draining=request.draining,
         )
-        running = [Lease(each.task_id, each.lease) for each in request.running]
+        running = await self._running(request.running, context)
         answer = await self._lifeline.beat(beat, running)
         self._dispatcher.ended(link, answer.stale, None)
         return pb.HeartbeatReply(
@@ -180,21 +205,33 @@ class WorkerService(rpc.WorkerServiceServicer):
                 grpc.StatusCode.FAILED_PRECONDITION, "worker_id: unknown; say hello first."
             )
             raise AssertionError
-        name = self._names[worker_id]
+        known = self._links[worker_id]
         if (rule := translate.absurd(request)) is not None:
-            self._refusals.note("report refused: it breaks a rule", worker=name, rule=rule)
+            self._refusals.note("report refused: it breaks a rule", worker=known.name, rule=rule)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, rule)
-        foreign = self._dispatcher.foreign(worker_id, translate.leases(request))
-        if foreign:
-            self._refusals.note("report refused: the task is another worker's", worker=name)
-            request = translate.without(request, foreign)
+        refused = await self._strange(known, request, context)
+        if refused:
+            request = translate.without(request, refused)
         link = self._dispatcher.links.get(worker_id)
         if link is not None:
             self._note(link, request)
-        stale = await self._flusher.write(request, name, worker_id)
+        stale = await self._flusher.write(request, known.name, worker_id)
         if stale and link is not None:
             self._dispatcher.ended(link, stale, None)
-        return pb.StatusReceipt(stale=_executions([*foreign, *stale]))
+        return pb.StatusReceipt(stale=_executions([*(each.lease for each in refused), *stale]))
+
+    async def _strange(
+        self, known: Link, update: pb.StatusUpdate, context: Context
+    ) -> set[translate.Report]:
+        """The reports of executions that are not the worker's."""
+        unexpected = {each for each in translate.named(update) if not known.has(*each)}
+        if not unexpected:
+            return set()
+        try:
+            return await self._strangers.of(known.worker_id, known.name, list(unexpected))
+        except TROUBLE:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "The database is away; try again.")
+            raise AssertionError from None
 
     def _note(self, link: Link, update: pb.StatusUpdate) -> None:
         """Credits are free as soon as the worker says so, not when it is durable."""
@@ -214,10 +251,10 @@ class WorkerService(rpc.WorkerServiceServicer):
     async def _known(self, text: str, context: Context) -> UUID | None:
         """The id of a worker that has said hello here. Aborts when it is no UUID."""
         try:
-            worker_id = _worker_id(text)
+            worker_id = worker_id_of(text)
         except InvalidField as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        return worker_id if worker_id in self._names else None
+        return worker_id if worker_id in self._links else None
 
 
 def _take_offers(link: Link) -> pb.Offers:
@@ -238,28 +275,3 @@ def _mean_run_s(update: pb.StatusUpdate) -> float | None:
 
 def _executions(leases: Iterable[Lease]) -> list[pb.Execution]:
     return [pb.Execution(task_id=each.task_id, lease=each.lease) for each in leases]
-
-
-def _worker_id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise InvalidField("worker_id", "must be a UUID.") from None
-
-
-def _limited(field: str, text: str, longest: int) -> str:
-    if not 0 < len(text) <= longest or "\0" in text:
-        raise InvalidField(field, f"must be text of 1 to {longest} characters.")
-    return text
-
-
-def _one_of(field: str, text: str, known: tuple[str, ...]) -> str:
-    if text not in known:
-        raise InvalidField(field, f"is {text!r}; it must be one of {', '.join(known)}.")
-    return text
-
-
-def _within(field: str, number: int, lowest: int, highest: int) -> int:
-    if not lowest <= number <= highest:
-        raise InvalidField(field, f"is {number}; it must be from {lowest} to {highest}.")
-    return number

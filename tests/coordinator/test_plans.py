@@ -39,6 +39,7 @@ INTENDED = {
     "claim": {RANGE, BY_ID},
     "dispatch": {BY_ID},
     "live": {BY_ID},
+    "own": {BY_ID},
     "adopt": {BY_ID},
     "start": {BY_ID},
     "complete": {BY_ID},
@@ -164,6 +165,7 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
         ),
         "dispatch": lambda c: store.still_held(c, leases),
         "live": lambda c: store.live(c, leases),
+        "own": lambda c: store.own(c, WORKER, [(*each, None) for each in leases]),
         "adopt": lambda c: store.adopt(c, leases, ME, "w", WORKER),
         "start": lambda c: store.start(c, [Start(*each, "w", WORKER) for each in head]),
         "complete": lambda c: store.complete(

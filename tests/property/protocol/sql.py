@@ -180,7 +180,7 @@ async def _release(connection: Connection, calls: dict[int, Call]) -> set[int]:
 
 
 async def _live(connection: Connection, calls: dict[int, Call]) -> set[int]:
-    return await store.live(connection, _leases(calls))
+    return {lease.task_id for lease in await store.live(connection, _leases(calls))}
 
 
 async def _adopt(connection: Connection, calls: dict[int, Call]) -> set[int]:

@@ -1,0 +1,240 @@
+"""Hosts whose clocks are minutes apart: the database's clock decides, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from google.protobuf.timestamp_pb2 import Timestamp
+from rest_framework.authtoken.models import Token
+
+from proto import taskmaster_pb2 as pb
+from proto import taskmaster_pb2_grpc as rpc
+from tasks.models import Task, TaskOutput
+from tests.system.fleet import (
+    ROOT,
+    WireWorker,
+    database_url,
+    end,
+    free_port,
+    until,
+    until_counted,
+)
+from tests.system.programs import Program
+from tests.system.programs import until as until_true
+from tests.system.workers import call, ended, online, run_worker
+from tests.tasks.sample import stored
+
+LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not LIBRARIES, reason="needs Debian's package faketime"),
+    pytest.mark.parametrize(("here", "there"), [(300, -300), (-300, 300)], ids=["ahead", "behind"]),
+]
+
+store = sync_to_async(stored)
+#: How far a time may be from the database's: what the machine needs, and never the skew.
+NEAR_S = 2.0
+#: Silence is over after 3 s instead of 15.
+QUICK = {
+    "TASKMASTER_HEARTBEAT_INTERVAL_S": "1",
+    "TASKMASTER_LOST_CONTACT_MARGIN_S": "1",
+    "TASKMASTER_RECONNECT_MAX_S": "1",
+}
+
+
+def skewed(seconds: int) -> dict[str, str]:
+    """The environment of a process, and of its children, whose wall clock is off by so much."""
+    return {
+        "LD_PRELOAD": str(LIBRARIES[0]),
+        "FAKETIME": f"{seconds:+d}",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "PYTHONPATH": str(ROOT / "tests/system/skew"),
+    }
+
+
+@contextmanager
+def coordinator(log: Path, seconds: int) -> Iterator[str]:
+    """A coordinator on a host whose clock is off; yields its address."""
+    port = free_port()
+    environment = {"DATABASE_URL": database_url(), **QUICK, **skewed(seconds)}
+    program = Program(("manage.py", "runcoordinator", "--port", str(port)), log, environment)
+    try:
+        until_true(lambda: program.wrote("coordinator ready"), "the coordinator is ready")
+        first = datetime.fromisoformat(program.text().partition(" ")[0])
+        assert abs(first.timestamp() - time.time() - seconds) < 30, "its clock is not off"
+        yield f"127.0.0.1:{port}"
+    finally:
+        code = end(program.process)
+    assert code == 0, program.text()
+    assert "Traceback" not in program.text(), program.text()
+
+
+@pytest.fixture
+def address(here: int, transactional_db: None, tmp_path: Path) -> Iterator[str]:
+    with coordinator(tmp_path / "coordinator.log", here) as running:
+        yield running
+
+
+@sync_to_async
+def database_now() -> datetime:
+    with psycopg.connect(database_url()) as link:
+        row = link.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    return row[0]
+
+
+async def near(*moments: datetime | str | None) -> None:
+    """They are in order, the last is of just now, and all by the database's clock."""
+    given = [datetime.fromisoformat(each) if isinstance(each, str) else each for each in moments]
+    found = [each for each in given if each is not None]
+    assert len(found) == len(given), given
+    assert found == sorted(found), found
+    now = await database_now()
+    assert found[-1] <= now
+    assert now - found[-1] < timedelta(seconds=NEAR_S), (found, now)
+
+
+async def test_tasks_run_once_in_time_and_their_times_are_the_database_s(
+    address: str, there: int
+) -> None:
+    heron = run_worker(address, "--name", "heron", "--concurrency", "4", **QUICK, **skewed(there))
+    try:
+        await online("heron")
+        plain = await ended(await call("clocks"))
+        await near(plain.created_at, plain.picked_at, plain.started_at, plain.completed_at)
+        assert (plain.attempt, plain.lease, plain.errors) == (1, 1, [])
+        assert abs(plain.result[0] - time.time() - there) < 30, "the worker's clock is not off"
+
+        # Neither early nor late, by the clock that nobody has set.
+        scheduled_at = await database_now() + timedelta(seconds=2)
+        due = time.monotonic() + 2
+        task_id = await call("clocks", scheduled_at=scheduled_at)
+        await until_counted(1, pk=task_id, status="picked")
+        later = await ended(task_id)
+        assert -0.05 < later.result[1] - due < 0.5
+        assert later.started_at is not None
+        assert -0.05 < (later.started_at - scheduled_at).total_seconds() < 0.5
+        await near(later.created_at, later.picked_at, later.started_at, later.completed_at)
+
+        broken = await ended(await call("speak_and_raise"))
+        [error] = broken.errors
+        await near(broken.created_at, broken.picked_at, broken.started_at, error["at"])
+        assert broken.failed_at == datetime.fromisoformat(error["at"])
+        chunks = TaskOutput.objects.filter(task_id=broken.pk)
+        assert await chunks.acount() > 0
+        async for chunk in chunks:
+            await near(broken.started_at, chunk.created_at)
+
+        # A pause is counted from the database's clock.
+        again = await call("speak_and_raise", max_attempts=2, retry_base_s=1.0)
+        twice = await ended(again)
+        first, last = (datetime.fromisoformat(error["at"]) for error in twice.errors)
+        assert 0.7 < (last - first).total_seconds() < 2.5
+        await near(first, last)
+    finally:
+        await asyncio.to_thread(end, heron)
+    assert heron.stdout is not None
+    output = heron.stdout.read()
+    assert heron.returncode == 0, output
+    assert "Traceback" not in output, output
+    assert await Task.objects.filter(attempt__gt=1).acount() == 1
+
+
+async def test_lost_and_frozen_workers_are_noticed_in_time(address: str, there: int) -> None:
+    names = ("crane", "heron")
+    crane, heron = (
+        run_worker(address, "--name", name, "--queues", name, **QUICK, **skewed(there))
+        for name in names
+    )
+    try:
+        for name in names:
+            await online(name)
+        ids = [
+            await call("sleep", 300, queue=name, max_attempts=2, retry_base_s=0.1) for name in names
+        ]
+        await until_counted(2, status="started")
+        end(crane, signal.SIGKILL)
+        os.kill(heron.pid, signal.SIGSTOP)
+        gone_at = time.monotonic()
+        async with WireWorker(address).running() as other:
+            taken = await taken_over(other, ids, gone_at)
+            assert taken[ids[0]] < 4.5, "a lost worker's task"
+            assert 2 < taken[ids[1]] < 6.5, "a frozen worker's task"
+            os.kill(heron.pid, signal.SIGCONT)
+            await until_counted(2, status="complete")
+            # It comes back, and what it says of its old lease counts for nothing.
+            assert (await ended(await call("echo", 1, queue="heron"))).status == "complete"
+    finally:
+        os.kill(heron.pid, signal.SIGCONT)
+        await asyncio.to_thread(end, heron)
+        end(crane, signal.SIGKILL)
+    async for task in Task.objects.filter(pk__in=ids):
+        [error] = task.errors
+        assert (task.attempt, task.result, error["class"]) == (2, 1, "lost")
+        at = datetime.fromisoformat(error["at"])
+        assert task.created_at < at < task.scheduled_at < task.completed_at
+        assert (task.scheduled_at - at).total_seconds() < 1
+
+
+async def taken_over(worker: WireWorker, ids: list[int], since: float) -> dict[int, float]:
+    """Seconds until each of these is offered to the worker."""
+    found: dict[int, float] = {}
+
+    def all_seen() -> bool:
+        for _, offer in worker.offers:
+            found.setdefault(offer.task_id, time.monotonic() - since)
+        return found.keys() >= set(ids)
+
+    await until(all_seen, 12)
+    return found
+
+
+async def test_what_lies_in_the_past_is_not_for_the_coordinator_s_clock_to_say(
+    address: str, there: int
+) -> None:
+    token = await token_of()
+
+    async def submit(seconds: float) -> grpc.StatusCode:
+        at = Timestamp()
+        at.FromDatetime(await database_now() + timedelta(seconds=seconds))
+        request = pb.SubmitTaskRequest(name="examples.tasks.add", scheduled_at=at)
+        metadata = (("authorization", f"Token {token}"),)
+        codes = set()
+        for call_ in (
+            stub.SubmitTask(request, metadata=metadata),
+            stub.SubmitTasks(iter([pb.SubmitTasksRequest(tasks=[request])]), metadata=metadata),
+        ):
+            try:
+                await call_
+            except grpc.aio.AioRpcError as error:
+                codes.add(error.code())
+            else:
+                codes.add(grpc.StatusCode.OK)
+        [code] = codes
+        return code
+
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = rpc.TaskServiceStub(channel)
+        assert await submit(60) == grpc.StatusCode.OK
+        assert await submit(-60) == grpc.StatusCode.INVALID_ARGUMENT
+
+
+@sync_to_async
+def token_of() -> str:
+    user: Any = get_user_model().objects.create_user(username="client")
+    user.user_permissions.set(Permission.objects.filter(codename="add_task"))
+    return str(Token.objects.create(user=user).key)
