@@ -139,6 +139,7 @@ async def test_a_due_task_is_never_parked_at_a_busy_worker() -> None:
         await until_counted(1, pk=due, status="pending", deadline_s=10)
         async with coordinator() as other, WireWorker(other).running() as idle:
             await until(lambda: [o for _, o in idle.offers if o.task_id == due], 5)
+            await until_counted(1, pk=due, status="complete")
         await busy.complete([busy.offers[0][1]])
         assert len(busy.offers) == 1
 

@@ -194,7 +194,7 @@ async def test_offers_do_not_wait_behind_a_long_task() -> None:
         for _ in range(20):
             await ended(await call("echo", 1))
         # The coordinator has learnt that tasks are short here, and offers more than one.
-        await call("sleep", 4)
+        long = await call("sleep", 60)
         await until_counted(1, status="started")
         short = [await call("echo", number) for number in range(5)]
         async with worker(address, name="stork"):
@@ -202,3 +202,4 @@ async def test_offers_do_not_wait_behind_a_long_task() -> None:
             for task_id in short:
                 assert (await ended(task_id, 3)).worker == "stork"
             assert time.monotonic() - began < 2
+        await cancel(long)

@@ -86,7 +86,7 @@ async def test_a_frozen_worker_is_removed_and_fenced_when_it_comes_back(whole_gr
     async with coordinator(**QUICK) as address:
         heron = run_worker(address, "--name", "heron", "--concurrency", "1", **QUICK)
         await online("heron")
-        task_id = await call("sleep", 4.5, max_attempts=3)
+        task_id = await call("sleep", 60, max_attempts=3)
         await until_counted(1, status="started")
         family = [psutil.Process(heron.pid)]
         if whole_group:
