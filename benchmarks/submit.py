@@ -16,7 +16,7 @@ from benchmarks.tasks import noop
 from coordinator.database import conninfo
 
 PROCESSES = 8
-EACH = 1_000
+EACH = 2_000
 _INSERT = """
 INSERT INTO tasks_task (name, args, kwargs, max_attempts, timeout_s)
 VALUES (%s, %s::jsonb, %s::jsonb, %s, %s) RETURNING id
@@ -66,7 +66,7 @@ def _rate(target: Any) -> float:
     return PROCESSES * EACH / seconds
 
 
-def measure(rounds: int = 3) -> list[Figure]:
+def measure(rounds: int = 5) -> list[Figure]:
     """In turn, as the drain."""
     pairs = [(_rate(_bare), _rate(_enqueue)) for _ in range(rounds)]
     ratio = median(ours / raw for raw, ours in pairs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -93,14 +93,14 @@ class TaskMasterBackend(BaseTaskBackend):
         self, task: Task[..., Any], args: list[Any], kwargs: dict[str, Any]
     ) -> TaskResult[Any]:
         """Stores one call. Raises InvalidTask, InvalidField, TooLarge or UnknownTaskName."""
-        args_text, kwargs_text = submission.payload(args, kwargs)
+        call = submission.payload(args, kwargs)
         declared = self._declared(task)
         if task.run_after is not None:
             try:
                 submission.scheduled_time(task.run_after)
             except InvalidField as error:
                 raise InvalidField("run_after", error.rule) from None
-        task_id = storing.enqueue(replace(declared, args=args_text, kwargs=kwargs_text))
+        task_id = storing.enqueue(declared, call=call)
         result: TaskResult[Any] = TaskResult(
             task=task,
             id=str(task_id),

@@ -57,16 +57,24 @@ def declared(task: Task[..., Any]) -> dict[str, object]:
 
 
 def enqueue(
-    task: NewTask, *, created_by_id: int | None = None, using: str = DEFAULT_DB_ALIAS
+    task: NewTask,
+    *,
+    call: tuple[str, str] | None = None,
+    created_by_id: int | None = None,
+    using: str = DEFAULT_DB_ALIAS,
 ) -> int:
-    """Stores one task in the current transaction and returns its id."""
+    """Stores one task in the current transaction and returns its id.
+
+    `call`: the JSON texts of args and kwargs in place of the task's own.
+    """
+    args, kwargs = call or (task.args, task.kwargs)
     row = execute(
         using,
         "insert",
         (
             task.name,
-            task.args,
-            task.kwargs,
+            args,
+            kwargs,
             task.queue,
             task.priority,
             task.scheduled_at,

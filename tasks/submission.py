@@ -51,6 +51,8 @@ FIELDS = (
     "tags",
 )
 _QUEUE = re.compile(r"[\w.:-]+", re.ASCII)
+#: One encoder for all: `json.dumps` makes one for each call that is not of the standard kind.
+_encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 #: The escape of U+0000 in JSON text, behind an even number of backslashes.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -337,7 +339,7 @@ def _datetime(value: object, field: str) -> datetime:
 
 def _json(value: object, field: str) -> str:
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidField(field, f"is no JSON: {error}.") from None
     if _NUL.search(text) or not _encodable(text):
