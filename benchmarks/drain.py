@@ -115,8 +115,9 @@ def measure(rounds: int = 3) -> list[Figure]:
             "drain of no-op tasks",
             ours,
             "tasks/s",
-            f"{TASKS:,} tasks, 1 coordinator, 2 workers of {THREADS} threads, warmed up; reference: raw "
-            f"SQL claims and completes {_BATCH} at a time over 2 connections; medians of {rounds}",
+            f"{TASKS:,} tasks, 1 coordinator, 2 workers of {THREADS} threads, warmed up; "
+            f"reference: raw SQL claims and completes {_BATCH} at a time over 2 connections; "
+            f"medians of {rounds}",
             reference=ours / ratio,
             wanted="ratio ≥ 0.3",
             holds=ratio >= 0.3,
