@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from chaos.load import Load
 from chaos.progress import Progress, Tally
 from chaos.report import Outcome
 from chaos.schedule import CUTS, Kind, schedule
+from taskmaster_site import demo
 from taskmaster_site.postgres import Cluster
 
 #: All are online within this time on a busy machine of two cores.
@@ -123,24 +123,13 @@ async def _until_ready(place: Place, all_: Fleet) -> None:
     try:
         async with asyncio.timeout(_READY_S):
             while await asyncio.to_thread(_ask, place.url, _ONLINE) != wanted or not (
-                await _web_answers(place.ports[roster.WEB])
+                await demo.web_answers(place.ports[roster.WEB])
             ):
                 if all_.deaths:
                     raise NotReady(f"{all_.deaths[0].name} ended: {all_.deaths[0].how}")
                 await asyncio.sleep(0.5)
     except TimeoutError:
         raise NotReady(f"the fleet is not ready after {_READY_S:.0f} s") from None
-
-
-async def _web_answers(port: int) -> bool:
-    with contextlib.suppress(OSError):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            return b" 200 " in await reader.readline()
-        finally:
-            writer.close()
-    return False
 
 
 async def _drain(url: str, seconds: float) -> float | None:

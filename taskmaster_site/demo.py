@@ -96,7 +96,7 @@ def parts(web: int, grpc: int) -> list[list[Child]]:
     daphne = ["-m", "daphne", "-v", "0", "-e", endpoint, "taskmaster_site.asgi:application"]
     worker = [python, manage, "runworker", "--coordinator", address, "--concurrency", "4"]
     return [
-        [Child("web", [python, *daphne], lambda: _web_answers(web))],
+        [Child("web", [python, *daphne], lambda: web_answers(web))],
         [
             Child(
                 "coordinator",
@@ -108,7 +108,8 @@ def parts(web: int, grpc: int) -> list[list[Child]]:
     ]
 
 
-async def _web_answers(port: int) -> bool:
+async def web_answers(port: int) -> bool:
+    """Whether the web process on this port is healthy."""
     with contextlib.suppress(OSError):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
