@@ -1,4 +1,4 @@
-"""What an operator asks of a worker: drain, and take that back."""
+"""What an operator asks of a worker: drain, and take that back; stop, and kill."""
 
 from __future__ import annotations
 
@@ -41,19 +41,45 @@ def drain(worker_id: UUID, *, using: str = DEFAULT_DB_ALIAS) -> None:
 
     Raises WorkerNotFound, or IllegalTransition when it is offline already.
     """
-    _desire(worker_id, True, using)
+    _desire(worker_id, "drain", using)
 
 
 def undrain(worker_id: UUID, *, using: str = DEFAULT_DB_ALIAS) -> None:
-    """It takes tasks again, unless it has gone offline. Raises as `drain` does."""
-    _desire(worker_id, False, using)
+    """It takes tasks again, unless it has gone offline or was told to stop.
+
+    Raises as `drain` does.
+    """
+    _desire(worker_id, "undrain", using)
 
 
-def _desire(worker_id: UUID, wanted: bool, using: str) -> None:
+def stop(worker_id: UUID, *, using: str = DEFAULT_DB_ALIAS) -> None:
+    """It does what SIGTERM does: takes nothing new, finishes what runs in the grace, leaves.
+
+    What is not over by then is handed back. Raises as `drain` does.
+    """
+    _desire(worker_id, "stop", using)
+
+
+def kill(worker_id: UUID, *, using: str = DEFAULT_DB_ALIAS) -> None:
+    """It dies at once, as by kill -9; what it ran is rescued, and the attempts count as lost.
+
+    The worker does it by itself, so one that hears nothing (frozen, cut off) lives on until it
+    does. Raises as `drain` does.
+    """
+    _desire(worker_id, "kill", using)
+
+
+def _desire(worker_id: UUID, wanted: str, using: str) -> None:
     with connections[using].cursor() as cursor:
-        cursor.execute(statement("desire", "workers.sql"), {"id": worker_id, "drain": wanted})
+        cursor.execute(statement("desire", "workers.sql"), {"id": worker_id, "wanted": wanted})
         if cursor.fetchone() is not None:
             return
-    if not Worker.objects.using(using).filter(pk=worker_id).exists():
+    worker = Worker.objects.using(using).filter(pk=worker_id).first()
+    if worker is None:
         raise WorkerNotFound(worker_id)
-    raise IllegalTransition(f"Worker {worker_id} is offline: there is nothing to drain.")
+    if worker.status == WorkerStatus.OFFLINE:
+        verb = wanted.removeprefix("un")
+        raise IllegalTransition(f"Worker {worker_id} is offline: there is nothing to {verb}.")
+    raise IllegalTransition(
+        f"Worker {worker_id} was told to {worker.command}: it takes no tasks any more."
+    )
