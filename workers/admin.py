@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -74,13 +73,13 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
         self,
         request: HttpRequest,
         workers: QuerySet[Worker],
-        change: Callable[[UUID], None],
+        change: Callable[..., None],
         done: str,
     ) -> None:
         changed = 0
         for worker in workers:
             try:
-                change(worker.pk)
+                change(worker.pk, by=request.user.get_username())
             except TaskMasterError as refusal:
                 self.message_user(request, str(refusal), messages.WARNING)
             else:

@@ -88,7 +88,7 @@ class DrainView(APIView):
     def post(self, request: Request, worker_id: UUID) -> Response:
         """It takes nothing new, finishes what it runs, and goes offline then."""
         require(request.user, CHANGE)
-        operations.drain(worker_id)
+        operations.drain(worker_id, by=request.user.get_username())
         return Response(_shown(worker_id))
 
 
@@ -104,7 +104,7 @@ class UndrainView(APIView):
     def post(self, request: Request, worker_id: UUID) -> Response:
         """As long as it has not gone offline, and was not told to stop."""
         require(request.user, CHANGE)
-        operations.undrain(worker_id)
+        operations.undrain(worker_id, by=request.user.get_username())
         return Response(_shown(worker_id))
 
 
@@ -120,7 +120,7 @@ class StopView(APIView):
     def post(self, request: Request, worker_id: UUID) -> Response:
         """As SIGTERM does: nothing new; what runs may end in the grace, else it is handed back."""
         require(request.user, CHANGE)
-        operations.stop(worker_id)
+        operations.stop(worker_id, by=request.user.get_username())
         return Response(_shown(worker_id))
 
 
@@ -136,7 +136,7 @@ class KillView(APIView):
     def post(self, request: Request, worker_id: UUID) -> Response:
         """As kill -9 does: what it runs is lost and rescued. Needs `workers.kill_worker`."""
         require(request.user, KILL)
-        operations.kill(worker_id)
+        operations.kill(worker_id, by=request.user.get_username())
         return Response(_shown(worker_id))
 
 

@@ -19,9 +19,10 @@ WITH wanted AS (
         worker.id = %(id)s
         AND worker.status <> 'offline'
         AND (%(wanted)s::text <> 'undrain' OR worker.command = '')
-    RETURNING worker.id
+    RETURNING worker.id, worker.name
 )
 SELECT
     id,
+    name,
     pg_notify('taskmaster_worker', id || ' ' || %(wanted)s::text)
 FROM wanted
