@@ -13,12 +13,15 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from coordinator import words
+from coordinator.announcer import Announcer, Many
 from coordinator.database import TROUBLE, Database
 from coordinator.dispatcher import Dispatcher
 from coordinator.held import Held
 from coordinator.links import Demand
 from tasks import store
 from tasks.conf import Settings
+from tasks.events.event import Kind
 from tasks.reports import Claimed, Lease, Pair
 from tasks.wake import NOBODY_SLEEPS_S
 
@@ -51,6 +54,7 @@ class Claimer:
         held: Held,
         conf: Settings,
         coordinator: UUID,
+        announcer: Announcer,
         *,
         on_release: Callable[[Sequence[Lease]], None],
         clock: Callable[[], float] = time.monotonic,
@@ -60,6 +64,7 @@ class Claimer:
         self._held = held
         self._conf = conf
         self._coordinator = coordinator
+        self._announcer = announcer
         self._on_release = on_release
         self._clock = clock
         self._woken = asyncio.Event()
@@ -186,7 +191,7 @@ class Claimer:
     async def _claim(self, pairs: Sequence[Pair], *, within_s: float, room: int) -> list[Claimed]:
         self.claims += 1
         async with self._database.connection() as connection:
-            return await store.claim(
+            tasks = await store.claim(
                 connection,
                 pairs,
                 sinces=[self._sinces[pair.queue, pair.priority] for pair in pairs],
@@ -194,6 +199,8 @@ class Claimer:
                 room=room,
                 coordinator=self._coordinator,
             )
+        self._announcer.note_many(Many(Kind.PICKED, tasks, words.picked))
+        return tasks
 
     def _advance(self, tasks: Sequence[Claimed]) -> None:
         """Raises the low-water marks to what was just claimed."""

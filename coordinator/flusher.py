@@ -12,13 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from coordinator import translate
+from coordinator import translate, words
+from coordinator.announcer import Announcer, Many
 from coordinator.database import REFUSED, TROUBLE, Database
 from coordinator.refusals import Refusals
 from proto import taskmaster_pb2 as pb
 from tasks import store
 from tasks.conf import Settings
-from tasks.reports import Chunk, Completion, Failure, Lease, Release, Start
+from tasks.events.event import Kind
+from tasks.lifecycle import Status
+from tasks.reports import Changed, Chunk, Completion, Failure, Lease, Release, Start, Written
+from tasks.statistics.tally import Tally
 from tasks.store import Connection
 
 #: A flush takes some ten milliseconds; offers are accepted within seconds.
@@ -61,8 +65,9 @@ class Batch:
 
     @property
     def statements(self) -> int:
-        """How many kinds of report it holds, each one statement."""
-        return sum(bool(getattr(self, kind)) for kind in _KINDS)
+        """How many it takes: one for each kind of report, and one for the statistics of ends."""
+        ends = bool(self.completions or self.failures)
+        return sum(bool(getattr(self, kind)) for kind in _KINDS) + ends
 
     def halves(self) -> list[Batch]:
         """Two batches with the same reports in the same order; none when it holds only one."""
@@ -78,6 +83,32 @@ class Batch:
         return [first, second]
 
 
+@dataclass(slots=True)
+class Outcome:
+    """What a transaction has written."""
+
+    stale: set[Lease] = field(default_factory=set)
+    started: list[Written] = field(default_factory=list)
+    completed: list[Written] = field(default_factory=list)
+    failed: list[Changed] = field(default_factory=list)
+    released: list[Changed] = field(default_factory=list)
+
+    def tally(self, completions: Sequence[Completion]) -> Tally:
+        """For the statistics."""
+        written = {row.task_id for row in self.completed}
+        return Tally(
+            complete=len(self.completed),
+            failed=sum(row.status == Status.FAILED for row in self.failed),
+            retried=sum(row.status == Status.PENDING for row in self.failed),
+            waits=[row.wait_s for row in self.completed],
+            runs=[
+                each.started_age_s - each.finished_age_s
+                for each in completions
+                if each.task_id in written
+            ],
+        )
+
+
 class Flusher:
     """Gathers reports and writes them."""
 
@@ -86,6 +117,7 @@ class Flusher:
         database: Database,
         conf: Settings,
         coordinator: UUID,
+        announcer: Announcer,
         *,
         on_pending: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
@@ -93,6 +125,7 @@ class Flusher:
         self._database = database
         self._conf = conf
         self._coordinator = coordinator
+        self._announcer = announcer
         self._on_pending = on_pending
         self._clock = clock
         self._entries: list[Entry] = []
@@ -219,17 +252,24 @@ class Flusher:
             return set()
         if batch.statements == 1:
             async with self._database.connection() as connection:
-                return await self._run(connection, batch)
-        async with self._database.transaction() as connection:
-            return await self._run(connection, batch)
+                outcome = await self._run(connection, batch)
+        else:
+            async with self._database.transaction() as connection:
+                outcome = await self._run(connection, batch)
+        self._announce(batch, outcome)
+        return outcome.stale
 
-    async def _run(self, connection: Connection, batch: Batch) -> set[Lease]:
-        """Runs the statements; returns the leases that were stale."""
-        stale: set[Lease] = set()
+    async def _run(self, connection: Connection, batch: Batch) -> Outcome:
+        """Runs the statements."""
+        outcome = Outcome()
+        stale = outcome.stale
         if batch.chunks:
             await store.write_output(connection, batch.chunks)
 
-        def compare(reports: Sequence[Start | Completion | Failure], written: set[int]) -> None:
+        def compare(
+            reports: Sequence[Start | Completion | Failure], rows: Sequence[Written | Changed]
+        ) -> None:
+            written = {row.task_id for row in rows}
             if len(written) == len(reports):
                 return
             # Of two leases of one task it is the newer that was written.
@@ -243,14 +283,30 @@ class Flusher:
             )
 
         if batch.starts:
-            compare(batch.starts, await store.start(connection, batch.starts))
+            outcome.started = await store.start(connection, batch.starts)
+            compare(batch.starts, outcome.started)
         if batch.completions:
-            compare(batch.completions, await store.complete(connection, batch.completions))
+            outcome.completed = await store.complete(connection, batch.completions)
+            compare(batch.completions, outcome.completed)
         if batch.failures:
-            compare(batch.failures, await store.fail(connection, batch.failures))
+            outcome.failed = await store.fail(connection, batch.failures)
+            compare(batch.failures, outcome.failed)
         if batch.releases:
-            await store.release(connection, batch.releases, self._coordinator)
-        return stale
+            outcome.released = await store.release(connection, batch.releases, self._coordinator)
+        if tally := outcome.tally(batch.completions):
+            await store.tally(connection, tally, self._coordinator)
+        return outcome
+
+    def _announce(self, batch: Batch, outcome: Outcome) -> None:
+        tell = self._announcer.note_many
+        tell(Many(Kind.STARTED, outcome.started, words.started, batch.starts))
+        tell(Many(Kind.COMPLETE, outcome.completed, words.complete, batch.completions))
+        for kind, status in ((Kind.FAILED, Status.FAILED), (Kind.RETRIED, Status.PENDING)):
+            rows = [row for row in outcome.failed if row.status == status]
+            tell(Many(kind, rows, words.failed, batch.failures))
+        tell(Many(Kind.RELEASED, outcome.released, words.released))
+        if batch.chunks:
+            self._announcer.note_output(chunk.task_id for chunk in batch.chunks)
 
     @staticmethod
     def _answer(entries: Sequence[Entry], stale: set[Lease]) -> None:

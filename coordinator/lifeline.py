@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from coordinator import words
+from coordinator.announcer import Announcer, Many
 from coordinator.database import TROUBLE, Database
 from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
@@ -20,7 +22,10 @@ from coordinator.links import Link
 from coordinator.store import Identity
 from tasks import store
 from tasks.conf import Settings
-from tasks.reports import Adopted, Lease
+from tasks.events.event import Kind, NewEvent
+from tasks.lifecycle import Status
+from tasks.reports import Adopted, Changed, Lease
+from tasks.statistics.tally import Tally
 from workers import store as workers
 from workers.store import Beat, Registration
 
@@ -74,6 +79,12 @@ class Loss(NamedTuple):
     rescued: bool = False
 
 
+def tally_of(rescued: Sequence[Changed]) -> Tally:
+    """What a rescue adds to the statistics."""
+    failed = sum(task.status == Status.FAILED for task in rescued)
+    return Tally(failed=failed, retried=len(rescued) - failed)
+
+
 class Lifeline:
     """The watch of one coordinator over its workers."""
 
@@ -84,6 +95,7 @@ class Lifeline:
         flusher: Flusher,
         conf: Settings,
         identity: Identity,
+        announcer: Announcer,
         *,
         on_pending: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
@@ -93,6 +105,7 @@ class Lifeline:
         self._flusher = flusher
         self._conf = conf
         self._identity = identity
+        self._announcer = announcer
         self._on_pending = on_pending
         self._clock = clock
         self._heartbeats: dict[UUID, Heartbeat] = {}
@@ -121,6 +134,9 @@ class Lifeline:
                 else []
             )
         self._lost.pop(registration.id, None)
+        back = f", with {len(adopted)} running" if adopted else ""
+        text = f"{registration.name} joined with {registration.slots} slots{back}"
+        self._say(Kind.ONLINE, text, registration.name, registration.id)
         by_id = {each.task_id: each for each in adopted}
         return [(lease, by_id[lease.task_id]) for lease in running if lease.task_id in by_id]
 
@@ -137,13 +153,19 @@ class Lifeline:
         stoppable_at = max(rescue_at, link.last_seen + self._conf.silence_s)
         self._lost[link.worker_id] = Loss(link.name, rescue_at, stoppable_at)
 
+    def _say(self, kind: Kind, text: str, worker: str, worker_id: UUID) -> None:
+        self._announcer.note(NewEvent(kind, text, worker=worker, worker_id=worker_id))
+
     # ---- heartbeats -------------------------------------------------------------------------
 
     async def beat(self, beat: Beat, running: list[Lease]) -> Answer:
         """Keeps a heartbeat; says which of `running` are the worker's no more."""
         link = self._dispatcher.links.get(beat.id)
         if link is not None:
-            link.last_seen, link.slots, link.draining = self._clock(), beat.slots, beat.draining
+            if beat.draining and not link.drains:
+                self._say(Kind.DRAINING, f"{link.name} takes nothing new", link.name, beat.id)
+            link.last_seen, link.slots = self._clock(), beat.slots
+            link.draining = link.drains = beat.draining
             self._fail_unknown(link, running)
         before = self._heartbeats.get(beat.id)
         answer: asyncio.Future[Written] = (
@@ -259,6 +281,8 @@ class Lifeline:
                 rescued = await store.rescue(
                     connection, self._identity.id, worker, stoppable=stoppable
                 )
+                if tally := tally_of(rescued):
+                    await store.tally(connection, tally, self._identity.id)
                 await workers.leave(connection, [worker], self._identity.id)
             if self._lost.get(worker) is not loss:
                 # It came back meanwhile.
@@ -268,6 +292,10 @@ class Lifeline:
                 del self._lost[worker]
             else:
                 self._lost[worker] = loss._replace(rescued=True)
+            self._announcer.note_many(Many(Kind.RESCUED, rescued, words.rescued))
+            if not loss.rescued:
+                fate = f"is gone, {len(rescued)} tasks rescued" if rescued else "has left"
+                self._say(Kind.OFFLINE, f"{loss.name} {fate}", loss.name, worker)
             if rescued:
                 log.warning(
                     "lost worker's tasks rescued",

@@ -48,6 +48,8 @@ class Link:
     #: It let an offer expire: nothing more for it until it answers one.
     suspended: bool = False
     draining: bool = False
+    #: Whether the worker itself has said that it drains.
+    drains: bool = False
     closed: bool = False
     last_seen: float = 0.0
     #: Heartbeats since then, to know one that comes far too often.

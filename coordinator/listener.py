@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 WAKE = "taskmaster_wake"
 CANCEL = "taskmaster_cancel"
 WORKER = "taskmaster_worker"
+WATCH = "taskmaster_watch"
 #: How often the listener sends itself a message.
 PROBE_S = 60.0
 #: How long that message may take.
@@ -50,6 +51,7 @@ class Listener:
         on_wake: Callable[[], None],
         on_cancel: Callable[[Lease], None],
         on_worker: Callable[[UUID, bool], None],
+        on_watch: Callable[[], None],
         on_connect: Callable[[], Awaitable[None]],
         notify: Callable[[str], Awaitable[None]],
         probe_s: float = PROBE_S,
@@ -61,6 +63,7 @@ class Listener:
         self._on_wake = on_wake
         self._on_cancel = on_cancel
         self._on_worker = on_worker
+        self._on_watch = on_watch
         self._on_connect = on_connect
         #: Sends an empty message to a channel, from another session.
         self._notify = notify
@@ -95,7 +98,7 @@ class Listener:
     async def _listen(self, connection: Connection) -> None:
         """Returns when the session is deaf."""
         locked = await store.lock(connection, self._coordinator)
-        for channel in (WAKE, CANCEL, WORKER, self._probe):
+        for channel in (WAKE, CANCEL, WORKER, WATCH, self._probe):
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         await self._on_connect()
         if self.heard_at is None:
@@ -156,6 +159,8 @@ class Listener:
                 case "taskmaster_cancel":
                     task_id, lease = map(int, payload.split())
                     self._on_cancel(Lease(task_id, lease))
+                case "taskmaster_watch":
+                    self._on_watch()
                 case "taskmaster_worker":
                     worker, drain = payload.split()
                     self._on_worker(UUID(worker), drain == "true")

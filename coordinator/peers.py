@@ -19,10 +19,15 @@ from collections.abc import Callable
 from uuid import UUID
 
 from coordinator import store as coordinators
+from coordinator import words
+from coordinator.announcer import Announcer, Many
 from coordinator.database import TROUBLE, Database
+from coordinator.lifeline import tally_of
 from coordinator.store import Beat, Identity
 from tasks import store
 from tasks.conf import Settings
+from tasks.events.event import Kind, NewEvent
+from tasks.reports import Changed
 from workers import store as workers
 
 log = logging.getLogger(__name__)
@@ -49,6 +54,7 @@ class Peers:
         database: Database,
         conf: Settings,
         identity: Identity,
+        announcer: Announcer,
         *,
         beat: Callable[[], Beat],
         on_pending: Callable[[], None],
@@ -57,6 +63,7 @@ class Peers:
         self._database = database
         self._conf = conf
         self._identity = identity
+        self._announcer = announcer
         self._beat = beat
         self._on_pending = on_pending
         self._clock = clock
@@ -103,7 +110,8 @@ class Peers:
 
     async def _look_after(self, peer: UUID) -> None:
         """Takes over what a dead coordinator left, as far as it is time for it."""
-        moved: set[int] = set()
+        released: list[Changed] = []
+        rescued: list[Changed] = []
         async with self._database.transaction() as connection:
             if not await coordinators.is_dead(
                 connection, peer, suspect_s=_SUSPECT_S, silence_s=self._conf.silence_s
@@ -114,20 +122,25 @@ class Peers:
                 self._dead[peer] = self._clock()
                 return
             age_s = self._clock() - self._dead[peer]
-            moved |= await store.release_held(connection, peer, future=age_s < _OFFERED_S)
+            released = await store.release_held(connection, peer, future=age_s < _OFFERED_S)
             if age_s >= self._conf.reconnect_grace_s:
                 if self._settled:
                     stoppable = age_s >= self._conf.silence_s
-                    moved |= await store.rescue(connection, peer, stoppable=stoppable)
+                    rescued = await store.rescue(connection, peer, stoppable=stoppable)
+                    if tally := tally_of(rescued):
+                        await store.tally(connection, tally, self._identity.id)
                 await workers.orphaned(connection, peer)
                 await store.stay_awake(connection, peer)
                 await coordinators.offline(connection, peer)
                 # What is left of it is looked after as a stray's.
                 self._strays.add(peer)
-        if moved:
+        self._announcer.note_many(Many(Kind.RELEASED, released, words.released))
+        self._announcer.note_many(Many(Kind.RESCUED, rescued, words.rescued))
+        if moved := len(released) + len(rescued):
+            self._announcer.note(NewEvent(Kind.OFFLINE, f"a coordinator died, {moved} tasks moved"))
             log.warning(
                 "took over from a dead coordinator",
-                extra={"coordinator": peer, "tasks": len(moved)},
+                extra={"coordinator": peer, "tasks": moved},
             )
             self._on_pending()
 

@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from coordinator import store
+from coordinator.announcer import Announcer
 from coordinator.claimer import Claimer
 from coordinator.database import TROUBLE, Database, conninfo, direct_conninfo
 from coordinator.dispatcher import Dispatcher
@@ -72,7 +73,10 @@ class Process:
             pid=os.getpid(),
         )
         self.database = Database(conninfo(), conf)
-        self.flusher = Flusher(self.database, conf, coordinator, on_pending=self._on_pending)
+        self.announcer = Announcer(self.database, conf)
+        self.flusher = Flusher(
+            self.database, conf, coordinator, self.announcer, on_pending=self._on_pending
+        )
         self.dispatcher = Dispatcher(
             conf,
             on_room=self._on_room,
@@ -87,6 +91,7 @@ class Process:
             self.held,
             conf,
             coordinator,
+            self.announcer,
             on_release=self.flusher.release,
         )
         self.forgotten = Forgotten(
@@ -103,6 +108,7 @@ class Process:
             self.flusher,
             conf,
             self.identity,
+            self.announcer,
             on_pending=self._on_pending,
         )
         self.listener = Listener(
@@ -112,6 +118,7 @@ class Process:
             on_wake=self.claimer.wake,
             on_cancel=self.dispatcher.cancel,
             on_worker=self.dispatcher.drain,
+            on_watch=self.announcer.watch_changed,
             on_connect=self._register,
             notify=self.database.notify,
         )
@@ -129,6 +136,7 @@ class Process:
             self.database,
             conf,
             self.identity,
+            self.announcer,
             beat=self.vitals.beat,
             on_pending=self._on_pending,
         )
@@ -174,6 +182,7 @@ class Process:
             flushing = group.create_task(self.flusher.run(), name="flusher")
             beating = group.create_task(self.lifeline.run_heartbeats(), name="heartbeats")
             listening = group.create_task(self.listener.run(), name="listener")
+            announcing = group.create_task(self.announcer.run(), name="announcer")
             await self._until(self.listener.listening, stop)
             deciding = [
                 group.create_task(part.run(), name=name)
@@ -193,7 +202,7 @@ class Process:
             await stop.wait()
             log.info("coordinator stops", extra={"coordinator": self.identity.address})
             await self._stop(deciding)
-            for task in (flushing, beating, listening):
+            for task in (flushing, beating, listening, announcing):
                 task.cancel()
 
     @staticmethod
@@ -259,6 +268,7 @@ class Process:
                 await self.flusher.drained()
         with contextlib.suppress(*TROUBLE):
             await self._sign_off(running)
+            await self.announcer.publish()
 
     async def _sign_off(self, running: int) -> None:
         async with self.database.connection() as connection:

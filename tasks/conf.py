@@ -31,6 +31,7 @@ _POSITIVE = (
     "args_max_bytes",
     "result_max_bytes",
     "bulk_max_tasks",
+    "events_kept",
     "coordinator_pool_max",
     "db_pool_wait_s",
     "grpc_port",
@@ -92,6 +93,9 @@ class Settings:
     bulk_max_tasks: int = 100_000
     #: The most output kept of one attempt; what is cut is marked.
     output_max_bytes: int = 262_144
+
+    #: The newest events that are kept, for the activity log and for who comes back to a stream.
+    events_kept: int = 5_000
 
     #: The most connections of a coordinator's pool; one more listens, two serve client calls.
     coordinator_pool_max: int = 2

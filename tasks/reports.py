@@ -55,6 +55,31 @@ class Adopted(NamedTuple):
     queue: str
 
 
+class Written(NamedTuple):
+    """A task whose start or result was written, and how long it had waited since it was due."""
+
+    task_id: int
+    name: str
+    queue: str
+    wait_s: float
+
+
+class Changed(NamedTuple):
+    """A task that failed or went back, as it is now."""
+
+    task_id: int
+    name: str
+    queue: str
+    status: str
+    attempt: int
+    max_attempts: int
+    #: Of the newest attempt.
+    worker: str
+    worker_id: UUID | None
+    #: Until it is due again.
+    due_in_s: float
+
+
 class Named(NamedTuple):
     """An execution that a worker named: whether it is the worker's own, and whether it is live."""
 

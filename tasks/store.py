@@ -6,15 +6,18 @@ program asks for (`tasks.enqueue`, `tasks.operations`) runs on Django's connecti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from tasks.events.event import NewEvent
+from tasks.events.publish import columns
 from tasks.reports import (
     Adopted,
+    Changed,
     Chunk,
     Claimed,
     Completion,
@@ -24,8 +27,10 @@ from tasks.reports import (
     Pair,
     Release,
     Start,
+    Written,
 )
 from tasks.statements import statement
+from tasks.statistics.tally import Tally
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
 
@@ -102,14 +107,15 @@ async def adopt(
     return [Adopted._make(row) for row in await _fetch(connection, "adopt", parameters)]
 
 
-async def start(connection: Connection, reports: Sequence[Start]) -> set[int]:
-    """Writes begun attempts; returns the ids of those whose lease was live."""
+async def start(connection: Connection, reports: Sequence[Start]) -> list[Written]:
+    """Writes begun attempts; returns those whose lease was live."""
     names = ("ids", "leases", "attempts", "started_ages_s", "workers", "worker_ids")
-    return await _ids(connection, "start", _columns(names, reports))
+    rows = await _fetch(connection, "start", _columns(names, reports))
+    return [Written._make(row) for row in rows]
 
 
-async def complete(connection: Connection, reports: Sequence[Completion]) -> set[int]:
-    """Writes returned attempts; returns the ids of those whose lease was live."""
+async def complete(connection: Connection, reports: Sequence[Completion]) -> list[Written]:
+    """Writes returned attempts; returns those whose lease was live."""
     names = (
         "ids",
         "leases",
@@ -120,11 +126,12 @@ async def complete(connection: Connection, reports: Sequence[Completion]) -> set
         "worker_ids",
         "results",
     )
-    return await _ids(connection, "complete", _columns(names, reports))
+    rows = await _fetch(connection, "complete", _columns(names, reports))
+    return [Written._make(row) for row in rows]
 
 
-async def fail(connection: Connection, reports: Sequence[Failure]) -> set[int]:
-    """Writes attempts that did not return; returns the ids of those whose lease was live."""
+async def fail(connection: Connection, reports: Sequence[Failure]) -> list[Changed]:
+    """Writes attempts that did not return; returns those whose lease was live."""
     names = (
         "ids",
         "leases",
@@ -137,23 +144,24 @@ async def fail(connection: Connection, reports: Sequence[Failure]) -> set[int]:
         "finals",
         "pauses_s",
     )
-    return await _ids(connection, "fail", _columns(names, reports))
+    return await _changed(connection, "fail", _columns(names, reports))
 
 
 async def release(
     connection: Connection, releases: Sequence[Release], coordinator: UUID
-) -> set[int]:
-    """Puts a coordinator's tasks back; returns the ids of those whose lease was live."""
+) -> list[Changed]:
+    """Puts a coordinator's tasks back; returns those whose lease was live."""
     columns = _columns(("ids", "leases", "begun"), releases)
-    return await _ids(connection, "release", {**columns, "coordinator": coordinator})
+    return await _changed(connection, "release", {**columns, "coordinator": coordinator})
 
 
-async def release_held(connection: Connection, coordinator: UUID, *, future: bool) -> set[int]:
-    """Puts back what a dead coordinator held or had offered; returns the ids.
+async def release_held(connection: Connection, coordinator: UUID, *, future: bool) -> list[Changed]:
+    """Puts back what a dead coordinator held or had offered, and returns it.
 
     `future`: only what is not due yet.
     """
-    return await _ids(connection, "release_held", {"coordinator": coordinator, "future": future})
+    parameters = {"coordinator": coordinator, "future": future}
+    return await _changed(connection, "release_held", parameters)
 
 
 async def rescue(
@@ -162,14 +170,14 @@ async def rescue(
     worker_id: UUID | None = None,
     *,
     stoppable: bool,
-) -> set[int]:
-    """Puts back, or fails, what a coordinator's lost worker ran; returns the ids.
+) -> list[Changed]:
+    """Puts back, or fails, what a coordinator's lost worker ran, and returns it.
 
     Without a worker: what all workers of a dead coordinator ran. `stoppable`: also what its worker
     stops by itself when it loses contact.
     """
     parameters = {"coordinator": coordinator, "worker_id": worker_id, "stoppable": stoppable}
-    return await _ids(connection, "rescue", parameters)
+    return await _changed(connection, "rescue", parameters)
 
 
 async def holders(connection: Connection) -> set[UUID]:
@@ -181,6 +189,31 @@ async def write_output(connection: Connection, chunks: Sequence[Chunk]) -> None:
     """Keeps output of live or ended leases; of stale ones it keeps nothing."""
     names = ("ids", "leases", "attempts", "seqs", "streams", "texts", "worker_ids")
     await connection.execute(statement("output"), _columns(names, chunks))
+
+
+async def tally(connection: Connection, ended: Tally, source: UUID) -> None:
+    """Adds what has ended to the statistics, in the transaction that writes it."""
+    await connection.execute(statement("tally"), ended.parameters(source))
+
+
+async def publish(connection: Connection, events: Sequence[NewEvent]) -> None:
+    """Stores events and tells the web processes."""
+    await connection.execute(statement("publish"), columns(events))
+
+
+async def forget_events(connection: Connection, kept: int) -> None:
+    """Drops all but the newest events."""
+    await connection.execute(statement("forget_events"), {"kept": kept})
+
+
+async def watched(connection: Connection) -> set[int]:
+    """The tasks that somebody looks at."""
+    return await _ids(connection, "watched", {})
+
+
+async def printed(connection: Connection, task_ids: Iterable[int]) -> None:
+    """Tells the web processes that these watched tasks have new output."""
+    await connection.execute(statement("printed"), {"ids": " ".join(map(str, task_ids))})
 
 
 async def sleep(connection: Connection, coordinator: UUID) -> None:
@@ -204,6 +237,10 @@ async def _fetch(
     async with connection.cursor(binary=True) as cursor:
         await cursor.execute(statement(name), parameters)
         return await cursor.fetchall()
+
+
+async def _changed(connection: Connection, name: str, parameters: dict[str, Any]) -> list[Changed]:
+    return [Changed._make(row) for row in await _fetch(connection, name, parameters)]
 
 
 async def _ids(connection: Connection, name: str, parameters: dict[str, Any]) -> set[int]:

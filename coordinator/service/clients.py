@@ -33,6 +33,7 @@ from tasks.errors import (
     TooLarge,
     UnknownTaskName,
 )
+from tasks.events.submitted import submitted
 from tasks.models import Task
 from tasks.submission import NewTask
 
@@ -73,7 +74,9 @@ class TaskService(rpc.TaskServiceServicer):
         def submit(user: Any) -> int:
             new = _parse(request, now=_now() if request.HasField("scheduled_at") else None)
             permissions.check_submit(user, [new])
-            return enqueue.enqueue(new, created_by_id=user.pk)
+            task_id = enqueue.enqueue(new, created_by_id=user.pk)
+            submitted([task_id], [new], user.get_username())
+            return task_id
 
         return pb.SubmitTaskResponse(task_id=await self._call(context, submit))
 
@@ -109,6 +112,7 @@ class TaskService(rpc.TaskServiceServicer):
             permissions.check_submit(user, new)
             with transaction.atomic():
                 ids = enqueue.bulk(new, created_by_id=user.pk)
+                submitted(ids, new, user.get_username())
                 # gRPC ends the stream of a client that went away like that of one that has sent
                 # all, and cancels the call a moment later: by now.
                 transaction.set_rollback(bool(call and call.cancelling()))
@@ -134,7 +138,7 @@ class TaskService(rpc.TaskServiceServicer):
 
         def cancel(user: Any) -> pb.Task:
             permissions.require(user, permissions.CHANGE)
-            operations.cancel(request.task_id)
+            operations.cancel(request.task_id, by=user.get_username())
             return _message(request.task_id)
 
         return await self._call(context, cancel)

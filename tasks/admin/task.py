@@ -25,6 +25,7 @@ from tasks.admin.filters import NameFilter, QueueFilter
 from tasks.admin.forms import NewTaskForm
 from tasks.enqueue import enqueue
 from tasks.errors import IllegalTransition, NotAllowed, TaskNotFound
+from tasks.events.submitted import submitted
 from tasks.lifecycle import Status, Transition, allows
 from tasks.marks import mark
 from tasks.models import Task
@@ -230,6 +231,7 @@ class TaskAdmin(admin.ModelAdmin[Task]):
 
     def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:
         obj.pk = enqueue(form.new_task, created_by_id=request.user.pk)
+        submitted([obj.pk], [form.new_task], request.user.get_username())
         obj.refresh_from_db()
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -287,7 +289,11 @@ class TaskAdmin(admin.ModelAdmin[Task]):
             return path(f"<int:task_id>/{name}/", handler, name=f"tasks_task_{name}")
 
         return [
-            steer("cancel", lambda _, task_id: operations.cancel(task_id), "cancelled"),
+            steer(
+                "cancel",
+                lambda user, task_id: operations.cancel(task_id, by=user.get_username()),
+                "cancelled",
+            ),
             steer("retry", operations.retry_for, "pending again"),
             *super().get_urls(),
         ]

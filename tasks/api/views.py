@@ -33,6 +33,7 @@ from tasks.api.serializers import (
 )
 from tasks.enqueue import bulk, enqueue
 from tasks.errors import IllegalTransition, InvalidField, NotAllowed, TaskNotFound, TooLarge
+from tasks.events.submitted import submitted
 from tasks.models import Task, TaskOutput
 from tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
 
@@ -83,6 +84,7 @@ class TasksView(GenericAPIView[Task]):
         new = submission.parse(_object(request.data))
         check_submit(request.user, [new])
         task_id = enqueue(new, created_by_id=request.user.pk)
+        submitted([task_id], [new], request.user.get_username())
         where = reverse("api:task", [task_id], request=request)
         return Response(_shown(task_id), status=201, headers={"Location": where})
 
@@ -103,7 +105,9 @@ class BulkView(APIView):
         require(request.user, ADD)
         new = submission.parse_many(_tasks_of(request.data))
         check_submit(request.user, new)
-        return Response({"ids": bulk(new, created_by_id=request.user.pk)}, status=201)
+        ids = bulk(new, created_by_id=request.user.pk)
+        submitted(ids, new, request.user.get_username())
+        return Response({"ids": ids}, status=201)
 
 
 class TaskView(APIView):
@@ -134,7 +138,8 @@ class TaskView(APIView):
         for field in changes:
             if field != "scheduled_at":
                 raise InvalidField(field, "cannot be changed; only scheduled_at can.")
-        operations.move(number(task_id), changes.get("scheduled_at"))
+        by = request.user.get_username()
+        operations.move(number(task_id), changes.get("scheduled_at"), by=by)
         return Response(_shown(number(task_id)))
 
 
@@ -192,7 +197,7 @@ class CancelView(APIView):
     def post(self, request: Request, task_id: str) -> Response:
         """An execution under way is stopped."""
         require(request.user, CHANGE)
-        operations.cancel(number(task_id))
+        operations.cancel(number(task_id), by=request.user.get_username())
         return Response(_shown(number(task_id)))
 
 

@@ -20,10 +20,12 @@ WITH cancelled AS (
     WHERE
         task.id = %(id)s
         AND task.status || '' IN ('waiting', 'pending', 'picked', 'started')
-    RETURNING task.id, task.lease, task.coordinator
+    RETURNING task.id, task.lease, task.coordinator, task.name, task.queue
 )
 SELECT
     id,
+    name,
+    queue,
     CASE
         WHEN coordinator IS NOT NULL THEN pg_notify('taskmaster_cancel', id || ' ' || lease)
     END

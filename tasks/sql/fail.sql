@@ -47,4 +47,13 @@ WHERE
     AND report.lease - report.lease = 0
     AND task.status || '' IN ('picked', 'started')
     AND COALESCE(task.worker_id, report.worker_id) = report.worker_id
-RETURNING task.id
+RETURNING
+    task.id,
+    task.name,
+    task.queue,
+    task.status,
+    task.attempt,
+    task.max_attempts,
+    task.worker,
+    task.worker_id,
+    EXTRACT(EPOCH FROM task.scheduled_at - now())::float8

@@ -11,4 +11,4 @@ SET
 WHERE
     task.id = %(id)s
     AND task.status || '' IN ('pending', 'picked')
-RETURNING task.id
+RETURNING task.id, task.name, task.queue

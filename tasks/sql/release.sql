@@ -21,4 +21,13 @@ WHERE
         OR report.begun AND task.status || '' = 'started'
     )
     AND (report.begun OR task.coordinator = %(coordinator)s)
-RETURNING task.id
+RETURNING
+    task.id,
+    task.name,
+    task.queue,
+    task.status,
+    task.attempt,
+    task.max_attempts,
+    task.worker,
+    task.worker_id,
+    EXTRACT(EPOCH FROM task.scheduled_at - now())::float8

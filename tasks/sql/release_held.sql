@@ -12,4 +12,13 @@ WHERE
     task.coordinator = %(coordinator)s
     AND task.status = 'picked'
     AND (NOT %(future)s OR task.scheduled_at > now())
-RETURNING task.id
+RETURNING
+    task.id,
+    task.name,
+    task.queue,
+    task.status,
+    task.attempt,
+    task.max_attempts,
+    task.worker,
+    task.worker_id,
+    EXTRACT(EPOCH FROM task.scheduled_at - now())::float8

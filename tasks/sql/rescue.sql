@@ -24,4 +24,13 @@ WHERE
     AND task.status = 'started'
     AND (%(worker_id)s::uuid IS NULL OR task.worker_id = %(worker_id)s)
     AND (%(stoppable)s OR task.on_lost_contact <> 'stop')
-RETURNING task.id
+RETURNING
+    task.id,
+    task.name,
+    task.queue,
+    task.status,
+    task.attempt,
+    task.max_attempts,
+    task.worker,
+    task.worker_id,
+    EXTRACT(EPOCH FROM task.scheduled_at - now())::float8

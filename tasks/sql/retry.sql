@@ -1,5 +1,13 @@
 -- failed, cancelled -> pending, due now, with at least one attempt left.
 -- Guard: failed or cancelled. Index: primary key. Called by tasks.operations.
+WITH before AS (
+    SELECT id, status
+    FROM tasks_task
+    WHERE
+        id = %(id)s
+        AND status || '' IN ('failed', 'cancelled')
+    FOR UPDATE
+)
 UPDATE tasks_task AS task
 SET
     status = 'pending',
@@ -10,7 +18,6 @@ SET
     started_at = NULL,
     failed_at = NULL,
     cancelled_at = NULL
-WHERE
-    task.id = %(id)s
-    AND task.status || '' IN ('failed', 'cancelled')
-RETURNING task.id
+FROM before
+WHERE task.id = before.id
+RETURNING task.id, task.name, task.queue, before.status

@@ -26,4 +26,8 @@ WHERE
     AND report.lease - report.lease = 0
     AND task.status || '' IN ('picked', 'started')
     AND COALESCE(task.worker_id, report.worker_id) = report.worker_id
-RETURNING task.id
+RETURNING
+    task.id,
+    task.name,
+    task.queue,
+    EXTRACT(EPOCH FROM task.started_at - task.scheduled_at)::float8

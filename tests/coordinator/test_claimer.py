@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 
+from coordinator.announcer import Announcer
 from coordinator.claimer import Claimer
 from coordinator.database import Database, conninfo
 from coordinator.dispatcher import Dispatcher
@@ -32,7 +33,8 @@ async def test_a_wake_up_while_it_falls_asleep_does_not_spare_the_last_look() ->
     database = Database(conninfo(), conf)
     dispatcher = Dispatcher(conf, on_room=lambda: None, on_release=ignore)
     held = Held(database, dispatcher, conf, on_release=ignore)
-    claimer = Claimer(database, dispatcher, held, conf, uuid4(), on_release=ignore)
+    announcer = Announcer(database, conf)
+    claimer = Claimer(database, dispatcher, held, conf, uuid4(), announcer, on_release=ignore)
     connected(dispatcher)
     await database.open()
     running = asyncio.create_task(claimer.run())

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 
+from coordinator.announcer import Announcer
 from coordinator.database import Database, conninfo
 from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
@@ -51,7 +52,8 @@ class Coordinator:
         self.id = uuid4()
         conf = Settings()
         self.database = Database(conninfo(), conf)
-        self.flusher = Flusher(self.database, conf, self.id, on_pending=lambda: None)
+        announcer = Announcer(self.database, conf)
+        self.flusher = Flusher(self.database, conf, self.id, announcer, on_pending=lambda: None)
         release = self.flusher.release
         self.dispatcher = Dispatcher(conf, on_room=lambda: None, on_release=release)
         self.held = Held(self.database, self.dispatcher, conf, on_release=release)

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 
+from coordinator.announcer import Announcer
 from coordinator.database import Database, conninfo
 from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
@@ -34,7 +35,8 @@ class Keeper:
 
     def __init__(self, conf: Settings) -> None:
         self.database = Database(conninfo(), Settings())
-        self.flusher = Flusher(self.database, conf, ME, on_pending=lambda: None)
+        announcer = Announcer(self.database, conf)
+        self.flusher = Flusher(self.database, conf, ME, announcer, on_pending=lambda: None)
         self.released: list[Lease] = []
         self.dispatcher = Dispatcher(
             conf,

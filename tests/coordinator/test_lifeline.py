@@ -11,6 +11,7 @@ import pytest
 from psycopg_pool import PoolTimeout
 
 from coordinator import lifeline as module
+from coordinator.announcer import Announcer
 from coordinator.dispatcher import Dispatcher
 from coordinator.lifeline import Lifeline
 from coordinator.store import Identity
@@ -55,6 +56,7 @@ async def test_a_wait_for_the_database_is_nobody_s_absence(
         None,  # type: ignore[arg-type]
         conf,
         Identity(uuid4(), "127.0.0.1:1", "here", 1),
+        Announcer(database, conf),  # type: ignore[arg-type]
         on_pending=lambda: None,
         clock=clock,
     )

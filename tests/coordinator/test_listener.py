@@ -49,6 +49,7 @@ class Heard:
             on_wake=self._wake,
             on_cancel=lambda _: None,
             on_worker=lambda *_: None,
+            on_watch=lambda: None,
             on_connect=self._connected,
             notify=self._notify,
             probe_s=probe_s,

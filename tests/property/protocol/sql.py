@@ -141,6 +141,10 @@ def _coordinator(calls: dict[int, Call]) -> UUID:
     return UUID(int=_COORDINATOR + (number or 0))
 
 
+def _ids(rows: Sequence[Any]) -> set[int]:
+    return {row.task_id for row in rows}
+
+
 async def _claim(connection: Connection, calls: dict[int, Call]) -> set[int]:
     pairs = [x for x in await store.scan(connection) if int(x.queue.partition("-")[2]) in calls]
     if not pairs:
@@ -155,12 +159,12 @@ async def _claim(connection: Connection, calls: dict[int, Call]) -> set[int]:
 
 async def _start(connection: Connection, calls: dict[int, Call]) -> set[int]:
     reports = [Start(*head, *worker) for head, worker, _ in _heads(calls)]
-    return await store.start(connection, reports)
+    return _ids(await store.start(connection, reports))
 
 
 async def _complete(connection: Connection, calls: dict[int, Call]) -> set[int]:
     reports = [Completion(*head, 0.0, *worker, str(lease)) for head, worker, lease in _heads(calls)]
-    return await store.complete(connection, reports)
+    return _ids(await store.complete(connection, reports))
 
 
 async def _fail(connection: Connection, calls: dict[int, Call]) -> set[int]:
@@ -168,7 +172,7 @@ async def _fail(connection: Connection, calls: dict[int, Call]) -> set[int]:
         Failure(*head, 0.0, *worker, "{}", final=False, pause_s=0.0)
         for head, worker, _ in _heads(calls)
     ]
-    return await store.fail(connection, reports)
+    return _ids(await store.fail(connection, reports))
 
 
 async def _release(connection: Connection, calls: dict[int, Call]) -> set[int]:
@@ -176,7 +180,7 @@ async def _release(connection: Connection, calls: dict[int, Call]) -> set[int]:
         Release(*lease, call.begun)
         for lease, call in zip(_leases(calls), calls.values(), strict=True)
     ]
-    return await store.release(connection, releases, _coordinator(calls))
+    return _ids(await store.release(connection, releases, _coordinator(calls)))
 
 
 async def _live(connection: Connection, calls: dict[int, Call]) -> set[int]:

@@ -1,0 +1,172 @@
+"""Tells the world what happens: events, and the count of what waits and runs.
+
+What is noted within a tenth of a second is published together. Only then is it made into sentences,
+or, when it is too much, into counts: noting costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from coordinator.database import TROUBLE, Database
+from tasks import store
+from tasks.conf import Settings
+from tasks.events.event import Kind, NewEvent
+from tasks.events.fold import SINGLES_MAX, Group, counted, fold
+from tasks.events.publish import FORGET_EVERY, INTERVAL_S
+from tasks.statistics.census import Census
+
+#: Without news it counts this often: tasks fall due.
+_IDLE_S = 1.0
+#: How often the list of watched tasks is read although nobody said that it has changed.
+_WATCH_S = 20.0
+_RETRY_S = 0.5
+#: More is not kept while the database is away.
+_WAITING_MAX = 50_000
+#: Watched tasks named in one message, far below 8,000 bytes.
+_PRINTED_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """Rows of one kind with the reports that belong to them, to be put into words if there is room.
+
+    A row has `task_id` and `queue`; a report, where there is one, has `task_id`, `worker` and
+    `worker_id`, else the row has them or no worker had to do with it.
+    """
+
+    kind: Kind
+    rows: Sequence[Any]
+    words: Callable[[Any, Any], NewEvent]
+    reports: Sequence[Any] = ()
+
+    def single(self, only: Iterable[int] | None = None) -> list[NewEvent]:
+        """Each row in words, or each of these tasks."""
+        rows = self.rows if only is None else [row for row in self.rows if row.task_id in only]
+        by_id = {report.task_id: report for report in self.reports} if rows else {}
+        return [self.words(row, by_id.get(row.task_id)) for row in rows]
+
+    def groups(self, without: Iterable[int]) -> Counter[Group]:
+        """How many rows there are for each queue and worker."""
+        kind = self.kind
+        rows = [row for row in self.rows if row.task_id not in without] if without else self.rows
+        if not self.reports:
+            return Counter(
+                (kind, row.queue, getattr(row, "worker", ""), getattr(row, "worker_id", None))
+                for row in rows
+            )
+        queues = {row.task_id: row.queue for row in rows}
+        return Counter(
+            (kind, queues[report.task_id], report.worker, report.worker_id)
+            for report in self.reports
+            if report.task_id in queues
+        )
+
+
+class Announcer:
+    """The one of a coordinator."""
+
+    def __init__(
+        self,
+        database: Database,
+        conf: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._conf = conf
+        self._clock = clock
+        self._census = Census()
+        self._events: list[NewEvent] = []
+        self._many: list[Many] = []
+        self._size = 0
+        self._printed: set[int] = set()
+        self._noted = asyncio.Event()
+        self._watched: set[int] = set()
+        self._watch_read_at = float("-inf")
+        self._publications = 0
+
+    # ---- in ---------------------------------------------------------------------------------
+
+    def note(self, event: NewEvent) -> None:
+        """Something happened."""
+        self._take([event], [])
+
+    def note_many(self, many: Many) -> None:
+        """The same happened to many tasks."""
+        if many.rows:
+            self._take([], [many])
+
+    def note_output(self, task_ids: Iterable[int]) -> None:
+        """These tasks printed something, which matters where somebody watches them."""
+        if self._watched and not self._watched.isdisjoint(printed := set(task_ids)):
+            self._printed |= printed & self._watched
+            self._noted.set()
+
+    def watch_changed(self) -> None:
+        """Somebody looks at other tasks than before."""
+        self._watch_read_at = float("-inf")
+        self._noted.set()
+
+    def _take(self, events: list[NewEvent], many: list[Many]) -> None:
+        size = len(events) + sum(len(each.rows) for each in many)
+        if self._size + size > _WAITING_MAX:
+            return
+        self._events += events
+        self._many += many
+        self._size += size
+        self._noted.set()
+
+    # ---- out --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Publishes and counts until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(_IDLE_S):
+                    await self._noted.wait()
+            except TimeoutError:
+                pass
+            try:
+                await self.publish()
+            except TROUBLE:
+                await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(INTERVAL_S)
+
+    async def publish(self) -> None:
+        """Publishes what was noted. Raises what the database raises; nothing is forgotten then."""
+        self._noted.clear()
+        async with self._database.connection() as connection:
+            if self._clock() - self._watch_read_at > _WATCH_S:
+                self._watch_read_at = self._clock()
+                self._watched = await store.watched(connection)
+            await self._census.take(connection)
+            events, many, size = self._events, self._many, self._size
+            lines = self._lines(events, many)
+            if lines:
+                await store.publish(connection, lines)
+                self._events, self._many = self._events[len(events) :], self._many[len(many) :]
+                self._size -= size
+                if self._publications % FORGET_EVERY == 0:
+                    await store.forget_events(connection, self._conf.events_kept)
+                self._publications += 1
+            if self._printed:
+                printed, self._printed = self._printed, set()
+                await store.printed(connection, list(printed)[:_PRINTED_MAX])
+
+    def _lines(self, events: list[NewEvent], many: list[Many]) -> list[NewEvent]:
+        """In words, or in counts when it is too much for words."""
+        if len(events) + sum(len(each.rows) for each in many) <= SINGLES_MAX:
+            return [*(line for each in many for line in each.single()), *events]
+        groups = Counter[Group]()
+        singles: list[NewEvent] = []
+        for each in many:
+            if self._watched:
+                singles += each.single(self._watched)
+            groups.update(each.groups(self._watched))
+        return [*counted(groups), *singles, *fold(events, self._watched)]

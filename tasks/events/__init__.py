@@ -1,0 +1,1 @@
+"""Every change as an event: publish → listen → ring → channels (who may read)."""

@@ -1,0 +1,51 @@
+"""What has ended, counted for the statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import connections
+
+from tasks.statements import statement
+from tasks.statistics.histogram import histogram
+
+
+@dataclass(slots=True)
+class Tally:
+    """Ends by status, below zero where tasks have left it; times in seconds."""
+
+    complete: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    retried: int = 0
+    waits: Sequence[float] = field(default_factory=list)
+    runs: Sequence[float] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to add."""
+        return bool(self.complete or self.failed or self.cancelled or self.retried)
+
+    def parameters(self, source: UUID) -> dict[str, Any]:
+        """Of tally.sql."""
+        return {
+            "source": source,
+            "complete": self.complete,
+            "failed": self.failed,
+            "cancelled": self.cancelled,
+            "retried": self.retried,
+            "wait": histogram(self.waits) if self.waits else [],
+            "run": histogram(self.runs) if self.runs else [],
+        }
+
+
+def add(tally: Tally, using: str) -> None:
+    """Adds what an operation has changed, in the current transaction.
+
+    Under a source of its own: nobody waits for a row that another transaction has touched.
+    """
+    if tally:
+        with connections[using].cursor() as cursor:
+            cursor.execute(statement("tally"), tally.parameters(uuid4()))
