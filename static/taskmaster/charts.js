@@ -16,7 +16,7 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 function digits(value) {
   if (value == null) return "–";
   if (value >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString("en");
-  return value.toFixed(value >= 10 ? 1 : 2);
+  return value.toFixed(value >= 1 ? 1 : 2);
 }
 
 /** Milliseconds as a person says them. */
@@ -24,6 +24,12 @@ function span(ms) {
   if (ms == null) return "–";
   if (ms < 1000) return `${digits(ms)} ms`;
   return ms < 60000 ? `${(ms / 1000).toFixed(1)} s` : `${(ms / 60000).toFixed(1)} min`;
+}
+
+/** The values between two gaps, which no line would show. */
+function alone(plot, series) {
+  const values = plot.data[series];
+  return [...values.keys()].filter((at) => values[at] != null && values[at - 1] == null && values[at + 1] == null);
 }
 
 class Chart {
@@ -90,7 +96,8 @@ class Chart {
       ],
       padding: [12, 22, 0, 4],
       series: [{}, ...this.series.map(([, kind, , filled]) => ({
-        stroke: colour(kind), width: 1.75, points: { show: false }, spanGaps: false,
+        stroke: colour(kind), width: 1.75, spanGaps: false,
+        points: { show: () => false, filter: alone, size: 4, fill: colour(kind) },
         fill: filled ? `${colour(kind)}24` : undefined,
       }))],
       hooks: { setCursor: [(plot) => this.describe(plot.cursor.idx ?? null)] },

@@ -18,6 +18,7 @@ from taskmaster_site.pages.access import needs
 from tasks import registry, submission
 from tasks.enqueue import bulk, declared
 from tasks.errors import InvalidField, NotAllowed
+from tasks.events.submitted import submitted
 from tasks.permissions import ADD, SUBMIT_SHELL, User, check_submit
 from tasks.submission import NewTask
 
@@ -177,6 +178,7 @@ def create(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"form": form, "kinds": kinds(request.user)}
     if form.is_valid():
         ids = bulk(form.new_tasks, created_by_id=request.user.pk)
+        submitted(ids, form.new_tasks, request.user.get_username())
         context["created"] = (
             f"Created {len(ids):,} tasks, {ids[0]} to {ids[-1]}."
             if len(ids) > 1

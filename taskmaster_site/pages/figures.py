@@ -49,7 +49,7 @@ def charts() -> Context:
 
 def queues(now: datetime | None = None) -> Context:
     """What waits and runs in each queue, the deepest first."""
-    depths = sorted(statistics.queues(), key=lambda each: (-each.pending, each.queue))
+    depths = statistics.queues()
     most = max((each.pending + each.running for each in depths), default=0)
     return {"now": now, "queues": depths, "most": most or 1}
 

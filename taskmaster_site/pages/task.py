@@ -89,7 +89,8 @@ def cancel(request: HttpRequest, task_id: int) -> HttpResponse:
     if found.status == Status.PENDING:
         where = reverse("task-retry", args=[task_id])
         back = ("Undo", f"{where}?at={found.scheduled_at:%Y-%m-%dT%H:%M:%S.%fZ}")
-    return _apply(request, task_id, operations.cancel, "is cancelled.", back)
+    by = request.user.get_username()
+    return _apply(request, task_id, lambda of: operations.cancel(of, by=by), "is cancelled.", back)
 
 
 @require_POST
@@ -101,7 +102,7 @@ def retry(request: HttpRequest, task_id: int) -> HttpResponse:
         operations.retry_for(request.user, task_id)
         at = _later(request.GET.get("at", ""))
         if at is not None:
-            operations.move(task_id, at)
+            operations.move(task_id, at, by=request.user.get_username())
 
     return _apply(request, task_id, operation, "is pending again.")
 
