@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from coordinator.database import TROUBLE, Database
@@ -31,13 +32,16 @@ _WAITING_MAX = 50_000
 #: Watched tasks named in one message, far below 8,000 bytes.
 _PRINTED_MAX = 300
 
+_QUEUE = attrgetter("queue")
+_WORKER = attrgetter("worker", "worker_id")
+
 
 @dataclass(frozen=True, slots=True)
 class Many:
     """Rows of one kind with the reports that belong to them, to be put into words if there is room.
 
-    A row has `task_id` and `queue`; a report, where there is one, has `task_id`, `worker` and
-    `worker_id`, else the row has them or no worker had to do with it.
+    A row has `task_id` and `queue`; a report has `task_id`, `worker` and `worker_id`. Where there
+    are no reports the row has them, unless it was only picked.
     """
 
     kind: Kind
@@ -45,26 +49,30 @@ class Many:
     words: Callable[[Any, Any], NewEvent]
     reports: Sequence[Any] = ()
 
-    def single(self, only: Iterable[int] | None = None) -> list[NewEvent]:
+    def single(self, only: Collection[int] | None = None) -> list[NewEvent]:
         """Each row in words, or each of these tasks."""
         rows = self.rows if only is None else [row for row in self.rows if row.task_id in only]
         by_id = {report.task_id: report for report in self.reports} if rows else {}
         return [self.words(row, by_id.get(row.task_id)) for row in rows]
 
-    def groups(self, without: Iterable[int]) -> Counter[Group]:
-        """How many rows there are for each queue and worker."""
+    def groups(self, without: Set[int]) -> Counter[Group]:
+        """How many rows there are for each queue and worker, but for these tasks."""
         kind = self.kind
         rows = [row for row in self.rows if row.task_id not in without] if without else self.rows
+        queues = Counter(map(_QUEUE, rows))
         if not self.reports:
-            return Counter(
-                (kind, row.queue, getattr(row, "worker", ""), getattr(row, "worker_id", None))
-                for row in rows
-            )
-        queues = {row.task_id: row.queue for row in rows}
+            if kind is Kind.PICKED:
+                return Counter({(kind, queue, "", None): n for queue, n in queues.items()})
+            return Counter((kind, row.queue, row.worker, row.worker_id) for row in rows)
+        if len(queues) == 1 and len(rows) == len(self.reports):
+            [queue] = queues
+            workers = Counter(map(_WORKER, self.reports))
+            return Counter({(kind, queue, *worker): n for worker, n in workers.items()})
+        queue_of = {row.task_id: row.queue for row in rows}
         return Counter(
-            (kind, queues[report.task_id], report.worker, report.worker_id)
+            (kind, queue_of[report.task_id], report.worker, report.worker_id)
             for report in self.reports
-            if report.task_id in queues
+            if report.task_id in queue_of
         )
 
 
