@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
-from coordinator.links import LONG_S, Demand, Flight, Link
+from coordinator.links import COMMANDS, LONG_S, Demand, Flight, Link
 from proto import taskmaster_pb2 as pb
 from tasks.conf import Settings
 from tasks.reports import Adopted, Claimed, Lease
@@ -233,18 +233,13 @@ class Dispatcher:
             link.send(pb.CoordinatorMessage(cancel=pb.Executions(executions=[_execution(lease)])))
             self._on_room()
 
-    def drain(self, worker_id: UUID, wanted: bool) -> None:
-        """Tells a worker, if it is connected here, to drain or to take tasks again."""
+    def command(self, worker_id: UUID, wanted: str) -> None:
+        """Tells a worker, if it is connected here, what an operator wants: a word of COMMANDS."""
         link = self.links.get(worker_id)
         if link is None:
             return
-        link.draining = wanted
-        message = (
-            pb.CoordinatorMessage(drain=pb.Drain())
-            if wanted
-            else pb.CoordinatorMessage(undrain=pb.Undrain())
-        )
-        link.send(message)
+        link.draining = wanted != "undrain"
+        link.send(COMMANDS[wanted])
         self._on_room()
 
     def tell_stale(self, link: Link, leases: Iterable[Lease]) -> None:

@@ -205,9 +205,12 @@ class Lifeline:
             try:
                 async with self._database.transaction() as connection:
                     beats = [each.beat for each in gathered]
-                    draining = await workers.heartbeat(connection, beats, self._identity.id)
+                    wishes = await workers.heartbeat(connection, beats, self._identity.id)
                     live = await store.live(connection, list(leases)) if leases else set()
-                written = Written(True, live, draining)
+                written = Written(True, live, wishes.draining)
+                # Said again until it has gone: no command is lost with a message or a coordinator.
+                for worker, wanted in wishes.commands.items():
+                    self._dispatcher.command(worker, wanted)
             except TROUBLE:
                 # Nothing is known to be stale, and nobody's wish has changed.
                 still = {each.beat.id for each in gathered if each.beat.draining}

@@ -17,6 +17,13 @@ LONG_S = 1.0
 #: Heartbeats in the interval of one: there is one more when a worker begins to drain, and some when
 #: calls time out.
 BEATS_MAX = 20
+#: What an operator may want of a worker, in the words of `taskmaster_worker`.
+COMMANDS = {
+    "drain": pb.CoordinatorMessage(drain=pb.Drain()),
+    "undrain": pb.CoordinatorMessage(undrain=pb.Undrain()),
+    "stop": pb.CoordinatorMessage(stop=pb.Stop()),
+    "kill": pb.CoordinatorMessage(kill=pb.Kill()),
+}
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from psycopg import AsyncConnection, sql
 
 from coordinator import store
 from coordinator.database import TROUBLE
+from coordinator.links import COMMANDS
 from coordinator.trouble import Trouble
 from tasks.reports import Lease
 from tasks.store import Connection
@@ -50,7 +51,7 @@ class Listener:
         *,
         on_wake: Callable[[], None],
         on_cancel: Callable[[Lease], None],
-        on_worker: Callable[[UUID, bool], None],
+        on_worker: Callable[[UUID, str], None],
         on_watch: Callable[[], None],
         on_connect: Callable[[], Awaitable[None]],
         notify: Callable[[str], Awaitable[None]],
@@ -162,7 +163,9 @@ class Listener:
                 case "taskmaster_watch":
                     self._on_watch()
                 case "taskmaster_worker":
-                    worker, drain = payload.split()
-                    self._on_worker(UUID(worker), drain == "true")
+                    worker, wanted = payload.split()
+                    if wanted not in COMMANDS:
+                        raise ValueError(wanted)
+                    self._on_worker(UUID(worker), wanted)
         except ValueError:
             log.warning("malformed notification", extra={"channel": channel, "payload": payload})

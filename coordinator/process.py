@@ -117,7 +117,7 @@ class Process:
             self.database.trouble,
             on_wake=self.claimer.wake,
             on_cancel=self.dispatcher.cancel,
-            on_worker=self.dispatcher.drain,
+            on_worker=self.dispatcher.command,
             on_watch=self.announcer.watch_changed,
             on_connect=self._register,
             notify=self.database.notify,

@@ -457,6 +457,8 @@ class CoordinatorMessage(_message.Message):
     STALE_FIELD_NUMBER: _builtins.int
     DRAIN_FIELD_NUMBER: _builtins.int
     UNDRAIN_FIELD_NUMBER: _builtins.int
+    STOP_FIELD_NUMBER: _builtins.int
+    KILL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -477,6 +479,14 @@ class CoordinatorMessage(_message.Message):
     def undrain(self) -> Global___Undrain:
         """Take tasks again."""
 
+    @_builtins.property
+    def stop(self) -> Global___Stop:
+        """Leave as after SIGTERM: what runs has the grace to end."""
+
+    @_builtins.property
+    def kill(self) -> Global___Kill:
+        """Die at once, by SIGKILL of the own process."""
+
     def __init__(
         self,
         *,
@@ -486,12 +496,14 @@ class CoordinatorMessage(_message.Message):
         stale: Global___Executions | None = ...,
         drain: Global___Drain | None = ...,
         undrain: Global___Undrain | None = ...,
+        stop: Global___Stop | None = ...,
+        kill: Global___Kill | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "drain", b"drain", "message", b"message", "offers", b"offers", "stale", b"stale", "undrain", b"undrain", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "drain", b"drain", "kill", b"kill", "message", b"message", "offers", b"offers", "stale", b"stale", "stop", b"stop", "undrain", b"undrain", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "drain", b"drain", "message", b"message", "offers", b"offers", "stale", b"stale", "undrain", b"undrain", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "drain", b"drain", "kill", b"kill", "message", b"message", "offers", b"offers", "stale", b"stale", "stop", b"stop", "undrain", b"undrain", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "offers", "cancel", "stale", "drain", "undrain"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "offers", "cancel", "stale", "drain", "undrain", "stop", "kill"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -662,6 +674,36 @@ class Undrain(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Undrain: _TypeAlias = Undrain  # noqa: Y015
+
+@_typing.final
+class Stop(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stop: _TypeAlias = Stop  # noqa: Y015
+
+@_typing.final
+class Kill(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Kill: _TypeAlias = Kill  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -17,7 +16,7 @@ from tasks.errors import TaskMasterError
 from tasks.marks import mark
 from workers import operations
 from workers.models import Worker
-from workers.permissions import CHANGE
+from workers.permissions import CHANGE, KILL
 
 
 @admin.register(Worker)
@@ -32,12 +31,12 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
     list_per_page = 50
     fields = (
         "state", "name", "id", "host", "pid", "pool", "serves", "slots_busy", "tasks_done",
-        "tasks_failed", "memory", "cpu_used", "loop_lag_ms", "heartbeat_misses", "coordinator",
-        "registered", "seen",
+        "tasks_failed", "memory", "cpu_used", "loop_lag_ms", "heartbeat_misses", "command",
+        "coordinator", "registered", "seen",
     )  # fmt: skip
     readonly_fields = fields
 
-    actions = ("drain_workers", "undrain_workers")
+    actions = ("drain_workers", "undrain_workers", "stop_workers", "kill_workers")
 
     registered = show.moment("registered_at")
     seen = show.moment("last_seen_at")
@@ -47,8 +46,12 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
         return mark(worker.status)
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may drain workers."""
+        """Whether the user may drain and stop workers."""
         return request.user.has_perm(CHANGE)
+
+    def has_kill_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may kill workers."""
+        return request.user.has_perm(KILL)
 
     @admin.action(description="Drain: nothing new, finish, then go offline", permissions=["steer"])
     def drain_workers(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
@@ -58,17 +61,25 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
     def undrain_workers(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
         self._each(request, workers, operations.undrain, "taking tasks again")
 
+    @admin.action(description="Stop, as SIGTERM does", permissions=["steer"])
+    def stop_workers(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
+        self._each(request, workers, operations.stop, "stopping")
+
+    @admin.action(description="Kill, as kill -9 does", permissions=["kill"])
+    def kill_workers(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
+        self._each(request, workers, operations.kill, "killed")
+
     def _each(
         self,
         request: HttpRequest,
         workers: QuerySet[Worker],
-        change: Callable[[UUID], None],
+        change: Callable[..., None],
         done: str,
     ) -> None:
         changed = 0
         for worker in workers:
             try:
-                change(worker.pk)
+                change(worker.pk, by=request.user.get_username())
             except TaskMasterError as refusal:
                 self.message_user(request, str(refusal), messages.WARNING)
             else:

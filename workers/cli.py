@@ -1,4 +1,4 @@
-"""What `manage.py taskmaster` does with workers: drain and undrain."""
+"""What `manage.py taskmaster` does with workers: drain, undrain, stop and kill."""
 
 from __future__ import annotations
 
@@ -21,13 +21,23 @@ _UNDRAIN_EXAMPLES = """\
 examples:
   manage.py taskmaster undrain worker-1
 """
+_STOP_EXAMPLES = """\
+examples:
+  manage.py taskmaster stop worker-1
+"""
+_KILL_EXAMPLES = """\
+examples:
+  manage.py taskmaster kill worker-1
+"""
 
 
 def add_actions(action: Action) -> None:
-    """Declares drain and undrain."""
+    """Declares drain, undrain, stop and kill."""
     for parser in (
         action("drain", "let a worker finish what it runs and go offline", _DRAIN_EXAMPLES),
         action("undrain", "let a draining worker take tasks again", _UNDRAIN_EXAMPLES),
+        action("stop", "stop a worker as SIGTERM does", _STOP_EXAMPLES),
+        action("kill", "kill a worker as kill -9 does; its tasks are rescued", _KILL_EXAMPLES),
     ):
         parser.add_argument("worker", metavar="WORKER", help="its name or its id")
 
@@ -40,6 +50,16 @@ def drain(options: Mapping[str, Any], out: Printer) -> None:
 def undrain(options: Mapping[str, Any], out: Printer) -> None:
     """Raises as `drain` does."""
     _change(operations.undrain, "takes tasks again", options, out)
+
+
+def stop(options: Mapping[str, Any], out: Printer) -> None:
+    """Raises as `drain` does."""
+    _change(operations.stop, "stops when what it runs has ended or its grace is over", options, out)
+
+
+def kill(options: Mapping[str, Any], out: Printer) -> None:
+    """Raises as `drain` does."""
+    _change(operations.kill, "is killed; its tasks are rescued", options, out)
 
 
 def _change(

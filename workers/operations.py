@@ -1,4 +1,4 @@
-"""What an operator asks of a worker: drain, and take that back."""
+"""What an operator asks of a worker: drain, and take that back; stop, and kill."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from uuid import UUID
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from tasks.errors import IllegalTransition, InvalidField, NotFound
+from tasks.events.event import Kind, NewEvent
+from tasks.events.publish import publish
 from tasks.statements import statement
 from workers.models import Worker, WorkerStatus
 
@@ -36,24 +38,55 @@ def find(text: str) -> UUID:
     return ids[0]
 
 
-def drain(worker_id: UUID, *, using: str = DEFAULT_DB_ALIAS) -> None:
+def drain(worker_id: UUID, *, by: str = "", using: str = DEFAULT_DB_ALIAS) -> None:
     """It takes nothing new, finishes what it runs, and goes offline then.
 
-    Raises WorkerNotFound, or IllegalTransition when it is offline already.
+    `by`: the user who asked for it, for the activity log. Raises WorkerNotFound, or
+    IllegalTransition when it is offline already.
     """
-    _desire(worker_id, True, using)
+    _desire(worker_id, "drain", by, using)
 
 
-def undrain(worker_id: UUID, *, using: str = DEFAULT_DB_ALIAS) -> None:
-    """It takes tasks again, unless it has gone offline. Raises as `drain` does."""
-    _desire(worker_id, False, using)
+def undrain(worker_id: UUID, *, by: str = "", using: str = DEFAULT_DB_ALIAS) -> None:
+    """It takes tasks again, unless it has gone offline or was told to stop.
+
+    Raises as `drain` does.
+    """
+    _desire(worker_id, "undrain", by, using)
 
 
-def _desire(worker_id: UUID, wanted: bool, using: str) -> None:
+def stop(worker_id: UUID, *, by: str = "", using: str = DEFAULT_DB_ALIAS) -> None:
+    """It does what SIGTERM does: takes nothing new, finishes what runs in the grace, leaves.
+
+    What is not over by then is handed back. Raises as `drain` does.
+    """
+    _desire(worker_id, "stop", by, using)
+
+
+def kill(worker_id: UUID, *, by: str = "", using: str = DEFAULT_DB_ALIAS) -> None:
+    """It dies at once, as by kill -9; what it ran is rescued, and the attempts count as lost.
+
+    The worker does it by itself, so one that hears nothing (frozen, cut off) lives on until it
+    does. Raises as `drain` does.
+    """
+    _desire(worker_id, "kill", by, using)
+
+
+def _desire(worker_id: UUID, wanted: str, by: str, using: str) -> None:
     with connections[using].cursor() as cursor:
-        cursor.execute(statement("desire", "workers.sql"), {"id": worker_id, "drain": wanted})
-        if cursor.fetchone() is not None:
-            return
-    if not Worker.objects.using(using).filter(pk=worker_id).exists():
+        cursor.execute(statement("desire", "workers.sql"), {"id": worker_id, "wanted": wanted})
+        row = cursor.fetchone()
+    if row is not None:
+        text = f"told {row[1]} to {wanted}" if by else f"{row[1]} was told to {wanted}"
+        event = NewEvent(Kind.OPERATOR, text, worker=row[1], worker_id=worker_id, user=by)
+        publish([event], using=using)
+        return
+    worker = Worker.objects.using(using).filter(pk=worker_id).first()
+    if worker is None:
         raise WorkerNotFound(worker_id)
-    raise IllegalTransition(f"Worker {worker_id} is offline: there is nothing to drain.")
+    if worker.status == WorkerStatus.OFFLINE:
+        verb = wanted.removeprefix("un")
+        raise IllegalTransition(f"Worker {worker_id} is offline: there is nothing to {verb}.")
+    raise IllegalTransition(
+        f"Worker {worker_id} was told to {worker.command}: it takes no tasks any more."
+    )

@@ -1,5 +1,6 @@
 """Who may see and steer workers."""
 
 VIEW = "workers.view_worker"
-#: Draining, and taking it back.
+#: Draining, taking it back, and stopping.
 CHANGE = "workers.change_worker"
+KILL = "workers.kill_worker"

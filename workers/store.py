@@ -38,6 +38,14 @@ class Beat(NamedTuple):
     draining: bool
 
 
+class Wishes(NamedTuple):
+    """What operators want of workers."""
+
+    draining: set[UUID]
+    #: stop or kill.
+    commands: dict[UUID, str]
+
+
 async def register(connection: Connection, worker: Registration, coordinator: UUID) -> None:
     """Makes the worker's row, or brings it back online."""
     await connection.execute(
@@ -45,8 +53,8 @@ async def register(connection: Connection, worker: Registration, coordinator: UU
     )
 
 
-async def heartbeat(connection: Connection, beats: Sequence[Beat], coordinator: UUID) -> set[UUID]:
-    """Writes a batch of heartbeats; returns those whom an operator wants to drain."""
+async def heartbeat(connection: Connection, beats: Sequence[Beat], coordinator: UUID) -> Wishes:
+    """Writes a batch of heartbeats; returns what operators want of these workers."""
     names = (
         "ids",
         "slots",
@@ -63,7 +71,11 @@ async def heartbeat(connection: Connection, beats: Sequence[Beat], coordinator: 
     cursor = await connection.execute(
         statement("heartbeat", _SQL), {**parameters, "coordinator": coordinator}
     )
-    return {worker for worker, drain in await cursor.fetchall() if drain}
+    rows = await cursor.fetchall()
+    return Wishes(
+        {worker for worker, drain, _ in rows if drain},
+        {worker: command for worker, _, command in rows if command},
+    )
 
 
 async def count_misses(

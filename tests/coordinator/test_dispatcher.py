@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -260,6 +261,29 @@ def test_a_draining_worker_gets_nothing(world: World) -> None:
     connected(world.dispatcher).draining = True
     task = claimed()
     assert world.dispatcher.offer([task]) == [task]
+
+
+@pytest.mark.parametrize("wanted", ["drain", "stop", "kill"])
+def test_a_worker_that_is_told_to_leave_is_told_first_and_gets_nothing_more(
+    world: World, wanted: str
+) -> None:
+    told, other = connected(world.dispatcher, slots=1), connected(world.dispatcher, slots=1)
+    world.dispatcher.command(told.worker_id, wanted)
+    [command] = told.commands
+    assert command.WhichOneof("message") == wanted
+    assert not other.commands
+    tasks = [claimed(), claimed()]
+    assert world.dispatcher.offer(tasks) == tasks[1:]
+    assert [offer.task_id for offer in sent(other)] == [tasks[0].task_id]
+
+
+def test_an_undrained_worker_gets_tasks_again_and_a_stranger_is_nobody(world: World) -> None:
+    link = connected(world.dispatcher)
+    world.dispatcher.command(link.worker_id, "drain")
+    world.dispatcher.command(link.worker_id, "undrain")
+    assert world.dispatcher.offer([claimed()]) == []
+    world.dispatcher.command(uuid4(), "kill")
+    assert [each.WhichOneof("message") for each in link.commands] == ["drain", "undrain"]
 
 
 def test_a_cancelled_execution_is_stopped_where_it_is_and_nowhere_else(world: World) -> None:

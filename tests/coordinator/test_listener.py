@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, sql
 from coordinator import listener as module
 from coordinator import store
 from coordinator.database import conninfo
-from coordinator.listener import WAKE, Listener
+from coordinator.listener import WAKE, WORKER, Listener
 from coordinator.trouble import Trouble
 from tests.system.fleet import until
 
@@ -41,6 +41,7 @@ class Heard:
     def __init__(self, send: Callable[[str], object] | None = None, probe_s: float = 0.2) -> None:
         self.id = uuid4()
         self.wakes = self.probes = 0
+        self.wishes: list[tuple[UUID, str]] = []
         self.send = send
         self.listener = Listener(
             conninfo(),
@@ -48,7 +49,7 @@ class Heard:
             Trouble(),
             on_wake=self._wake,
             on_cancel=lambda _: None,
-            on_worker=lambda *_: None,
+            on_worker=lambda *wish: self.wishes.append(wish),
             on_watch=lambda: None,
             on_connect=self._connected,
             notify=self._notify,
@@ -112,6 +113,20 @@ async def test_what_comes_together_with_its_own_message_is_heard(
             await until(lambda woken=woken: heard.wakes > woken)
     # Nor did it only look for work since it had to connect anew.
     assert not caplog.records
+
+
+async def test_what_is_wanted_of_a_worker_is_a_word_and_nothing_else_is_passed_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard, worker = Heard(), uuid4()
+    async with heard.running():
+        for payload in ("", "true", f"{worker} true", "worker-1 stop", f"{worker} stop now"):
+            await run(f"NOTIFY {WORKER}, '{payload}'")
+        for wanted in ("drain", "undrain", "stop", "kill"):
+            await run(f"NOTIFY {WORKER}, '{worker} {wanted}'")
+        await until(lambda: len(heard.wishes) == 4)
+    assert heard.wishes == [(worker, word) for word in ("drain", "undrain", "stop", "kill")]
+    assert caplog.messages == ["malformed notification"] * 5
 
 
 async def test_a_deaf_one_tries_another_session_says_it_once_and_is_not_taken_for_well(

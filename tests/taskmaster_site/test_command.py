@@ -96,6 +96,15 @@ def test_a_worker_is_drained_by_name_or_id() -> None:
         assert str(caught.value) == message
 
 
+def test_a_worker_is_stopped_and_killed() -> None:
+    heron = Worker.objects.create(id=uuid4(), name="heron", host="h", pid=7, pool="x", slots=4)
+    said = run("stop", "heron")
+    assert said == "Worker heron stops when what it runs has ended or its grace is over.\n"
+    assert run_json("kill", str(heron.pk))["command"] == "kill"
+    with pytest.raises(CommandError, match="was told to kill"):
+        run("undrain", "heron")
+
+
 def test_json_is_what_rest_says() -> None:
     client = client_with("tasks.view_task")
     submitted = run_json("submit", "examples.tasks.add", "--args", "[1, 2]")

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from coordinator.models import Coordinator
+from tests.tasks.api.people import user_with
 from workers.models import Worker
 
 pytestmark = pytest.mark.django_db
@@ -57,6 +58,29 @@ def test_selected_workers_are_drained_and_undrained() -> None:
     browser.post("/admin/workers/worker/", {"action": "undrain_workers", **chosen})
     heron.refresh_from_db()
     assert not heron.drain
+
+
+def test_selected_workers_are_stopped_and_with_a_permission_of_its_own_killed() -> None:
+    heron = Worker.objects.create(id=uuid4(), name="heron", host="h", pid=7, pool="x", slots=4)
+    user = user_with("workers.view_worker", "workers.change_worker")
+    user.is_staff = True
+    user.save()
+    browser = Client()
+    browser.force_login(user)
+    page = browser.get("/admin/workers/worker/").content.decode()
+    assert "stop_workers" in page
+    assert "kill_workers" not in page
+    chosen = {"_selected_action": [heron.pk]}
+    browser.post("/admin/workers/worker/", {"action": "kill_workers", **chosen})
+    heron.refresh_from_db()
+    assert heron.command == ""
+    said = browser.post(
+        "/admin/workers/worker/", {"action": "stop_workers", **chosen}, follow=True
+    ).content.decode()
+    assert "1 worker stopping." in said
+    client().post("/admin/workers/worker/", {"action": "kill_workers", **chosen})
+    heron.refresh_from_db()
+    assert heron.command == "kill"
 
 
 def test_coordinators_are_listed() -> None:

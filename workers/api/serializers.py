@@ -25,6 +25,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "slots",
             "busy",
             "drain",
+            "command",
             "rss_bytes",
             "cpu",
             "tasks_done",

@@ -21,7 +21,7 @@ from workers.api.serializers import WorkerSerializer
 from workers.models import Worker
 from workers.models.worker import WorkerStatus
 from workers.operations import WorkerNotFound
-from workers.permissions import CHANGE, VIEW
+from workers.permissions import CHANGE, KILL, VIEW
 
 
 class WorkerPages(NewestFirst):
@@ -88,7 +88,7 @@ class DrainView(APIView):
     def post(self, request: Request, worker_id: UUID) -> Response:
         """It takes nothing new, finishes what it runs, and goes offline then."""
         require(request.user, CHANGE)
-        operations.drain(worker_id)
+        operations.drain(worker_id, by=request.user.get_username())
         return Response(_shown(worker_id))
 
 
@@ -102,9 +102,41 @@ class UndrainView(APIView):
         responses={200: WorkerSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, worker_id: UUID) -> Response:
-        """As long as it has not gone offline."""
+        """As long as it has not gone offline, and was not told to stop."""
         require(request.user, CHANGE)
-        operations.undrain(worker_id)
+        operations.undrain(worker_id, by=request.user.get_username())
+        return Response(_shown(worker_id))
+
+
+class StopView(APIView):
+    """Stopping."""
+
+    @extend_schema(
+        operation_id="stop_worker",
+        summary="Stop a worker",
+        request=None,
+        responses={200: WorkerSerializer, **problems(404, 409)},
+    )
+    def post(self, request: Request, worker_id: UUID) -> Response:
+        """As SIGTERM does: nothing new; what runs may end in the grace, else it is handed back."""
+        require(request.user, CHANGE)
+        operations.stop(worker_id, by=request.user.get_username())
+        return Response(_shown(worker_id))
+
+
+class KillView(APIView):
+    """Killing."""
+
+    @extend_schema(
+        operation_id="kill_worker",
+        summary="Kill a worker",
+        request=None,
+        responses={200: WorkerSerializer, **problems(404, 409)},
+    )
+    def post(self, request: Request, worker_id: UUID) -> Response:
+        """As kill -9 does: what it runs is lost and rescued. Needs `workers.kill_worker`."""
+        require(request.user, KILL)
+        operations.kill(worker_id, by=request.user.get_username())
         return Response(_shown(worker_id))
 
 

@@ -56,7 +56,7 @@ class Session:
         gauge: Gauge,
         reconnect_max_s: float,
         *,
-        on_drain: Callable[[bool], None],
+        on_command: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -66,7 +66,7 @@ class Session:
         self._reports = reports
         self._gauge = gauge
         self._reconnect_max_s = reconnect_max_s
-        self._on_drain = on_drain
+        self._on_command = on_command
         self._clock = clock
         self._uniform = uniform
         self._addresses = list(options.coordinators)
@@ -211,10 +211,8 @@ class Session:
                 self._executor.cancel(message.cancel.executions)
             case "stale":
                 self._executor.stale(message.stale.executions)
-            case "drain":
-                self._on_drain(True)
-            case "undrain":
-                self._on_drain(False)
+            case "drain" | "undrain" | "stop" | "kill" as wanted:
+                self._on_command(wanted)
 
     def _learn(self, addresses: Iterable[str]) -> None:
         """Adds coordinators that are new, and drops those that were learned and are gone."""
@@ -255,7 +253,7 @@ class Session:
             else:
                 lost = 0
                 self.contact.answered(sent_at, durable=not reply.unwritten)
-                self._on_drain(reply.drain)
+                self._on_command("drain" if reply.drain else "undrain")
                 self._executor.stale(reply.stale)
                 self._learn(reply.coordinators)
                 if reply.unknown_worker:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -68,7 +69,7 @@ class Supervisor:
             self.reports,
             self.gauge,
             conf.reconnect_max_s,
-            on_drain=self._drain,
+            on_command=self._obey,
         )
         self.python: PythonSlots
 
@@ -95,6 +96,17 @@ class Supervisor:
         self._stop.set()
         if self._signals > 1:
             self._hurry.set()
+
+    def _obey(self, wanted: str) -> None:
+        """Does what an operator wants, who may say it more than once."""
+        match wanted:
+            case "drain" | "undrain":
+                self._drain(wanted == "drain")
+            case "stop":
+                self._stop.set()
+            case "kill":
+                # What it runs dies with its launcher, as after kill -9 by hand.
+                os.kill(os.getpid(), signal.SIGKILL)
 
     def _drain(self, wanted: bool) -> None:
         """An operator wants the worker to take nothing new and leave when it is empty, or not."""

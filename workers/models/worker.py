@@ -37,6 +37,14 @@ class Worker(models.Model):
     drain = models.BooleanField(
         default=False, db_default=False, help_text="An operator wants it to take nothing new."
     )
+    command = models.CharField(
+        max_length=4,
+        choices=[("", "nothing"), ("stop", "stop"), ("kill", "kill")],
+        default="",
+        db_default="",
+        blank=True,
+        help_text="What an operator has told it to do, once and for all.",
+    )
     coordinator = models.UUIDField(null=True)
     rss_bytes = models.BigIntegerField(default=0, db_default=0)
     cpu = models.FloatField(default=0, db_default=0, help_text="1.0: one core fully used.")
@@ -51,6 +59,7 @@ class Worker(models.Model):
 
     class Meta:
         ordering = ["name", "registered_at"]
+        permissions = [("kill_worker", "Can kill workers")]
 
     def __str__(self) -> str:
         return self.name

@@ -1,5 +1,5 @@
--- Writes what many workers said of themselves, in one go, and learns which of them an operator wants
--- to drain. Called by the lifeline.
+-- Writes what many workers said of themselves, in one go, and learns what operators want of them.
+-- Called by the lifeline.
 UPDATE workers_worker AS worker
 SET
     status = CASE WHEN beat.draining THEN 'draining' ELSE 'online' END,
@@ -26,4 +26,4 @@ FROM
         %(draining)s::bool[]
     ) AS beat (id, slots, busy, rss_bytes, cpu, tasks_done, tasks_failed, loop_lag_ms, draining)
 WHERE worker.id = beat.id
-RETURNING worker.id, worker.drain
+RETURNING worker.id, worker.drain, worker.command

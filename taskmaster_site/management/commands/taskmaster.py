@@ -1,4 +1,4 @@
-"""`manage.py taskmaster`: submit, list, show, cancel and retry tasks; drain workers."""
+"""`manage.py taskmaster`: submit, list, show, cancel and retry tasks; drain and stop workers."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ _ACTIONS = {
     "retry": actions.retry,
     "drain": workers.drain,
     "undrain": workers.undrain,
+    "stop": workers.stop,
+    "kill": workers.kill,
 }
 
 
@@ -32,8 +34,9 @@ class Command(BaseCommand):
     """Parses the options and hands over to `tasks.cli.actions` and `workers.cli`."""
 
     help = (
-        "Submit tasks, see what became of them, cancel and retry them; drain workers. Whoever may "
-        "run this command may do all of it: it works on the database, without a user. "
+        "Submit tasks, see what became of them, cancel and retry them; drain, stop and kill "
+        "workers. Whoever may run this command may do all of it: it works on the database, without "
+        "a user. "
         "`taskmaster ACTION --help` shows the options of an action, with examples."
     )
     requires_system_checks = ()

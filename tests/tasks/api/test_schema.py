@@ -52,6 +52,8 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         "get_worker": "get /api/workers/{worker_id}/",
         "drain_worker": "post /api/workers/{worker_id}/drain/",
         "undrain_worker": "post /api/workers/{worker_id}/undrain/",
+        "stop_worker": "post /api/workers/{worker_id}/stop/",
+        "kill_worker": "post /api/workers/{worker_id}/kill/",
         "obtain_token": "post /api/token/",
     }
 

@@ -49,6 +49,43 @@ def test_what_is_offline_or_unknown_cannot_be_drained(db: None) -> None:
     assert_problem(unknown, HTTPStatus.NOT_FOUND, "There is no worker")
 
 
+def test_stopping_needs_the_right_to_steer_and_killing_one_of_its_own(db: None) -> None:
+    worker = a_worker()
+    steering, killing = client_with("workers.change_worker"), client_with("workers.kill_worker")
+    assert_problem(killing.post(f"{URL}{worker.id}/stop/"), HTTPStatus.FORBIDDEN, "change_worker")
+    assert_problem(steering.post(f"{URL}{worker.id}/kill/"), HTTPStatus.FORBIDDEN, "kill_worker")
+    worker.refresh_from_db()
+    assert worker.command == ""
+    assert steering.post(f"{URL}{worker.id}/stop/").json()["command"] == "stop"
+    assert killing.post(f"{URL}{worker.id}/kill/").json()["command"] == "kill"
+    # The harder word stands.
+    assert steering.post(f"{URL}{worker.id}/stop/").json()["command"] == "kill"
+
+
+def test_what_was_told_to_stop_takes_no_tasks_again(db: None) -> None:
+    worker = a_worker(drain=True)
+    steering = client_with("workers.change_worker")
+    steering.post(f"{URL}{worker.id}/stop/")
+    refused = steering.post(f"{URL}{worker.id}/undrain/")
+    assert_problem(refused, HTTPStatus.CONFLICT, "was told to stop")
+    worker.refresh_from_db()
+    assert worker.drain
+
+
+@pytest.mark.parametrize("action", ["stop", "kill"])
+def test_what_is_offline_or_unknown_can_neither_be_stopped_nor_killed(
+    db: None, action: str
+) -> None:
+    gone = a_worker(status="offline")
+    client = client_with("workers.change_worker", "workers.kill_worker")
+    refused = client.post(f"{URL}{gone.id}/{action}/")
+    assert_problem(refused, HTTPStatus.CONFLICT, f"is offline: there is nothing to {action}")
+    unknown = client.post(f"{URL}{uuid4()}/{action}/")
+    assert_problem(unknown, HTTPStatus.NOT_FOUND, "There is no worker")
+    gone.refresh_from_db()
+    assert gone.command == ""
+
+
 def test_a_worker_is_shown_in_the_list_and_alone(client: APIClient) -> None:
     worker = a_worker(busy=3, rss_bytes=5_000_000_000, cpu=0.5, tasks_done=10, tasks_failed=1)
     shown = client.get(URL).json()["results"][0]
