@@ -20,6 +20,8 @@ urlpatterns = [
     path("create/", create.create, name="create"),
     path("workers/<uuid:worker_id>/drain/", workers.drain, name="worker-drain"),
     path("workers/<uuid:worker_id>/undrain/", workers.undrain, name="worker-undrain"),
+    path("workers/<uuid:worker_id>/stop/", workers.stop, name="worker-stop"),
+    path("workers/<uuid:worker_id>/kill/", workers.kill, name="worker-kill"),
     path("healthz", healthz),
     path("api/", include("taskmaster_site.api")),
     path("admin/", admin.site.urls),

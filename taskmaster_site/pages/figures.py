@@ -10,8 +10,8 @@ from django.db.models import Count, Sum
 
 from coordinator.models import Coordinator
 from taskmaster_site.pages import rows
-from tasks import statistics
 from tasks.models import Event
+from tasks.statistics import read as statistics
 from workers.models import Worker, WorkerStatus
 
 #: Lines of the activity log.

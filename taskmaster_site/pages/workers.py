@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -13,19 +13,22 @@ from taskmaster_site.pages.access import needs, toast
 from tasks.errors import TaskMasterError
 from workers import operations
 from workers.models import Worker
-from workers.permissions import CHANGE
+from workers.permissions import CHANGE, KILL
+
+
+class Operation(Protocol):
+    """One of `workers.operations`."""
+
+    def __call__(self, worker_id: UUID, *, by: str) -> None:
+        """Does it on behalf of a user. Raises TaskMasterError."""
 
 
 def _apply(
-    request: HttpRequest,
-    worker_id: UUID,
-    operation: Callable[[UUID], None],
-    done: str,
-    undo: str = "",
+    request: HttpRequest, worker_id: UUID, operation: Operation, done: str, undo: str = ""
 ) -> HttpResponse:
     """Does it and says so, with a button that takes it back where `undo` names the way."""
     try:
-        operation(worker_id)
+        operation(worker_id, by=request.user.get_username())
     except TaskMasterError as refusal:
         return toast(request, str(refusal), ok=False, status=409)
     name = Worker.objects.values_list("name", flat=True).get(pk=worker_id)
@@ -46,3 +49,17 @@ def drain(request: HttpRequest, worker_id: UUID) -> HttpResponse:
 def undrain(request: HttpRequest, worker_id: UUID) -> HttpResponse:
     """It takes tasks again."""
     return _apply(request, worker_id, operations.undrain, "takes tasks again.")
+
+
+@require_POST
+@needs(CHANGE)
+def stop(request: HttpRequest, worker_id: UUID) -> HttpResponse:
+    """It ends as by SIGTERM."""
+    return _apply(request, worker_id, operations.stop, "is told to stop.")
+
+
+@require_POST
+@needs(KILL)
+def kill(request: HttpRequest, worker_id: UUID) -> HttpResponse:
+    """It dies as by kill -9."""
+    return _apply(request, worker_id, operations.kill, "is told to die.")
