@@ -20,6 +20,6 @@ except ConfigurationError as error:
     sys.exit(str(error))
 
 # Needs the apps to be ready.
-from taskmaster_site.live.streams import Streams  # noqa: E402
+from taskmaster_site.live.streams import Streams
 
 application = ProtocolTypeRouter({"http": Streams(django)})

@@ -84,4 +84,4 @@ def _user(kind: str, key: str) -> Any:
         return token.user if token else None
     store = import_module(settings.SESSION_ENGINE).SessionStore(key)
     # The look at the session that each request has, password changes among it.
-    return get_user(cast(HttpRequest, SimpleNamespace(session=store)))
+    return get_user(cast("HttpRequest", SimpleNamespace(session=store)))

@@ -29,6 +29,8 @@ _FASTEST_S, _SLOWEST_S = 0.25, 1.0
 #: A push is followed by a pause of so many times what it took.
 _SHARE = 9
 _RETRY_S = 1.0
+#: The fragment that only who may see workers is shown.
+_WORKERS = "workers"
 
 Fragments = Mapping[str, Callable[[], str]]
 
@@ -68,11 +70,10 @@ class Channel:
 class Pusher:
     """Of one web process."""
 
-    def __init__(self, fragments: Fragments, of_workers: Fragments) -> None:
-        self._channels = [
-            Channel(DASHBOARD, fragments),
-            Channel(DASHBOARD_WORKERS, of_workers),
-        ]
+    def __init__(self, fragments: Fragments) -> None:
+        of_workers = {_WORKERS: fragments[_WORKERS]}
+        of_tasks = {name: render for name, render in fragments.items() if name != _WORKERS}
+        self._channels = [Channel(DASHBOARD, of_tasks), Channel(DASHBOARD_WORKERS, of_workers)]
         for channel in self._channels:
             ring.others[channel.name] = channel.since
         self._news = asyncio.Event()

@@ -11,7 +11,7 @@ from coordinator.database import direct_conninfo
 from taskmaster_site.live.guard import Guard
 from taskmaster_site.live.pusher import Pusher
 from taskmaster_site.live.watch import Watchers
-from taskmaster_site.pages.fragments import FRAGMENTS, WORKER_FRAGMENTS
+from taskmaster_site.pages.fragments import FRAGMENTS
 from tasks.events.listen import EventListener
 from tasks.models import Event
 
@@ -26,7 +26,7 @@ class Live:
     def __init__(self) -> None:
         self.watchers = Watchers()
         self.guard = Guard()
-        self.pusher = Pusher(FRAGMENTS, WORKER_FRAGMENTS)
+        self.pusher = Pusher(FRAGMENTS)
         self.listener = EventListener(
             direct_conninfo(),
             on_events=self._on_events,

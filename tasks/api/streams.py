@@ -25,7 +25,7 @@ from tasks.permissions import VIEW, require
 _MAX_ID = 2**63 - 1
 _STREAM = OpenApiResponse(
     OpenApiTypes.STR,
-    "Server-sent events. `event: events` carries `{\"events\": […]}`, each as in /api/events/; its "
+    'Server-sent events. `event: events` carries `{"events": […]}`, each as in /api/events/; its '
     "`id:` is what to send as Last-Event-ID. `event: stream-reset` says that some events after "
     "that id are not kept any more. `event: keep-alive` comes every 20 seconds.",
 )
@@ -61,7 +61,9 @@ class _StreamView(APIView):
 
     def grant(self, request: Request, names: list[str]) -> HttpResponse:
         """Leaves the grant for the ASGI application. Raises NotAllowed, InvalidField, NeedsAsgi."""
-        for permission in dict.fromkeys(each for name in names for each in channels.permissions(name)):
+        for permission in dict.fromkeys(
+            each for name in names for each in channels.permissions(name)
+        ):
             require(request.user, permission)
         scope = getattr(request._request, "scope", None)
         if scope is None or SCOPE_KEY not in scope:
