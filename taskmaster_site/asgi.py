@@ -21,6 +21,6 @@ except ConfigurationError as error:
     sys.exit(str(error))
 
 # Needs the apps to be ready.
-from taskmaster_site.live.streams import Streams
+from taskmaster_site.live.streams import Application, Streams
 
-application = ProtocolTypeRouter({"http": Streams(cast("Application", django))})
+application = ProtocolTypeRouter({"http": Streams(cast(Application, django))})
