@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import cast
+from typing import Any, cast
 
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
@@ -21,6 +21,6 @@ except ConfigurationError as error:
     sys.exit(str(error))
 
 # Needs the apps to be ready.
-from taskmaster_site.live.streams import Application, Streams
+from taskmaster_site.live.streams import Streams
 
-application = ProtocolTypeRouter({"http": Streams(cast(Application, django))})
+application = ProtocolTypeRouter({"http": Streams(cast("Any", django))})
