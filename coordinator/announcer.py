@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from coordinator.database import TROUBLE, Database
 from tasks import store
 from tasks.conf import Settings
-from tasks.events.event import Kind, NewEvent
+from tasks.events.event import ORDINARY, Kind, NewEvent
 from tasks.events.fold import SINGLES_MAX, Group, counted, fold
 from tasks.events.publish import FORGET_EVERY, INTERVAL_S
 from tasks.statistics.census import Census
+from tasks.store import Connection
 
 #: Without news it counts this often: tasks fall due.
 _IDLE_S = 1.0
@@ -31,13 +33,16 @@ _WAITING_MAX = 50_000
 #: Watched tasks named in one message, far below 8,000 bytes.
 _PRINTED_MAX = 300
 
+_QUEUE = attrgetter("queue")
+_WORKER = attrgetter("worker", "worker_id")
+
 
 @dataclass(frozen=True, slots=True)
 class Many:
     """Rows of one kind with the reports that belong to them, to be put into words if there is room.
 
-    A row has `task_id` and `queue`; a report, where there is one, has `task_id`, `worker` and
-    `worker_id`, else the row has them or no worker had to do with it.
+    A row has `task_id` and `queue`; a report has `task_id`, `worker` and `worker_id`. Where there
+    are no reports the row has them, unless it was only picked.
     """
 
     kind: Kind
@@ -45,26 +50,30 @@ class Many:
     words: Callable[[Any, Any], NewEvent]
     reports: Sequence[Any] = ()
 
-    def single(self, only: Iterable[int] | None = None) -> list[NewEvent]:
+    def single(self, only: Collection[int] | None = None) -> list[NewEvent]:
         """Each row in words, or each of these tasks."""
         rows = self.rows if only is None else [row for row in self.rows if row.task_id in only]
         by_id = {report.task_id: report for report in self.reports} if rows else {}
         return [self.words(row, by_id.get(row.task_id)) for row in rows]
 
-    def groups(self, without: Iterable[int]) -> Counter[Group]:
-        """How many rows there are for each queue and worker."""
+    def groups(self, without: Set[int]) -> Counter[Group]:
+        """How many rows there are for each queue and worker, but for these tasks."""
         kind = self.kind
         rows = [row for row in self.rows if row.task_id not in without] if without else self.rows
+        queues = Counter(map(_QUEUE, rows))
         if not self.reports:
-            return Counter(
-                (kind, row.queue, getattr(row, "worker", ""), getattr(row, "worker_id", None))
-                for row in rows
-            )
-        queues = {row.task_id: row.queue for row in rows}
+            if kind is Kind.PICKED:
+                return Counter({(kind, queue, "", None): n for queue, n in queues.items()})
+            return Counter((kind, row.queue, row.worker, row.worker_id) for row in rows)
+        if len(queues) == 1 and len(rows) == len(self.reports):
+            [queue] = queues
+            workers = Counter(map(_WORKER, self.reports))
+            return Counter({(kind, queue, *worker): n for worker, n in workers.items()})
+        queue_of = {row.task_id: row.queue for row in rows}
         return Counter(
-            (kind, queues[report.task_id], report.worker, report.worker_id)
+            (kind, queue_of[report.task_id], report.worker, report.worker_id)
             for report in self.reports
-            if report.task_id in queues
+            if report.task_id in queue_of
         )
 
 
@@ -146,27 +155,39 @@ class Announcer:
                 self._watch_read_at = self._clock()
                 self._watched = await store.watched(connection)
             await self._census.take(connection)
-            events, many, size = self._events, self._many, self._size
-            lines = self._lines(events, many)
-            if lines:
-                await store.publish(connection, lines)
-                self._events, self._many = self._events[len(events) :], self._many[len(many) :]
-                self._size -= size
-                if self._publications % FORGET_EVERY == 0:
-                    await store.forget_events(connection, self._conf.events_kept)
-                self._publications += 1
+            await self._publish_noted(connection)
             if self._printed:
                 printed, self._printed = self._printed, set()
                 await store.printed(connection, list(printed)[:_PRINTED_MAX])
+
+    async def _publish_noted(self, connection: Connection) -> None:
+        # Others go on noting while this waits.
+        events, many, self._events, self._many, self._size = self._events, self._many, [], [], 0
+        lines = self._lines(events, many)
+        if not lines:
+            return
+        try:
+            await store.publish(connection, lines)
+        except BaseException:
+            later, later_many, self._events, self._many = self._events, self._many, events, many
+            self._size = len(events) + sum(len(each.rows) for each in many)
+            self._take(later, later_many)
+            raise
+        if self._publications % FORGET_EVERY == 0:
+            await store.forget_events(connection, self._conf.events_kept)
+        self._publications += 1
 
     def _lines(self, events: list[NewEvent], many: list[Many]) -> list[NewEvent]:
         """In words, or in counts when it is too much for words."""
         if len(events) + sum(len(each.rows) for each in many) <= SINGLES_MAX:
             return [*(line for each in many for line in each.single()), *events]
         groups = Counter[Group]()
-        singles: list[NewEvent] = []
+        rare = list(events)
         for each in many:
+            if each.kind not in ORDINARY and len(each.rows) <= SINGLES_MAX:
+                rare += each.single()
+                continue
             if self._watched:
-                singles += each.single(self._watched)
+                rare += each.single(self._watched)
             groups.update(each.groups(self._watched))
-        return [*counted(groups), *singles, *fold(events, self._watched)]
+        return [*counted(groups), *fold(rare, self._watched)]

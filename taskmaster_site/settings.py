@@ -60,6 +60,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
+    "taskmaster_site.csp.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -147,6 +148,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
+
+# What listens is in `tasks.events`; its own tables stay empty.
+EVENTSTREAM_STORAGE_CLASS = "tasks.events.ring.RingStorage"
+EVENTSTREAM_CHANNELMANAGER_CLASS = "tasks.events.channels.Channels"
 
 LOGGING: dict[str, Any] = {
     "version": 1,

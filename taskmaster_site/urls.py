@@ -5,16 +5,25 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from taskmaster_site import pages
 from taskmaster_site.health import healthz
+from taskmaster_site.pages import create, dashboard, task, workers
 
 # The header has the ways; the lists need the room.
 admin.site.enable_nav_sidebar = False
 
 urlpatterns = [
-    path("", pages.dashboard, name="dashboard"),
+    path("", dashboard.dashboard, name="dashboard"),
+    path("tasks/", dashboard.table, name="task-table"),
+    path("tasks/<int:task_id>/", task.task, name="task"),
+    path("tasks/<int:task_id>/cancel/", task.cancel, name="task-cancel"),
+    path("tasks/<int:task_id>/retry/", task.retry, name="task-retry"),
+    path("create/", create.create, name="create"),
+    path("workers/<uuid:worker_id>/drain/", workers.drain, name="worker-drain"),
+    path("workers/<uuid:worker_id>/undrain/", workers.undrain, name="worker-undrain"),
+    path("workers/<uuid:worker_id>/stop/", workers.stop, name="worker-stop"),
+    path("workers/<uuid:worker_id>/kill/", workers.kill, name="worker-kill"),
     path("healthz", healthz),
     path("api/", include("taskmaster_site.api")),
     path("admin/", admin.site.urls),
 ]
-handler500 = "taskmaster_site.pages.server_error"
+handler500 = "taskmaster_site.pages.errors.server_error"

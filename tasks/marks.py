@@ -39,6 +39,24 @@ MARKS: dict[str, Mark] = {
     "offline": _CANCELLED,
 }
 
+#: The colour token of each kind of event.
+EVENTS: dict[str, str] = {
+    "submitted": "pending",
+    "picked": "running",
+    "started": "running",
+    "complete": "complete",
+    "failed": "failed",
+    "retried": "pending",
+    "rescued": "pending",
+    "released": "pending",
+    "cancelled": "cancelled",
+    "online": "running",
+    "draining": "pending",
+    "offline": "failed",
+    "operator": "operator",
+    "folded": "complete",
+}
+
 
 def mark(status: str) -> SafeString:
     """The status as HTML: a coloured pill with icon and word."""

@@ -12,6 +12,7 @@ from django.db.models import Model
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from tasks.attempts import ended
 from tasks.models import Task
 from tasks.templatetags.taskmaster import ago
 
@@ -49,18 +50,12 @@ def _error(entry: dict[str, Any]) -> SafeString:
         entry.get("attempt", "?"),
         entry.get("worker") or "no worker",
         entry.get("at", ""),
-        _ended(entry),
+        ended(entry),
     )
     details = entry.get("traceback") or entry.get("message") or ""
     return format_html(
         '<div class="attempt-error">{}<pre class="output">{}</pre></div>', head, details
     )
-
-
-def _ended(entry: dict[str, Any]) -> str:
-    words = str(entry.get("class", "failed")).replace("_", " ")
-    detail = entry.get("exception") or entry.get("code")
-    return f"{words} ({detail})" if detail is not None else words
 
 
 def output(task: Task) -> SafeString | str:

@@ -1,5 +1,4 @@
-"""The figures of dashboard and API: rolled up while tasks end, never counted over the history."""
+"""The figures of dashboard and API: rolled up while tasks end, never counted over the history.
 
-from tasks.statistics.read import Overview, QueueDepth, Series, overview, queues, series
-
-__all__ = ["Overview", "QueueDepth", "Series", "overview", "queues", "series"]
+`tally` adds, `census` counts what waits and runs, `read` is what screens and API ask.
+"""

@@ -9,8 +9,8 @@ from tasks.store import Connection
 TURN = 0x7461736B6365
 #: The shortest time between two counts, in seconds: as often as a screen is brought up to date.
 FRESH_S = 0.25
-#: A count that took long is repeated after this many times as long.
-SHARE = 20
+#: A count that took long is repeated after this many times as long: a fiftieth of one core.
+SHARE = 50
 #: Old statistics are summed up with every so many counts.
 _ROLLUP_EVERY = 1_000
 

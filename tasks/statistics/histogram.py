@@ -16,11 +16,11 @@ def slot(seconds: float) -> int:
     return min(SIZE - 1, int(2 * log2(seconds * 1_000)) + 1)
 
 
-def histogram(times: Iterable[float]) -> list[int]:
-    """How many of these times, in seconds, fall into each entry."""
+def histogram(times: Iterable[float], weight: int = 1) -> list[int]:
+    """How many times, in seconds, fall into each entry; each of these stands for `weight`."""
     counts = [0] * SIZE
     for seconds in times:
-        counts[slot(seconds)] += 1
+        counts[slot(seconds)] += weight
     return counts
 
 

@@ -23,6 +23,8 @@ class Tally:
     retried: int = 0
     waits: Sequence[float] = field(default_factory=list)
     runs: Sequence[float] = field(default_factory=list)
+    #: The times may be a sample.
+    each_time_stands_for: int = 1
 
     def __bool__(self) -> bool:
         """Whether there is anything to add."""
@@ -36,8 +38,8 @@ class Tally:
             "failed": self.failed,
             "cancelled": self.cancelled,
             "retried": self.retried,
-            "wait": histogram(self.waits) if self.waits else [],
-            "run": histogram(self.runs) if self.runs else [],
+            "wait": histogram(self.waits, self.each_time_stands_for) if self.waits else [],
+            "run": histogram(self.runs, self.each_time_stands_for) if self.runs else [],
         }
 
 

@@ -1,0 +1,70 @@
+// The dashboard: what is pushed goes to its place; the form and the filter do what they say.
+
+import { showCharts } from "./charts.js";
+import { listen } from "./live.js";
+import { isBusy, morph } from "./morph.js";
+import "./creation.js";
+
+const EVERY_MS = 250; // At most four changes a second.
+const FILTERED_EVERY_MS = 5000;
+
+const filter = document.getElementById("filter");
+const pending = new Map();
+let shownAt = 0;
+let timer = 0;
+let filteredAt = 0;
+
+function filterIsActive() {
+  return [...new FormData(filter)].some(([, value]) => value);
+}
+
+function refreshFiltered() {
+  if (performance.now() - filteredAt < FILTERED_EVERY_MS) return false;
+  filteredAt = performance.now();
+  const query = new URLSearchParams(new FormData(filter));
+  htmx.ajax("GET", `${filter.getAttribute("hx-get")}?${query}`, { source: filter, target: "#tasks", swap: "innerMorph" });
+  return true;
+}
+
+/** Shows a fragment; false while it must wait. */
+function show(name, content) {
+  if (name === "charts") {
+    showCharts(JSON.parse(content));
+    return true;
+  }
+  const place = document.querySelector(`[data-fragment="${CSS.escape(name)}"]`);
+  if (!place) return true;
+  if (name !== "counters" && isBusy(place)) return false;
+  if (name === "tasks" && filterIsActive()) return refreshFiltered();
+  morph(place, content);
+  return true;
+}
+
+function flush() {
+  timer = 0;
+  shownAt = performance.now();
+  for (const [name, content] of pending) if (show(name, content)) pending.delete(name);
+  if (pending.size) schedule();
+}
+
+function schedule() {
+  timer ||= setTimeout(() => requestAnimationFrame(flush), Math.max(0, EVERY_MS - (performance.now() - shownAt)));
+}
+
+function take(fragments) {
+  // Of several that wait, the newest counts.
+  for (const [name, content] of Object.entries(fragments)) pending.set(name, content);
+  schedule();
+}
+
+filter.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-drop]");
+  if (!button) return;
+  button.parentElement.remove();
+  filter.requestSubmit();
+});
+// The whole table again when the last filter is gone.
+filter.addEventListener("htmx:after:request", () => (filteredAt = performance.now()));
+
+showCharts(JSON.parse(document.getElementById("charts").textContent));
+listen(() => document.querySelector("[data-stream]").dataset.stream, { fragments: take });

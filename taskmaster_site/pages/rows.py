@@ -1,0 +1,122 @@
+"""The rows of the task table: the newest, or the newest that meet a filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Case, Max, Q, QuerySet, When
+from django.db.models.fields.json import KT
+from django.db.models.functions import Left
+from django.http import QueryDict
+
+from tasks.api.filters import TaskFilter
+from tasks.lifecycle import Status
+from tasks.models import Task
+from tasks.registry import SHELL
+
+#: Rows of the table.
+SHOWN = 25
+#: What of a shell command a row shows, in characters.
+_COMMAND_LENGTH = 120
+#: How far back a filter looks, in ids: a walk of about 0.3 s at most, however long the history.
+_REACH = 1_000_000
+#: How far back a search looks.
+_SEARCH_REACH = 100_000
+_MAX_ID = 2**63 - 1
+#: Statuses with an index of their own, so that the whole table is looked at.
+_INDEXED = frozenset({Status.PENDING, Status.PICKED, Status.STARTED})
+#: What the chips above the table stand for, in the words of the filter `status`.
+CHIPS = (
+    ("All", ""),
+    ("Pending", "pending"),
+    ("Running", "picked,started"),
+    ("Complete", "complete"),
+    ("Failed", "failed"),
+    ("Cancelled", "cancelled"),
+)
+#: The filters of the table; the names are those of `GET /api/tasks/`.
+NAMES = ("status", "queue", "name", "tag")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What is asked of the table. `chosen` has the filters in use by name."""
+
+    chosen: dict[str, str] = field(default_factory=dict)
+    search: str = ""
+
+    @classmethod
+    def of(cls, query: QueryDict) -> Filter:
+        """From a query string; what is not known is left alone."""
+        chosen = {name: str(query[name]) for name in NAMES if query.get(name)}
+        return cls(chosen, str(query.get("q", "")).replace("\0", " ").strip()[:200])
+
+    @property
+    def active(self) -> bool:
+        """Whether it shows anything but all."""
+        return bool(self.chosen or self.search)
+
+    @property
+    def status(self) -> str:
+        """The chip in use, as its value."""
+        return self.chosen.get("status", "")
+
+    @property
+    def others(self) -> dict[str, str]:
+        """The filters that have no chip of their own."""
+        return {name: value for name, value in self.chosen.items() if name != "status"}
+
+    @property
+    def query(self) -> str:
+        """As a query string, with its question mark; empty when it shows all."""
+        pairs = {**self.chosen, **({"q": self.search} if self.search else {})}
+        return f"?{urlencode(pairs)}" if pairs else ""
+
+
+def newest(wanted: Filter) -> tuple[list[Task], str]:
+    """The rows, and what is wrong with the filter in words, or how far it looked."""
+    tasks = _head()
+    if not wanted.active:
+        return list(tasks[:SHOWN]), ""
+    filtering: Any = TaskFilter(wanted.chosen, queryset=tasks)
+    if not filtering.is_valid():
+        name, errors = next(iter(filtering.errors.items()))
+        return [], f"{name}: {errors[0]}"
+    tasks = filtering.qs
+    reach = _SEARCH_REACH if wanted.search else _REACH
+    if wanted.search:
+        tasks = _search(tasks, wanted.search)
+    elif set(wanted.status.split(",")) <= _INDEXED:
+        return list(tasks[:SHOWN]), ""
+    newest_id = Task.objects.aggregate(newest=Max("pk"))["newest"] or 0
+    if newest_id <= reach or wanted.search.isdigit():
+        return list(tasks[:SHOWN]), ""
+    tasks = tasks.filter(pk__gt=newest_id - reach)
+    return list(tasks[:SHOWN]), f"among the newest {reach:,} tasks"
+
+
+def _head() -> QuerySet[Task]:
+    """Without arguments and results, but with the head of a shell command."""
+    tasks = Task.objects.only(
+        "name", "queue", "status", "worker", "attempt", "max_attempts",
+        "created_at", "scheduled_at", "started_at", "completed_at", "failed_at", "cancelled_at",
+    )  # fmt: skip
+    command = Case(When(name=SHELL, then=Left(KT("kwargs__command"), _COMMAND_LENGTH)))
+    return tasks.annotate(command=command).order_by("-pk")
+
+
+def _search(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
+    """Digits alone are an id; each other word a part of the name, or a queue, worker or tag."""
+    if text.isascii() and text.isdigit():
+        return tasks.filter(pk=min(int(text[:19]), _MAX_ID))
+    for word in text.split():
+        tasks = tasks.filter(
+            Q(name__icontains=word)
+            | Q(command__icontains=word)
+            | Q(queue__iexact=word)
+            | Q(worker__iexact=word)
+            | Q(tags__contains=[word])
+        )
+    return tasks
