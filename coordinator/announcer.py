@@ -23,8 +23,8 @@ from tasks.events.publish import FORGET_EVERY, INTERVAL_S
 from tasks.statistics.census import Census
 from tasks.store import Connection
 
-#: Without news it counts this often: tasks fall due.
-_IDLE_S = 1.0
+#: Without news it counts this often: tasks fall due, and not every submission is told.
+_IDLE_S = 10.0
 #: How often the list of watched tasks is read although nobody said that it has changed.
 _WATCH_S = 20.0
 _RETRY_S = 0.5
