@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -57,6 +58,8 @@ def measure() -> list[Figure]:
         raise SystemExit("This needs a browser; on Debian: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
+    # Playwright keeps an event loop running in this thread, which waits for nothing of Django's.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     with (
         fleet.running(concurrency=16),
         fleet.web() as (address, pid),
