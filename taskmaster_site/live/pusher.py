@@ -1,6 +1,6 @@
 """Pushes what the dashboard shows: rendered once for all who look, and only what has changed.
 
-At most four times a second, and no more than a tenth of the time is spent on it, however much
+At most four times a second, and no more than a fifth of the time is spent on it, however much
 happens and however many look.
 """
 
@@ -31,7 +31,7 @@ _INTERVAL_S, _BURST = 1 / 3, 2
 #: The longest time without one: tasks fall due, workers grow silent.
 _SLOWEST_S = 1.0
 #: A push is followed by a pause of so many times what it took.
-_SHARE = 9
+_SHARE = 4
 _RETRY_S = 1.0
 #: The fragment that only who may see workers is shown.
 _WORKERS = "workers"
