@@ -60,7 +60,7 @@ class Guard:
 def _over(grants: list[Grant]) -> list[Grant]:
     """Those of these grants that do not hold any more."""
     try:
-        users = {credential: _user(*credential) for credential in {x.credential for x in grants}}
+        users = {credential: user_of(*credential) for credential in {x.credential for x in grants}}
         return [grant for grant in grants if not _holds(grant, users[grant.credential])]
     finally:
         connection.close()
@@ -74,7 +74,7 @@ def _holds(grant: Grant, user: Any) -> bool:
     )
 
 
-def _user(kind: str, key: str) -> Any:
+def user_of(kind: str, key: str) -> Any:
     """Whose credential this is today; None when it is nobody's."""
     if kind == "token":
         token = Token.objects.select_related("user").filter(key=key).first()
