@@ -22,14 +22,11 @@ from tasks.events.grant import Grant
 
 log = logging.getLogger(__name__)
 
-#: How often every open stream is looked at.
-ROUND_S = 10.0
-
 
 class Guard:
     """Of every open stream of this process."""
 
-    def __init__(self, round_s: float = ROUND_S) -> None:
+    def __init__(self, round_s: float) -> None:
         self._round_s = round_s
         self._open: dict[int, tuple[Grant, Callable[[], Any]]] = {}
 
