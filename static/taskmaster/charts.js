@@ -19,6 +19,13 @@ function digits(value) {
   return value.toFixed(value >= 1 ? 1 : 2);
 }
 
+/** The same for an axis: one unit for all its marks. */
+function marks(splits) {
+  const most = splits.at(-1) ?? 0;
+  const [unit, size] = most < 1000 ? ["ms", 1] : most < 120000 ? ["s", 1000] : ["min", 60000];
+  return splits.map((ms) => `${Number((ms / size).toPrecision(3))} ${unit}`);
+}
+
 /** Milliseconds as a person says them. */
 function span(ms) {
   if (ms == null) return "–";
@@ -92,7 +99,7 @@ class Chart {
       axes: [
         { ...axis, grid: { show: false }, splits: [-60, -45, -30, -15, 0], size: 26, gap: 4,
           values: (_, splits) => splits.map((each) => (each === 0 ? "now" : `${-each} min`)) },
-        { ...axis, size: this.isSpan ? 58 : 44, gap: 6, space: 36, values: (_, splits) => splits.map((each) => this.say(each)) },
+        { ...axis, size: this.isSpan ? 58 : 44, gap: 6, space: 36, values: (_, splits) => (this.isSpan ? marks(splits) : splits.map(digits)) },
       ],
       padding: [12, 22, 0, 4],
       series: [{}, ...this.series.map(([, kind, , filled]) => ({
