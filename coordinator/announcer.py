@@ -21,6 +21,7 @@ from tasks.events.event import Kind, NewEvent
 from tasks.events.fold import SINGLES_MAX, Group, counted, fold
 from tasks.events.publish import FORGET_EVERY, INTERVAL_S
 from tasks.statistics.census import Census
+from tasks.store import Connection
 
 #: Without news it counts this often: tasks fall due.
 _IDLE_S = 1.0
@@ -154,18 +155,27 @@ class Announcer:
                 self._watch_read_at = self._clock()
                 self._watched = await store.watched(connection)
             await self._census.take(connection)
-            events, many, size = self._events, self._many, self._size
-            lines = self._lines(events, many)
-            if lines:
-                await store.publish(connection, lines)
-                self._events, self._many = self._events[len(events) :], self._many[len(many) :]
-                self._size -= size
-                if self._publications % FORGET_EVERY == 0:
-                    await store.forget_events(connection, self._conf.events_kept)
-                self._publications += 1
+            await self._publish_noted(connection)
             if self._printed:
                 printed, self._printed = self._printed, set()
                 await store.printed(connection, list(printed)[:_PRINTED_MAX])
+
+    async def _publish_noted(self, connection: Connection) -> None:
+        # Others go on noting while this waits.
+        events, many, self._events, self._many, self._size = self._events, self._many, [], [], 0
+        lines = self._lines(events, many)
+        if not lines:
+            return
+        try:
+            await store.publish(connection, lines)
+        except BaseException:
+            later, later_many, self._events, self._many = self._events, self._many, events, many
+            self._size = len(events) + sum(len(each.rows) for each in many)
+            self._take(later, later_many)
+            raise
+        if self._publications % FORGET_EVERY == 0:
+            await store.forget_events(connection, self._conf.events_kept)
+        self._publications += 1
 
     def _lines(self, events: list[NewEvent], many: list[Many]) -> list[NewEvent]:
         """In words, or in counts when it is too much for words."""

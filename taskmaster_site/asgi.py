@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
 from tasks import registry
@@ -13,7 +14,12 @@ from tasks.errors import ConfigurationError
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskmaster_site.settings")
 
 try:
-    application = get_asgi_application()
+    django = get_asgi_application()
     registry.load()
 except ConfigurationError as error:
     sys.exit(str(error))
+
+# Needs the apps to be ready.
+from taskmaster_site.live.streams import Streams
+
+application = ProtocolTypeRouter({"http": Streams(django)})

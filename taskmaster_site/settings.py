@@ -149,6 +149,10 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 
+# What listens is in `tasks.events`; its own tables stay empty.
+EVENTSTREAM_STORAGE_CLASS = "tasks.events.ring.RingStorage"
+EVENTSTREAM_CHANNELMANAGER_CLASS = "tasks.events.channels.Channels"
+
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

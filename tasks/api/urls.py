@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from tasks.api import views
+from tasks.api import live, streams, views
 
 #: An id has 19 digits at most; what has more, or is no number, is nobody's address.
 _ID = r"^tasks/(?P<task_id>[0-9]{1,19})/"
@@ -15,4 +15,8 @@ urlpatterns = [
     re_path(_ID + "output/$", views.OutputView.as_view(), name="output"),
     re_path(_ID + "cancel/$", views.CancelView.as_view(), name="cancel"),
     re_path(_ID + "retry/$", views.RetryView.as_view(), name="retry"),
+    re_path(_ID + "events/$", streams.TaskStreamView.as_view(), name="task-events"),
+    path("logs/stream", streams.LogStreamView.as_view(), name="stream"),
+    path("events/", live.EventsView.as_view(), name="events"),
+    path("stats/", live.StatsView.as_view(), name="stats"),
 ]

@@ -1,0 +1,1 @@
+"""What is live in a web process: one LISTEN connection, the streams it feeds, who may read."""

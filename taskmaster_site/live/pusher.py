@@ -1,0 +1,130 @@
+"""Pushes what the dashboard shows: rendered once for all who look, and only what has changed.
+
+At most four times a second, and no more than a tenth of the time is spent on it, however much
+happens and however many look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, connection
+from django_eventstream.event import Event as Message
+from django_eventstream.views import get_listener_manager
+from psycopg_pool import PoolTimeout
+
+from tasks.events import ring
+from tasks.events.channels import DASHBOARD, DASHBOARD_WORKERS
+
+log = logging.getLogger(__name__)
+
+#: The shortest time between two pushes, and the longest without news: tasks fall due, workers age.
+_FASTEST_S, _SLOWEST_S = 0.25, 1.0
+#: A push is followed by a pause of so many times what it took.
+_SHARE = 9
+_RETRY_S = 1.0
+#: The fragment that only who may see workers is shown.
+_WORKERS = "workers"
+
+Fragments = Mapping[str, Callable[[], str]]
+
+
+@dataclass(slots=True)
+class Channel:
+    """What one channel's readers see: each fragment with the version at which it changed."""
+
+    name: str
+    fragments: Fragments
+    shown: dict[str, tuple[int, str]] = field(default_factory=dict)
+    version: int = 0
+
+    @property
+    def listened(self) -> bool:
+        """Whether anybody reads it here."""
+        return self.name in get_listener_manager().listeners_by_channel
+
+    def since(self, version: int) -> list[Message]:
+        """One message with what has changed after this version."""
+        newer = {name: html for name, (at, html) in self.shown.items() if at > version}
+        if not newer:
+            return []
+        return [Message(self.name, "fragments", json.dumps(newer), id=self.version)]
+
+    def take(self, rendered: Mapping[str, str]) -> None:
+        """Sends what differs from what was shown before."""
+        before = self.version
+        for name, html in rendered.items():
+            if self.shown.get(name, (0, None))[1] != html:
+                self.shown[name] = before + 1, html
+                self.version = before + 1
+        for message in self.since(before):
+            get_listener_manager().add_to_queues(self.name, message)
+
+
+class Pusher:
+    """Of one web process."""
+
+    def __init__(self, fragments: Fragments) -> None:
+        of_workers = {_WORKERS: fragments[_WORKERS]}
+        of_tasks = {name: render for name, render in fragments.items() if name != _WORKERS}
+        self._channels = [Channel(DASHBOARD, of_tasks), Channel(DASHBOARD_WORKERS, of_workers)]
+        for channel in self._channels:
+            ring.others[channel.name] = channel.since
+        self._news = asyncio.Event()
+        self._wanted = asyncio.Event()
+
+    def news(self) -> None:
+        """Something has happened."""
+        self._news.set()
+
+    def wanted(self) -> None:
+        """Somebody has begun to look."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Pushes until cancelled."""
+        while True:
+            listened = [channel for channel in self._channels if channel.listened]
+            if not listened:
+                # What is old by the time somebody looks again must not be shown to them.
+                for channel in self._channels:
+                    channel.shown.clear()
+                await self._wanted.wait()
+                self._wanted.clear()
+                await asyncio.sleep(0)
+                continue
+            self._news.clear()
+            began = time.monotonic()
+            try:
+                await self._push(listened)
+            except (DatabaseError, PoolTimeout) as error:
+                log.warning("dashboard not pushed", extra={"error": str(error).strip()})
+                await asyncio.sleep(_RETRY_S)
+            pause_s = max(_FASTEST_S, _SHARE * (time.monotonic() - began))
+            await asyncio.sleep(pause_s)
+            try:
+                async with asyncio.timeout(max(0.0, _SLOWEST_S - pause_s)):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+
+    async def _push(self, channels: list[Channel]) -> None:
+        rendered = await sync_to_async(self._render, thread_sensitive=False)(channels)
+        for channel, fragments in zip(channels, rendered, strict=True):
+            channel.take(fragments)
+
+    @staticmethod
+    def _render(channels: list[Channel]) -> list[dict[str, str]]:
+        try:
+            return [
+                {name: render() for name, render in channel.fragments.items()}
+                for channel in channels
+            ]
+        finally:
+            connection.close()
