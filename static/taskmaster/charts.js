@@ -71,14 +71,15 @@ class Chart {
 
   describe(index) {
     const columns = this.plot.data;
-    const at = index ?? columns[0].length - 1;
+    // Without a pointer: the newest that is known.
+    const of = (values) => (index === null ? values.findLast((value) => value != null) : values[index]);
     const words = this.series.map(([, kind, word], number) => {
       const part = document.createElement("span");
       part.className = kind;
-      part.append(word, " ", Object.assign(document.createElement("b"), { textContent: this.say(columns[number + 1][at]) }));
+      part.append(word, " ", Object.assign(document.createElement("b"), { textContent: this.say(of(columns[number + 1])) }));
       return part;
     });
-    const when = index === null ? "" : `${Math.max(0, Math.round(-columns[0][at]))} min ago `;
+    const when = index === null ? "" : `${Math.max(0, Math.round(-columns[0][index]))} min ago `;
     this.legend.replaceChildren(when, ...words, this.isSpan ? "" : "per second");
     if (index === null) this.place.setAttribute("aria-label", `${this.card.querySelector("h2").firstChild.textContent.trim()} in the last hour, now: ${this.legend.textContent}`);
   }
