@@ -17,14 +17,14 @@ from typing import Any
 from coordinator.database import TROUBLE, Database
 from tasks import store
 from tasks.conf import Settings
-from tasks.events.event import Kind, NewEvent
+from tasks.events.event import ORDINARY, Kind, NewEvent
 from tasks.events.fold import SINGLES_MAX, Group, counted, fold
 from tasks.events.publish import FORGET_EVERY, INTERVAL_S
 from tasks.statistics.census import Census
 from tasks.store import Connection
 
-#: Without news it counts this often: tasks fall due.
-_IDLE_S = 1.0
+#: Without news it counts this often: tasks fall due, and not every submission is told.
+_IDLE_S = 10.0
 #: How often the list of watched tasks is read although nobody said that it has changed.
 _WATCH_S = 20.0
 _RETRY_S = 0.5
@@ -182,9 +182,12 @@ class Announcer:
         if len(events) + sum(len(each.rows) for each in many) <= SINGLES_MAX:
             return [*(line for each in many for line in each.single()), *events]
         groups = Counter[Group]()
-        singles: list[NewEvent] = []
+        rare = list(events)
         for each in many:
+            if each.kind not in ORDINARY and len(each.rows) <= SINGLES_MAX:
+                rare += each.single()
+                continue
             if self._watched:
-                singles += each.single(self._watched)
+                rare += each.single(self._watched)
             groups.update(each.groups(self._watched))
-        return [*counted(groups), *singles, *fold(events, self._watched)]
+        return [*counted(groups), *fold(rare, self._watched)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any, cast
 
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
@@ -22,4 +23,4 @@ except ConfigurationError as error:
 # Needs the apps to be ready.
 from taskmaster_site.live.streams import Streams
 
-application = ProtocolTypeRouter({"http": Streams(django)})
+application = ProtocolTypeRouter({"http": Streams(cast("Any", django))})

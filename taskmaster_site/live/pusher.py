@@ -21,6 +21,7 @@ from psycopg_pool import PoolTimeout
 
 from tasks.events import ring
 from tasks.events.channels import DASHBOARD, DASHBOARD_WORKERS
+from tasks.statistics.census import Census
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ _SHARE = 9
 _RETRY_S = 1.0
 #: The fragment that only who may see workers is shown.
 _WORKERS = "workers"
+
+_census = Census()
 
 Fragments = Mapping[str, Callable[[], str]]
 
@@ -122,6 +125,7 @@ class Pusher:
     @staticmethod
     def _render(channels: list[Channel]) -> list[dict[str, str]]:
         try:
+            _census.take_for_screen()
             return [
                 {name: render() for name, render in channel.fragments.items()}
                 for channel in channels

@@ -1,0 +1,22 @@
+"""Events in a line."""
+
+from __future__ import annotations
+
+from tasks.events.event import Kind, NewEvent
+from tasks.models import Event
+
+
+def an_event(kind: Kind = Kind.COMPLETE, task_id: int | None = 1, **fields: object) -> NewEvent:
+    """An event of a task."""
+    return NewEvent(kind, "in 2 ms", task_id, "a.task", **{"queue": "mail", **fields})  # type: ignore[arg-type]
+
+
+def kept(first: int, last: int, **fields: object) -> list[Event]:
+    """Events as the table has them, with these ids."""
+    from django.utils import timezone
+
+    now = timezone.now()
+    return [
+        Event(pk=pk, at=now, kind="complete", text="in 2 ms", **fields)  # type: ignore[misc]
+        for pk in range(first, last + 1)
+    ]

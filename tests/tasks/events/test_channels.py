@@ -1,0 +1,82 @@
+"""Which channels there are, and who may read them."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, Permission, User
+
+from tasks.errors import InvalidField
+from tasks.events import channels
+from tasks.models import Event
+
+WORKER = "worker-6f1c9c7e-0d3b-4a58-9f0e-3b1f6a1f2c55"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", ["all"]),
+        ("all", ["all"]),
+        ("dashboard, dashboard-workers", ["dashboard", "dashboard-workers"]),
+        ("task-1,task-1,task-22", ["task-1", "task-22"]),
+        ("queue-a.b:c-d_1", ["queue-a.b:c-d_1"]),
+        (WORKER, [WORKER]),
+    ],
+)
+def test_known_channels_are_taken(text: str, names: list[str]) -> None:
+    assert channels.parse(text) == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nothing",
+        "task-",
+        "task-0",
+        "task-1x",
+        "task-99999999999999999999",
+        "queue-",
+        "queue-a b",
+        "queue-" + "x" * 65,
+        "worker-1",
+        "worker-{6f1c9c7e-0d3b-4a58-9f0e-3b1f6a1f2c55}",
+        "all,,task-1",
+        "task-1\x00",
+        "<script>",
+        ",".join(f"task-{n}" for n in range(1, 12)),
+    ],
+)
+def test_unknown_channels_are_refused(text: str) -> None:
+    with pytest.raises(InvalidField, match=r"channels.*must be all, dashboard"):
+        channels.parse(text)
+
+
+def test_an_event_appears_where_it_belongs() -> None:
+    event = Event(task_id=5, queue="mail", worker_id=WORKER.removeprefix("worker-"))
+    assert channels.of(event) == ["all", "task-5", "queue-mail", WORKER]
+    assert channels.of(Event(queue="")) == ["all"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("permissions", "readable"),
+    [
+        ([], []),
+        (["view_task"], ["all", "task-1", "queue-mail", "dashboard"]),
+        (["view_worker"], [WORKER]),
+        (
+            ["view_task", "view_worker"],
+            ["all", "task-1", "queue-mail", "dashboard", WORKER, "dashboard-workers"],
+        ),
+    ],
+)
+def test_reading_needs_the_permission_of_the_channel(
+    permissions: list[str], readable: list[str]
+) -> None:
+    user = User.objects.create_user("eve")
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    every = ["all", "task-1", "queue-mail", "dashboard", WORKER, "dashboard-workers"]
+    manager = channels.Channels()
+    assert [name for name in every if manager.can_read_channel(user, name)] == readable
+    assert not any(manager.can_read_channel(None, name) for name in every)
+    assert not any(manager.can_read_channel(AnonymousUser(), name) for name in every)
