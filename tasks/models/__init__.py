@@ -2,9 +2,20 @@
 
 from tasks.models.event import Event
 from tasks.models.output import TaskOutput
+from tasks.models.queue_state import QueueState
 from tasks.models.sleeper import Sleeper
 from tasks.models.statistic import Census, Depth, Statistic
 from tasks.models.task import Task
 from tasks.models.watch import Watch
 
-__all__ = ["Census", "Depth", "Event", "Sleeper", "Statistic", "Task", "TaskOutput", "Watch"]
+__all__ = [
+    "Census",
+    "Depth",
+    "Event",
+    "QueueState",
+    "Sleeper",
+    "Statistic",
+    "Task",
+    "TaskOutput",
+    "Watch",
+]
