@@ -20,6 +20,7 @@ from tasks.errors import TaskMasterError
 from tasks.lifecycle import Status, Transition, allows
 from tasks.models import Event, Task
 from tasks.permissions import CHANGE, SUBMIT_SHELL, VIEW
+from tasks.reasons import why
 from tasks.registry import SHELL
 
 #: The newest events that are shown.
@@ -42,6 +43,7 @@ def task(request: HttpRequest, task_id: int) -> HttpResponse:
         "task": found,
         "now": now,
         "command": found.kwargs.get("command") if found.name == SHELL else None,
+        "reason": why(found),
         "attempts": list(reversed(tried)),
         "bar": _bar(attempts.spans(found, tried, now)),
         "events": events,
