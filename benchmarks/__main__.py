@@ -13,7 +13,7 @@ from benchmarks.report import Figure
 #: What is measured when nothing is named, and kept.
 USUAL = ("drain", "submit", "latency", "failure")
 #: Memory takes a minute and a half: 200,000 tasks while pages are read.
-NAMES = (*USUAL, "memory")
+NAMES = (*USUAL, "streams", "browser", "memory")
 
 
 def main() -> int:
@@ -31,13 +31,15 @@ def main() -> int:
             parser.error(f"no benchmark is called {name!r}; there are {', '.join(NAMES)}")
     console, figures = Console(), list[Figure]()
     with fleet.database():
-        from benchmarks import drain, failure, latency, memory, submit
+        from benchmarks import browser, drain, failure, latency, memory, streams, submit
 
         measures = {
             "drain": drain.measure,
             "submit": submit.measure,
             "latency": latency.measure,
             "failure": failure.measure,
+            "streams": streams.measure,
+            "browser": browser.measure,
             "memory": memory.measure,
         }
         for name in names:

@@ -20,7 +20,7 @@ class Message(NamedTuple):
         return json.loads(self.data)
 
 
-class Refused(Exception):  # noqa: N818 - it says what happened
+class Refused(Exception):
     """The server did not open the stream."""
 
     def __init__(self, status: int, body: str) -> None:
@@ -35,6 +35,7 @@ class Stream:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._messages = self._read()
 
     @classmethod
     async def open(cls, port: int, path: str, headers: dict[str, str]) -> Stream:
@@ -57,8 +58,11 @@ class Stream:
             raise Refused(status, body)
         return cls(reader, writer)
 
-    async def __aiter__(self) -> AsyncIterator[Message]:
+    def __aiter__(self) -> AsyncIterator[Message]:
         """The messages until the server ends the stream."""
+        return self._messages
+
+    async def _read(self) -> AsyncIterator[Message]:
         buffer = ""
         while chunk := await self._chunk():
             buffer += chunk.decode()

@@ -27,6 +27,8 @@ from tasks.store import Connection
 _IDLE_S = 10.0
 #: How often the list of watched tasks is read although nobody said that it has changed.
 _WATCH_S = 20.0
+#: A short task is claimed, begun and ended within this time: one publication.
+_GATHER_S = 0.015
 _RETRY_S = 0.5
 #: More is not kept while the database is away.
 _WAITING_MAX = 50_000
@@ -141,11 +143,12 @@ class Announcer:
                     await self._noted.wait()
             except TimeoutError:
                 pass
+            await asyncio.sleep(_GATHER_S)
             try:
                 await self.publish()
             except TROUBLE:
                 await asyncio.sleep(_RETRY_S)
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(INTERVAL_S - _GATHER_S)
 
     async def publish(self) -> None:
         """Publishes what was noted. Raises what the database raises; nothing is forgotten then."""

@@ -28,9 +28,9 @@ class Web:
 
     def answers(self) -> bool:
         """Whether it is up."""
-        with suppress(OSError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=5):
-                return True
+        url = f"http://127.0.0.1:{self.port}/healthz"
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return True
         return False
 
 
@@ -77,5 +77,3 @@ async def read(stream: Stream, until_id: int, within_s: float = 10.0) -> list[in
         while not ids or ids[-1] < until_id:
             ids += [each["id"] for each in (await stream.next("events")).json()["events"]]
     return ids
-
-
