@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import WAIT_MS, log_in
+from tests.browser.conftest import WAIT_MS, Errors, log_in
 from tests.browser.fleet import Fleet
 
 pytestmark = pytest.mark.timeout(180)
 expect.set_options(timeout=WAIT_MS)
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+#: What the page's policy says to axe, which would style the page for a moment.
+AXE_STYLES = "Applying inline style violates"
 HOSTILE = (
     "<img src=x onerror=alert(1)><script>alert(2)</script> {{ 7|add:1 }} {% now 'Y' %} ${3*3} &amp;"
 )
@@ -36,8 +38,13 @@ def faults(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(
-    visitor: Page, fleet: Fleet, scheme: str, photograph: Callable[[Page, str], None]
+    visitor: Page,
+    fleet: Fleet,
+    scheme: str,
+    errors: Errors,
+    photograph: Callable[[Page, str], None],
 ) -> None:
+    errors.expected.append(AXE_STYLES)
     failed = fleet.submit(name="examples.tasks.fail", max_attempts=1, tags=["nightly"])
     fleet.until_status(failed, "failed")
     visitor.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -57,6 +64,19 @@ def test_axe_finds_no_serious_fault(
         photograph(visitor, "admin-task")
         visitor.goto("/admin/tasks/task/")
         photograph(visitor, "admin-list")
+
+
+def test_no_page_says_an_error_on_the_console(page: Page, fleet: Fleet) -> None:
+    task = fleet.submit(command="seq 3", max_attempts=1)
+    fleet.until_status(task, "complete")
+    for address in (
+        "/", f"/tasks/{task}/", "/admin/", "/admin/tasks/task/", "/admin/tasks/task/add/",
+        f"/admin/tasks/task/{task}/change/", "/admin/workers/worker/", "/admin/auth/user/",
+        "/api/docs/", "/admin/password_change/",
+    ):  # fmt: skip
+        page.goto(address)
+        page.wait_for_load_state("load")
+        expect(page.locator("body")).to_be_visible()
 
 
 def test_on_a_phone_everything_is_within_reach(
