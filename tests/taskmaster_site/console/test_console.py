@@ -403,6 +403,17 @@ async def test_a_frame_that_is_far_too_long_ends_the_console() -> None:
         assert await reader.code() == 4413
 
 
+async def test_a_flood_of_nonsense_ends_the_console_and_acknowledgements_do_not() -> None:
+    task_id = await started()
+    await prints(task_id, *["x" * FRAME_MAX] * 150)
+    async with console(task_id) as reader:
+        for _ in range(150):
+            await reader.ack(await reader.until("output"))
+        for _ in range(100):
+            await reader.send_to(text_data="nonsense")
+        assert await reader.code() == 4429
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
