@@ -80,7 +80,8 @@ class Chart {
       return part;
     });
     const when = index === null ? "" : `${Math.max(0, Math.round(-columns[0][index]))} min ago `;
-    this.legend.replaceChildren(when, ...words, this.isSpan ? "" : "per second");
+    const unit = Object.assign(document.createElement("i"), { className: "unit", textContent: this.isSpan ? "" : "per second" });
+    this.legend.replaceChildren(when, ...words, unit);
     if (index === null) this.place.setAttribute("aria-label", `${this.card.querySelector("h2").firstChild.textContent.trim()} in the last hour, now: ${this.legend.textContent}`);
   }
 

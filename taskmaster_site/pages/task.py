@@ -46,6 +46,7 @@ def task(request: HttpRequest, task_id: int) -> HttpResponse:
         "reason": why(found),
         "attempts": list(reversed(tried)),
         "bar": _bar(attempts.spans(found, tried, now)),
+        "moments": _moments(found),
         "events": events,
         "submitter": _submitter(found),
         "may_cancel": allows(status, Transition.CANCEL),
@@ -60,6 +61,21 @@ def _find(task_id: int) -> Task:
     if found is None:
         raise Http404
     return found
+
+
+def _moments(of: Task) -> list[tuple[str, datetime, str]]:
+    """What happened when, in order: a word, the time, and what else is to be said."""
+    by = f" by {name}" if (name := _submitter(of)) else ""
+    on = f"attempt {of.attempt} on {of.worker or 'a worker'}, " if of.started_at else ""
+    moments = [
+        ("Created", of.created_at, by),
+        ("Due", of.scheduled_at, ""),
+        ("Picked", of.picked_at, ""),
+        ("Started", of.started_at, on),
+        (of.status.capitalize(), of.finished_at, ""),
+    ]
+    known = [(word, at, more) for word, at, more in moments if at is not None]
+    return sorted(known, key=lambda moment: moment[1])
 
 
 def _bar(spans: list[attempts.Span]) -> list[dict[str, Any]]:

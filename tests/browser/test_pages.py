@@ -162,7 +162,7 @@ def test_a_chip_filters_the_table_and_its_address_shows_the_same(page: Page, fle
     done = fleet.submit(name="examples.tasks.add", args=[1, 2])
     expect(page.locator(f"#task-{failed} .mark")).to_have_text("failed")
     expect(page.locator(f"#task-{done} .mark")).to_have_text("complete")
-    page.locator(".chips").get_by_text("Failed").click()
+    page.get_by_role("radio", name="Failed").check()
     expect(page.locator(f"#task-{done}")).to_have_count(0)
     expect(page).to_have_url(re.compile(r"\?status=failed$"))
     page.reload()
