@@ -184,5 +184,4 @@ def create(request: HttpRequest) -> HttpResponse:
             if len(ids) > 1
             else f"Created task {ids[0]}."
         )
-    status = 200 if form.is_valid() else 422
-    return render(request, "taskmaster/create.html", context, status=status)
+    return render(request, "taskmaster/create.html", context)
