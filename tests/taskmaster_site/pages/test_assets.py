@@ -27,8 +27,10 @@ def test_what_others_wrote_is_unchanged_and_has_its_licence(folder: str) -> None
         assert (ROOT / folder / licence).stat().st_size > 100
 
 
-def test_all_assets_together_are_below_150_kb() -> None:
-    files = [*(ROOT / "static/vendor").glob("*.[cj]s*"), *(ROOT / "static/taskmaster").iterdir()]
+def test_all_assets_of_the_pages_together_are_below_150_kb() -> None:
+    """What dresses Django's admin comes beside Django's own assets."""
+    files = {*(ROOT / "static/vendor").glob("*.[cj]s*"), *(ROOT / "static/taskmaster").iterdir()}
+    files.remove(ROOT / "static/taskmaster/admin.css")
     assert sum(file.stat().st_size for file in files) < 150_000
 
 
