@@ -128,6 +128,39 @@ def test_a_line_of_a_megabyte_is_shown_and_the_page_stays_usable(page: Page, fle
     expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "false")
 
 
+def test_terminal_output_of_any_kind_is_read_in_time_that_grows_with_its_length(page: Page) -> None:
+    took_ms = page.evaluate(
+        """async () => {
+          const { Terminal } = await import("/static/taskmaster/ansi.js");
+          const out = { text() {}, newline() {}, restart() {} };
+          const began = performance.now();
+          for (const piece of ["\\r", "\\x1b", "\\x1b[", "\\x1b]", "\\x1b[1;", "a"]) {
+            new Terminal().write(piece.repeat(300000), out);
+          }
+          return performance.now() - began;
+        }"""
+    )
+    assert took_ms < 10_000
+
+
+def test_colours_and_progress_bars_survive_the_cuts_between_pieces(page: Page) -> None:
+    seen = page.evaluate(
+        """async () => {
+          const { Terminal } = await import("/static/taskmaster/ansi.js");
+          const terminal = new Terminal(), seen = [];
+          const out = {
+            text: (text, style) => seen.push(`${style}:${text}`),
+            newline: () => seen.push("newline"), restart: () => seen.push("restart"),
+          };
+          for (const piece of ["a\\x1b", "[3", "1mred\\x1b[0", "mz\\r", "\\n50%\\r", "100%\\n"]) {
+            terminal.write(piece, out);
+          }
+          return seen;
+        }"""
+    )
+    assert seen == [":a", "fg1:red", ":z", "newline", ":50%", "restart", ":100%", "newline"]
+
+
 def test_the_keyboard_finds_moves_opens_and_goes(page: Page, fleet: Fleet) -> None:
     older, newer = (fleet.submit(name="examples.tasks.add", args=[1, 2]) for _ in range(2))
     for task in (older, newer):
