@@ -114,6 +114,8 @@ def test_the_docs_load_nothing_from_elsewhere() -> None:
 
 def test_the_root_links_to_what_there_is(client: APIClient) -> None:
     links = client.get("/api/").json()
-    assert set(links) == {"tasks", "bulk", "workers", "token", "schema", "docs"}
+    assert set(links) == {
+        "tasks", "bulk", "workers", "stats", "events", "stream", "token", "schema", "docs",
+    }  # fmt: skip
     for address in links.values():
         assert client.get(address).status_code not in (HTTPStatus.NOT_FOUND, 500), address
