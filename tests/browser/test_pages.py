@@ -15,6 +15,7 @@ from tests.browser.fleet import Fleet
 pytestmark = pytest.mark.timeout(180)
 expect.set_options(timeout=WAIT_MS)
 
+LIVE = ".live[data-state=live]"
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 #: What the page's policy says to axe, which would style the page for a moment.
 AXE_STYLES = "Applying inline style violates"
@@ -87,7 +88,7 @@ def test_on_a_phone_everything_is_within_reach(
     expect(page.locator(f"#task-{task} .mark")).to_have_text("complete")
     for address in ("/", f"/tasks/{task}/"):
         page.goto(address)
-        expect(page.locator(".live[data-state=live]")).to_be_visible()
+        expect(page.locator(LIVE)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert faults(page) == []
         photograph(page, "phone-task" if "tasks" in address else "phone-dashboard")
@@ -175,9 +176,12 @@ def test_the_keyboard_finds_moves_opens_and_goes(page: Page, fleet: Fleet) -> No
     page.keyboard.press("k")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(rf"/tasks/{newer}/$"))
+    # Keys work once the scripts are there.
+    expect(page.locator(LIVE)).to_be_visible()
     page.keyboard.press("g")
     page.keyboard.press("d")
     expect(page.get_by_role("heading", name="Dashboard", level=1)).to_be_attached()
+    expect(page.locator(LIVE)).to_be_visible()
     page.keyboard.press("/")
     expect(page.locator("#find")).to_be_focused()
     page.keyboard.type(f"{older}")
