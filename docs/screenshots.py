@@ -6,7 +6,9 @@ Needs Debian's `chromium`.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
 import shutil
 import signal
@@ -20,13 +22,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from taskmaster_site.postgres import Cluster
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
-_SIZE = {"width": 1280, "height": 800}
+_SIZE: ViewportSize = {"width": 1280, "height": 900}
+_PHONE: ViewportSize = {"width": 390, "height": 844}
+#: Until the first push has come and the console has shown a few lines.
+_SETTLE_MS = 2_500
+#: For so long the demo works before the pictures are taken, so that the charts show something.
+_WORK_S = 240
+_BROKEN = {"name": "examples.tasks.fail", "max_attempts": 1}
 _SANDBOX = ["--no-sandbox", "--disable-gpu"] if hasattr(os, "geteuid") and not os.geteuid() else []
 
 
@@ -78,21 +86,27 @@ def running_demo() -> Iterator[Demo]:
 
 
 def give_work(demo: Demo) -> int:
-    """Tasks of every kind; returns the id of one that is worth a look when it has ended."""
+    """A while of ordinary traffic, then tasks of every kind; returns the id of one that talks."""
     token = demo.call("/api/token/", {"username": "admin", "password": demo.password})["token"]
     files = sorted(str(path) for path in (ROOT / "tasks").rglob("*.py"))
-    checksums = [
-        {"name": "examples.tasks.checksum", "args": [path], "tags": ["nightly"]} for path in files
-    ]
-    demo.call("/api/tasks/bulk/", {"tasks": checksums}, token)
-    seen = demo.call("/api/tasks/", {"command": "seq 12 | sort -r | nl"}, token)["id"]
+    for second in range(_WORK_S):
+        count = 12 + round(8 * math.sin(second / 17))
+        checksums = [
+            {"name": "examples.tasks.checksum", "args": [path], "tags": ["nightly"]}
+            for path in itertools.islice(itertools.cycle(files), second, second + count)
+        ]
+        demo.call("/api/tasks/bulk/", {"tasks": checksums}, token)
+        demo.call("/api/tasks/", {"name": "examples.tasks.wait", "args": [0.2]}, token)
+        if second % 40 == 20:
+            demo.call("/api/tasks/", {**_BROKEN, "args": ["the file is not there"]}, token)
+        time.sleep(1)
     work: list[dict[str, Any]] = [
-        {"name": "examples.tasks.add", "args": [20, 22]},
-        {"name": "examples.tasks.fail", "args": ["the file is not there"], "max_attempts": 1},
-        {"name": "examples.tasks.add", "args": [1, 2], "queue": "reports", "priority": 5},
-        *({"name": "examples.tasks.count_down", "kwargs": {"seconds": 40}} for _ in range(5)),
-        {"command": "sleep 40 && pg_dump --version", "tags": ["backup"]},
-        {"name": "examples.tasks.wait", "args": [30], "queue": "mail"},
+        *({"name": "examples.tasks.count_down", "kwargs": {"seconds": 90}} for _ in range(4)),
+        {"command": "sleep 90 && pg_dump --version", "tags": ["backup"]},
+        {"command": "seq 12 | sort -r | nl"},
+        {**_BROKEN, "args": ["no such invoice"]},
+        *({"name": "examples.tasks.add", "args": [20, 22], "queue": "reports"} for _ in range(3)),
+        *({"name": "examples.tasks.wait", "args": [60], "queue": "mail"} for _ in range(6)),
     ]
     for task in work:
         demo.call("/api/tasks/", task, token)
@@ -100,42 +114,45 @@ def give_work(demo: Demo) -> int:
         late = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3_600))
         task = {"name": "examples.tasks.checksum", "args": [files[0]], "scheduled_at": late}
         demo.call("/api/tasks/", task, token)
+    talks = demo.call("/api/tasks/?name=examples.tasks.count_down", token=token)["results"]
     # Heartbeats carry how busy the workers are.
     deadline = time.monotonic() + 20
     while not any(worker["busy"] for worker in demo.call("/api/workers/", token=token)["results"]):
         if time.monotonic() > deadline:
             raise SystemExit("No worker became busy.")
         time.sleep(0.2)
-    return int(seen)
+    return int(talks[0]["id"])
 
 
-def photograph(demo: Demo, seen: int) -> None:
-    """The pages, light, and the front page dark too."""
-    pages = {
-        "dashboard": "/",
-        "admin-tasks": "/admin/tasks/task/",
-        "admin-task": f"/admin/tasks/task/{seen}/change/",
-    }
+def photograph(demo: Demo, watched: int) -> None:
+    """The pages, light; the dashboard dark and on a phone too."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=_SANDBOX
         )
-        page = browser.new_page(viewport=_SIZE, color_scheme="light")
-        page.goto(f"{demo.url}/")
+        page = browser.new_page(viewport=_SIZE, color_scheme="light", base_url=demo.url)
+        page.goto("/")
         page.fill("#id_username", "admin")
         page.fill("#id_password", demo.password)
         page.click("[type=submit]")
-        for name, path in pages.items():
-            _take(page, demo.url + path, name)
+        _take(page, "/", "dashboard")
+        _take(page, f"/tasks/{watched}/", "task")
+        _take(page, "/admin/tasks/task/", "admin-tasks")
         page.emulate_media(color_scheme="dark")
-        _take(page, f"{demo.url}/", "dashboard-dark")
+        _take(page, "/", "dashboard-dark")
+        _take(page, f"/tasks/{watched}/", "task-dark")
+        page.set_viewport_size(_PHONE)
+        _take(page, "/", "phone")
         browser.close()
 
 
-def _take(page: Page, url: str, name: str) -> None:
-    page.goto(url)
-    page.wait_for_load_state("networkidle")
-    page.screenshot(path=IMAGES / f"{name}.png", full_page=name == "admin-task")
+def _take(page: Page, path: str, name: str) -> None:
+    page.goto(path)
+    if "/admin/" not in path:
+        page.wait_for_selector(".live[data-state=live]")
+    # Streams stay open, so the network is never idle.
+    page.wait_for_timeout(_SETTLE_MS)
+    page.screenshot(path=IMAGES / f"{name}.png")
     print(f"docs/images/{name}.png")
 
 

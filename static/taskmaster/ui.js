@@ -62,3 +62,4 @@ document.addEventListener("htmx:confirm", (event) => {
 
 setServerTime(1000 * Number(document.body.dataset.now));
 tick();
+document.addEventListener("htmx:after:swap", () => tick());

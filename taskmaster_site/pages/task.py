@@ -75,7 +75,8 @@ def _moments(of: Task) -> list[tuple[str, datetime, str]]:
         (of.status.capitalize(), of.finished_at, ""),
     ]
     known = [(word, at, more) for word, at, more in moments if at is not None]
-    return sorted(known, key=lambda moment: moment[1])
+    # What is due at once was created first.
+    return sorted(known, key=lambda moment: max(moment[1], of.created_at))
 
 
 def _bar(spans: list[attempts.Span]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from tests.browser.fleet import Fleet
 pytestmark = pytest.mark.timeout(180)
 expect.set_options(timeout=WAIT_MS)
 
+LIVE = ".live[data-state=live]"
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 #: What the page's policy says to axe, which would style the page for a moment.
 AXE_STYLES = "Applying inline style violates"
@@ -87,7 +88,7 @@ def test_on_a_phone_everything_is_within_reach(
     expect(page.locator(f"#task-{task} .mark")).to_have_text("complete")
     for address in ("/", f"/tasks/{task}/"):
         page.goto(address)
-        expect(page.locator(".live[data-state=live]")).to_be_visible()
+        expect(page.locator(LIVE)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert faults(page) == []
         photograph(page, "phone-task" if "tasks" in address else "phone-dashboard")
@@ -128,6 +129,39 @@ def test_a_line_of_a_megabyte_is_shown_and_the_page_stays_usable(page: Page, fle
     expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "false")
 
 
+def test_terminal_output_of_any_kind_is_read_in_time_that_grows_with_its_length(page: Page) -> None:
+    took_ms = page.evaluate(
+        """async () => {
+          const { Terminal } = await import("/static/taskmaster/ansi.js");
+          const out = { text() {}, newline() {}, restart() {} };
+          const began = performance.now();
+          for (const piece of ["\\r", "\\x1b", "\\x1b[", "\\x1b]", "\\x1b[1;", "a"]) {
+            new Terminal().write(piece.repeat(300000), out);
+          }
+          return performance.now() - began;
+        }"""
+    )
+    assert took_ms < 10_000
+
+
+def test_colours_and_progress_bars_survive_the_cuts_between_pieces(page: Page) -> None:
+    seen = page.evaluate(
+        """async () => {
+          const { Terminal } = await import("/static/taskmaster/ansi.js");
+          const terminal = new Terminal(), seen = [];
+          const out = {
+            text: (text, style) => seen.push(`${style}:${text}`),
+            newline: () => seen.push("newline"), restart: () => seen.push("restart"),
+          };
+          for (const piece of ["a\\x1b", "[3", "1mred\\x1b[0", "mz\\r", "\\n50%\\r", "100%\\n"]) {
+            terminal.write(piece, out);
+          }
+          return seen;
+        }"""
+    )
+    assert seen == [":a", "fg1:red", ":z", "newline", ":50%", "restart", ":100%", "newline"]
+
+
 def test_the_keyboard_finds_moves_opens_and_goes(page: Page, fleet: Fleet) -> None:
     older, newer = (fleet.submit(name="examples.tasks.add", args=[1, 2]) for _ in range(2))
     for task in (older, newer):
@@ -142,9 +176,12 @@ def test_the_keyboard_finds_moves_opens_and_goes(page: Page, fleet: Fleet) -> No
     page.keyboard.press("k")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(rf"/tasks/{newer}/$"))
+    # Keys work once the scripts are there.
+    expect(page.locator(LIVE)).to_be_visible()
     page.keyboard.press("g")
     page.keyboard.press("d")
     expect(page.get_by_role("heading", name="Dashboard", level=1)).to_be_attached()
+    expect(page.locator(LIVE)).to_be_visible()
     page.keyboard.press("/")
     expect(page.locator("#find")).to_be_focused()
     page.keyboard.type(f"{older}")

@@ -1,0 +1,149 @@
+"""The dashboard, its filters, and what is pushed."""
+
+from __future__ import annotations
+
+import json
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from taskmaster_site.pages.fragments import FRAGMENTS
+from tasks import operations
+from tests.taskmaster_site.pages.people import client, text
+from tests.tasks.sample import in_s, stored
+from workers.models import Worker
+
+pytestmark = pytest.mark.django_db
+HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/"}
+
+
+def worker(name: str = "heron", **fields: object) -> Worker:
+    return Worker.objects.create(
+        id=uuid4(), name=name, host="h", pid=1, pool="process", slots=4, **fields
+    )
+
+
+def test_an_anonymous_visitor_gets_the_login_page() -> None:
+    answer = Client().get("/?q=x")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/login/?next=/%3Fq%3Dx")
+
+
+def test_a_script_without_a_session_is_told_to_show_the_login_page() -> None:
+    answer = Client().get("/tasks/", headers=HTMX)
+    assert answer.status_code == 401
+    assert answer.headers["HX-Redirect"].startswith("/admin/login/?next=")
+
+
+def test_without_the_permission_the_page_says_which_one_is_missing() -> None:
+    answer = client().get("/")
+    assert answer.status_code == 403
+    assert "tasks.view_task" in text(answer)
+
+
+def test_tasks_and_workers_are_there_at_the_first_paint() -> None:
+    cancelled, pending, _ = stored(3)
+    operations.cancel(cancelled)
+    stored(scheduled_at=in_s(60))
+    worker(busy=1)
+    page = text(client("view_task", "view_worker").get("/"))
+    assert f'id="task-{pending}"' in page
+    assert "heron" in page
+    assert "1 of 4 slots busy" in page
+    assert page.count("cancelled</span>") == 1
+
+
+def test_workers_are_hidden_from_who_may_not_see_them() -> None:
+    worker()
+    page = text(client("view_task").get("/"))
+    assert "heron" not in page
+    assert "dashboard-workers" not in page
+    assert "workers.view_worker" in page
+
+
+def test_buttons_are_shown_to_those_who_may_press_them() -> None:
+    page = text(client("view_task", "change_worker").get("/"))
+    body = next(line for line in page.splitlines() if line.startswith("<body"))
+    assert "may-change-workers" in body
+    assert "may-kill-workers" not in body
+    assert "create-form" not in page
+
+
+def test_a_command_full_of_markup_is_shown_as_text() -> None:
+    stored(kwargs='{"command":"echo <script>alert(1)</script> {{ settings.SECRET_KEY }}"}')
+    page = text(client("view_task").get("/"))
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; {{ settings.SECRET_KEY }}" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "number"),
+    [
+        ("status=cancelled", 1),
+        ("status=pending", 2),
+        ("queue=mail", 1),
+        ("tag=nightly", 1),
+        ("q=mail", 1),
+        ("q=nightly", 1),
+        ("q=TRUE", 3),
+        ("q=nothing", 0),
+        ("status=pending&q=mail", 1),
+    ],
+)
+def test_a_filter_shows_what_meets_it(query: str, number: int) -> None:
+    [cancelled] = stored(1)
+    operations.cancel(cancelled)
+    stored(1, queue="mail")
+    stored(1, tags=["nightly"])
+    page = text(client("view_task").get(f"/tasks/?{query}", headers=HTMX))
+    assert page.count('<tr id="task-') == number
+    assert ("No task matches" in page) is (number == 0)
+
+
+def test_digits_find_the_task_of_this_id() -> None:
+    first, _ = stored(2)
+    browser = client("view_task")
+    assert f'<tr id="task-{first}"' in text(browser.get(f"/tasks/?q={first}", headers=HTMX))
+    assert "No task matches" in text(browser.get(f"/tasks/?q={10**30}", headers=HTMX))
+
+
+def test_a_filter_that_makes_no_sense_is_named() -> None:
+    answer = client("view_task").get("/tasks/?status=nonsense", headers=HTMX)
+    assert answer.status_code == 200
+    assert "No task matches: status:" in text(answer)
+
+
+def test_a_filter_has_an_address_that_anybody_can_open() -> None:
+    browser = client("view_task")
+    answer = browser.get("/tasks/?status=failed&q=", headers=HTMX)
+    assert answer.headers["HX-Push-Url"] == "/?status=failed"
+    assert browser.get("/tasks/?status=failed").headers["Location"] == "/?status=failed"
+
+
+def test_a_word_that_is_typed_is_one_step_of_the_browser() -> None:
+    answer = client("view_task").get("/tasks/?q=mai", headers=HTMX)
+    assert answer.headers["HX-Replace-Url"] == "/?q=mai"
+    assert "HX-Push-Url" not in answer.headers
+
+
+def test_every_fragment_is_a_part_of_the_page_and_stands_still_when_nothing_happens() -> None:
+    stored(2)
+    worker(busy=2)
+    page = text(client("view_task", "view_worker").get("/"))
+    for name, render in FRAGMENTS.items():
+        assert render() == render()
+        if name == "charts":
+            assert len(json.loads(render())["at"]) == 360
+            assert 'id="charts"' in page
+        else:
+            assert f'data-fragment="{name}"' in page
+
+
+def test_without_a_coordinator_the_page_says_that_nothing_is_started() -> None:
+    assert "No coordinator runs" in text(client("view_task").get("/"))
+
+
+def test_an_unknown_page_is_a_404_without_a_trace() -> None:
+    answer = client("view_task").get("/nowhere/")
+    assert answer.status_code == 404
+    assert "There is nothing here" in text(answer)
