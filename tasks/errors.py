@@ -51,3 +51,7 @@ class TaskNotFound(NotFound):
 
 class IllegalTransition(TaskMasterError):
     """The status of the task or worker does not allow this. HTTP 409, gRPC FAILED_PRECONDITION."""
+
+
+class KeyReused(TaskMasterError):
+    """An Idempotency-Key was sent before with another submission. HTTP 422."""
