@@ -1,8 +1,9 @@
-"""The search for tasks: one behind REST, admin, dashboard and operations."""
+"""The search for tasks, and how far lists look: one behind REST, admin, dashboard, operations."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -10,10 +11,15 @@ from django.db.models import F, Func, IntegerField, Max, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact
 
+from tasks.lifecycle import Status
 from tasks.models import Task
 
 #: How far back a search looks, in ids: no index serves it, so it reads every one of these rows.
 REACH = 100_000
+#: Of so many tasks in a status that has an index, all are looked at.
+FEW = 10_000
+#: Statuses that an index of their own finds.
+_INDEXED = (frozenset({Status.PENDING}), frozenset({Status.PICKED, Status.STARTED}))
 #: Arguments that are larger than this as stored, in bytes, are not looked into.
 MAX_STORED = 8_000
 #: The longest text that is searched for.
@@ -24,6 +30,23 @@ _MAX_ID = 2**63 - 1
 def newest_id() -> int:
     """The id of the newest task; 0 while there is none."""
     return int(Task.objects.aggregate(newest=Max("pk"))["newest"] or 0)
+
+
+def within_reach(tasks: QuerySet[Task], statuses: Iterable[str] = ()) -> tuple[QuerySet[Task], str]:
+    """A filtered list without a walk over the history, and what it leaves out, in words.
+
+    `statuses`: those that the filter asks for, none for any. All tasks are looked at if there are
+    few of them, else the newest `REACH`.
+    """
+    newest = newest_id()
+    if newest <= REACH:
+        return tasks, ""
+    wanted = frozenset(statuses)
+    if wanted and any(wanted <= indexed for indexed in _INDEXED):
+        found = Task.objects.filter(status__in=wanted)
+        if found.order_by().values("pk")[: FEW + 1].count() <= FEW:
+            return tasks.filter(_OneOf(found)), ""
+    return tasks.filter(pk__gt=newest - REACH), f"among the newest {REACH:,} tasks"
 
 
 def search(tasks: QuerySet[Task], text: str, *, newest: int | None = None) -> QuerySet[Task]:

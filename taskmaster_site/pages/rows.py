@@ -12,20 +12,14 @@ from django.db.models.functions import Left
 from django.http import QueryDict
 
 from tasks.api.filters import TaskFilter
-from tasks.lifecycle import Status
 from tasks.models import Task
 from tasks.registry import SHELL
-from tasks.search import MAX_TEXT, newest_id
-from tasks.search import REACH as SEARCH_REACH
+from tasks.search import MAX_TEXT, REACH, newest_id, within_reach
 
 #: Rows of the table.
 SHOWN = 25
 #: What of a shell command a row shows, in characters.
 _COMMAND_LENGTH = 120
-#: How far back a filter looks, in ids: a walk of about 0.3 s at most, however long the history.
-_REACH = 1_000_000
-#: Statuses with an index of their own, so that the whole table is looked at.
-_INDEXED = frozenset({Status.PENDING, Status.PICKED, Status.STARTED})
 #: What the chips above the table stand for, in the words of the filter `status`.
 CHIPS = (
     ("All", ""),
@@ -89,15 +83,10 @@ def newest(wanted: Filter) -> tuple[list[Task], str]:
         return [], f"{name}: {errors[0]}"
     tasks = filtering.qs
     if wanted.search:
-        remark = f"among the newest {SEARCH_REACH:,} tasks" if newest_id() > SEARCH_REACH else ""
-        return list(tasks[:SHOWN]), remark
-    if set(wanted.status.split(",")) <= _INDEXED:
-        return list(tasks[:SHOWN]), ""
-    newest = newest_id()
-    if newest <= _REACH:
-        return list(tasks[:SHOWN]), ""
-    tasks = tasks.filter(pk__gt=newest - _REACH)
-    return list(tasks[:SHOWN]), f"among the newest {_REACH:,} tasks"
+        remark = f"among the newest {REACH:,} tasks" if newest_id() > REACH else ""
+    else:
+        tasks, remark = within_reach(tasks, filter(None, wanted.status.split(",")))
+    return list(tasks[:SHOWN]), remark
 
 
 def _head() -> QuerySet[Task]:

@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, Q, QuerySet, When
+from django.db.models import Case, QuerySet, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -21,7 +21,8 @@ from django.views.decorators.http import require_POST
 
 from tasks import operations, registry
 from tasks.admin import show
-from tasks.admin.filters import NameFilter, QueueFilter
+from tasks.admin.changelist import EstimatingPaginator, TaskList
+from tasks.admin.filters import FILTERS, NAMES
 from tasks.admin.forms import NewTaskForm
 from tasks.enqueue import enqueue
 from tasks.errors import IllegalTransition, NotAllowed, TaskNotFound
@@ -30,11 +31,11 @@ from tasks.lifecycle import Status, Transition, allows
 from tasks.marks import mark
 from tasks.models import Task
 from tasks.permissions import CHANGE
+from tasks.search import REACH, search
 from tasks.templatetags.taskmaster import duration, ran, waited
 
 #: What one action may change within one request; more is a matter of the filter.
 MAX_AT_ONCE = 5_000
-_MAX_ID = 2**63 - 1
 
 
 @admin.register(Task)
@@ -44,10 +45,16 @@ class TaskAdmin(admin.ModelAdmin[Task]):
         "created", "scheduled", "wait", "run",
     )  # fmt: skip
     list_display_links = ("id", "what")
-    list_filter = ("status", QueueFilter, NameFilter, "created_at")
+    list_filter = FILTERS
     list_per_page = 50
+    paginator = EstimatingPaginator
+    # Each count beside a filter would be a walk over the table.
+    show_facets = admin.ShowFacets.NEVER
     search_fields = ("name",)
-    search_help_text = "An id, a part of a name, or a whole tag"
+    search_help_text = (
+        "Words in names, arguments and tags, or a whole queue or worker, "
+        f"among the newest {REACH:,} tasks; or any id"
+    )
     show_full_result_count = False
     ordering = ("-id",)
     # Nothing is indexed for another order.
@@ -117,13 +124,15 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
     ) -> tuple[QuerySet[Task], bool]:
-        """Digits are an id; each other word a part of a name, or a tag."""
-        for word in search_term.replace("\0", " ").split():
-            if word.isascii() and word.isdigit():
-                queryset = queryset.filter(pk=str(min(int(word[:19]), _MAX_ID)))
-            else:
-                queryset = queryset.filter(Q(name__icontains=word) | Q(tags__contains=[word]))
-        return queryset, False
+        """As everywhere: see `tasks.search`."""
+        return search(queryset, search_term), False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskList]:
+        return TaskList
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """The filters of the list alone."""
+        return lookup in NAMES
 
     # ---- one task ---------------------------------------------------------------------------
 
