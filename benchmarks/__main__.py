@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from functools import partial
 
 from rich.console import Console
@@ -42,7 +43,7 @@ def main() -> int:
     with fleet.database():
         from benchmarks import drain, failure, history, latency, memory, submit
 
-        measures = {
+        measures: dict[str, Callable[[], list[Figure]]] = {
             "drain": drain.measure,
             "submit": submit.measure,
             "latency": latency.measure,
