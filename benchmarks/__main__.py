@@ -16,7 +16,7 @@ from benchmarks.report import Figure
 USUAL = ("drain", "submit", "latency", "failure")
 #: Memory takes a minute and a half: 200,000 tasks while pages are read. History takes two to three,
 #: most of it for storing ten million rows.
-NAMES = (*USUAL, "memory", "history")
+NAMES = (*USUAL, "streams", "browser", "memory", "history")
 
 
 def main() -> int:
@@ -41,13 +41,24 @@ def main() -> int:
             parser.error(f"no benchmark is called {name!r}; there are {', '.join(NAMES)}")
     console, figures = Console(), list[Figure]()
     with fleet.database():
-        from benchmarks import drain, failure, history, latency, memory, submit
+        from benchmarks import (
+            browser,
+            drain,
+            failure,
+            history,
+            latency,
+            memory,
+            streams,
+            submit,
+        )
 
         measures: dict[str, Callable[[], list[Figure]]] = {
             "drain": drain.measure,
             "submit": submit.measure,
             "latency": latency.measure,
             "failure": failure.measure,
+            "streams": streams.measure,
+            "browser": browser.measure,
             "memory": memory.measure,
             "history": partial(history.measure, options.rows),
         }

@@ -23,10 +23,12 @@ from tasks.events.publish import FORGET_EVERY, INTERVAL_S
 from tasks.statistics.census import Census
 from tasks.store import Connection
 
-#: Without news it counts this often: tasks fall due.
-_IDLE_S = 1.0
+#: Without news it counts this often: tasks fall due, and not every submission is told.
+_IDLE_S = 10.0
 #: How often the list of watched tasks is read although nobody said that it has changed.
 _WATCH_S = 20.0
+#: A short task is claimed, begun and ended within this time: one publication.
+_GATHER_S = 0.015
 _RETRY_S = 0.5
 #: More is not kept while the database is away.
 _WAITING_MAX = 50_000
@@ -141,11 +143,12 @@ class Announcer:
                     await self._noted.wait()
             except TimeoutError:
                 pass
+            await asyncio.sleep(_GATHER_S)
             try:
                 await self.publish()
             except TROUBLE:
                 await asyncio.sleep(_RETRY_S)
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(INTERVAL_S - _GATHER_S)
 
     async def publish(self) -> None:
         """Publishes what was noted. Raises what the database raises; nothing is forgotten then."""

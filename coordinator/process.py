@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from coordinator import store
 from coordinator.announcer import Announcer
+from coordinator.capacity import CapacityWriter
 from coordinator.claimer import Claimer
 from coordinator.database import TROUBLE, Database, conninfo, direct_conninfo
 from coordinator.dispatcher import Dispatcher
@@ -140,6 +141,7 @@ class Process:
             beat=self.vitals.beat,
             on_pending=self._on_pending,
         )
+        self.capacity = CapacityWriter(self.database, self.dispatcher, coordinator)
         self._registered = False
         self.health = health.aio.HealthServicer()
         self.server = grpc.aio.server(interceptors=[Parsing()], options=_SERVER_OPTIONS)
@@ -195,6 +197,7 @@ class Process:
                     ("forgotten", self.forgotten),
                     ("held", self.held),
                     ("dispatcher", self.dispatcher),
+                    ("capacity", self.capacity),
                 )
             ]
             deciding.append(group.create_task(self.vitals.log_figures(), name="figures"))
@@ -273,6 +276,7 @@ class Process:
     async def _sign_off(self, running: int) -> None:
         async with self.database.connection() as connection:
             await task_store.stay_awake(connection, self.identity.id)
+            await task_store.write_capacity(connection, self.identity.id, [])
             # What was claimed or about to be offered when the parts were stopped.
             await task_store.release_held(connection, self.identity.id, future=False)
             await task_store.wake(connection)

@@ -294,6 +294,7 @@ class Task(_message.Message):
     RETRY_BASE_S_FIELD_NUMBER: _builtins.int
     RETRY_CAP_S_FIELD_NUMBER: _builtins.int
     ON_LOST_CONTACT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     name: _builtins.str
     args_json: _builtins.str
@@ -314,6 +315,8 @@ class Task(_message.Message):
     retry_base_s: _builtins.float
     retry_cap_s: _builtins.float
     on_lost_contact: _builtins.str
+    reason: _builtins.str
+    """Why it is not running yet, in a sentence; empty once it runs or has ended."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -359,10 +362,11 @@ class Task(_message.Message):
         retry_base_s: _builtins.float = ...,
         retry_cap_s: _builtins.float = ...,
         on_lost_contact: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "failed_at", b"failed_at", "picked_at", b"picked_at", "scheduled_at", b"scheduled_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args_json", b"args_json", "attempt", b"attempt", "cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "created_by", b"created_by", "errors_json", b"errors_json", "failed_at", b"failed_at", "id", b"id", "kwargs_json", b"kwargs_json", "lease", b"lease", "max_attempts", b"max_attempts", "name", b"name", "on_lost_contact", b"on_lost_contact", "picked_at", b"picked_at", "priority", b"priority", "queue", b"queue", "result_json", b"result_json", "retry_base_s", b"retry_base_s", "retry_cap_s", b"retry_cap_s", "scheduled_at", b"scheduled_at", "started_at", b"started_at", "status", b"status", "tags", b"tags", "timeout_s", b"timeout_s", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args_json", b"args_json", "attempt", b"attempt", "cancelled_at", b"cancelled_at", "completed_at", b"completed_at", "created_at", b"created_at", "created_by", b"created_by", "errors_json", b"errors_json", "failed_at", b"failed_at", "id", b"id", "kwargs_json", b"kwargs_json", "lease", b"lease", "max_attempts", b"max_attempts", "name", b"name", "on_lost_contact", b"on_lost_contact", "picked_at", b"picked_at", "priority", b"priority", "queue", b"queue", "reason", b"reason", "result_json", b"result_json", "retry_base_s", b"retry_base_s", "retry_cap_s", b"retry_cap_s", "scheduled_at", b"scheduled_at", "started_at", b"started_at", "status", b"status", "tags", b"tags", "timeout_s", b"timeout_s", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

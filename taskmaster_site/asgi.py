@@ -21,6 +21,7 @@ except ConfigurationError as error:
     sys.exit(str(error))
 
 # Needs the apps to be ready.
+from taskmaster_site.console.routing import sockets
 from taskmaster_site.live.streams import Streams
 
-application = ProtocolTypeRouter({"http": Streams(cast("Any", django))})
+application = ProtocolTypeRouter({"http": Streams(cast("Any", django)), "websocket": sockets})

@@ -32,6 +32,7 @@ _POSITIVE = (
     "result_max_bytes",
     "bulk_max_tasks",
     "events_kept",
+    "stream_check_s",
     "coordinator_pool_max",
     "db_pool_wait_s",
     "grpc_port",
@@ -96,6 +97,8 @@ class Settings:
 
     #: The newest events that are kept, for the activity log and for who comes back to a stream.
     events_kept: int = 5_000
+    #: How often it is looked at whether the readers of open streams may still read.
+    stream_check_s: float = 10.0
 
     #: The most connections of a coordinator's pool; one more listens, two serve client calls.
     coordinator_pool_max: int = 2

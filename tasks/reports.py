@@ -46,6 +46,16 @@ class Claimed(NamedTuple):
     on_lost_contact: str
 
 
+class Capacity(NamedTuple):
+    """What a coordinator's workers can take of a queue; '' is any queue that has no other entry."""
+
+    queue: str
+    #: Those that take tasks at all.
+    workers: int
+    slots: int
+    free: int
+
+
 class Adopted(NamedTuple):
     """A running execution whose worker came to this coordinator."""
 

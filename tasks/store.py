@@ -17,6 +17,7 @@ from tasks.events.event import NewEvent
 from tasks.events.publish import columns
 from tasks.reports import (
     Adopted,
+    Capacity,
     Changed,
     Chunk,
     Claimed,
@@ -219,6 +220,15 @@ async def printed(connection: Connection, task_ids: Iterable[int]) -> None:
 async def sleep(connection: Connection, coordinator: UUID) -> None:
     """From the commit on, submitters wake this coordinator."""
     await connection.execute(statement("sleep"), {"coordinator": coordinator})
+
+
+async def write_capacity(
+    connection: Connection, coordinator: UUID, capacity: Sequence[Capacity]
+) -> None:
+    """What this coordinator's workers can take, by queue; nothing takes it off the record."""
+    names = ("queues", "workers", "slots", "free")
+    columns = _columns(names, capacity) if capacity else {name: [] for name in names}
+    await connection.execute(statement("queue_state"), {**columns, "coordinator": coordinator})
 
 
 async def wake(connection: Connection) -> None:

@@ -35,6 +35,7 @@ from tasks.errors import (
 )
 from tasks.events.submitted import submitted
 from tasks.models import Task
+from tasks.reasons import why
 from tasks.submission import NewTask
 
 _T = TypeVar("_T")
@@ -296,6 +297,7 @@ def _message(task_id: int) -> pb.Task:
         errors_json=_text(_newest(task.errors)),
         tags=task.tags,
         created_by=task.created_by.get_username() if task.created_by else "",
+        reason=why(task) or "",
     )
     for field in (
         "created_at",

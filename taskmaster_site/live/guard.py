@@ -22,14 +22,11 @@ from tasks.events.grant import Grant
 
 log = logging.getLogger(__name__)
 
-#: How often every open stream is looked at.
-ROUND_S = 10.0
-
 
 class Guard:
     """Of every open stream of this process."""
 
-    def __init__(self, round_s: float = ROUND_S) -> None:
+    def __init__(self, round_s: float) -> None:
         self._round_s = round_s
         self._open: dict[int, tuple[Grant, Callable[[], Any]]] = {}
 
@@ -63,7 +60,7 @@ class Guard:
 def _over(grants: list[Grant]) -> list[Grant]:
     """Those of these grants that do not hold any more."""
     try:
-        users = {credential: _user(*credential) for credential in {x.credential for x in grants}}
+        users = {credential: user_of(*credential) for credential in {x.credential for x in grants}}
         return [grant for grant in grants if not _holds(grant, users[grant.credential])]
     finally:
         connection.close()
@@ -77,7 +74,7 @@ def _holds(grant: Grant, user: Any) -> bool:
     )
 
 
-def _user(kind: str, key: str) -> Any:
+def user_of(kind: str, key: str) -> Any:
     """Whose credential this is today; None when it is nobody's."""
     if kind == "token":
         token = Token.objects.select_related("user").filter(key=key).first()

@@ -1,6 +1,6 @@
 """Pushes what the dashboard shows: rendered once for all who look, and only what has changed.
 
-At most four times a second, and no more than a tenth of the time is spent on it, however much
+At most four times a second, and no more than a fifth of the time is spent on it, however much
 happens and however many look.
 """
 
@@ -21,16 +21,22 @@ from psycopg_pool import PoolTimeout
 
 from tasks.events import ring
 from tasks.events.channels import DASHBOARD, DASHBOARD_WORKERS
+from tasks.events.pace import Pace
+from tasks.statistics.census import Census
 
 log = logging.getLogger(__name__)
 
-#: The shortest time between two pushes, and the longest without news: tasks fall due, workers age.
-_FASTEST_S, _SLOWEST_S = 0.25, 1.0
+#: Three pushes a second when there is much news, and never more than four.
+_INTERVAL_S, _BURST = 1 / 3, 2
+#: The longest time without one: tasks fall due, workers grow silent.
+_SLOWEST_S = 1.0
 #: A push is followed by a pause of so many times what it took.
-_SHARE = 9
+_SHARE = 4
 _RETRY_S = 1.0
 #: The fragment that only who may see workers is shown.
 _WORKERS = "workers"
+
+_census = Census()
 
 Fragments = Mapping[str, Callable[[], str]]
 
@@ -78,6 +84,7 @@ class Pusher:
             ring.others[channel.name] = channel.since
         self._news = asyncio.Event()
         self._wanted = asyncio.Event()
+        self._pace = Pace(_INTERVAL_S, _BURST)
 
     def news(self) -> None:
         """Something has happened."""
@@ -99,6 +106,7 @@ class Pusher:
                 self._wanted.clear()
                 await asyncio.sleep(0)
                 continue
+            await self._pace.turn()
             self._news.clear()
             began = time.monotonic()
             try:
@@ -106,10 +114,9 @@ class Pusher:
             except (DatabaseError, PoolTimeout) as error:
                 log.warning("dashboard not pushed", extra={"error": str(error).strip()})
                 await asyncio.sleep(_RETRY_S)
-            pause_s = max(_FASTEST_S, _SHARE * (time.monotonic() - began))
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(_SHARE * (time.monotonic() - began))
             try:
-                async with asyncio.timeout(max(0.0, _SLOWEST_S - pause_s)):
+                async with asyncio.timeout(_SLOWEST_S):
                     await self._news.wait()
             except TimeoutError:
                 pass
@@ -122,6 +129,7 @@ class Pusher:
     @staticmethod
     def _render(channels: list[Channel]) -> list[dict[str, str]]:
         try:
+            _census.take_for_screen()
             return [
                 {name: render() for name, render in channel.fragments.items()}
                 for channel in channels

@@ -7,11 +7,14 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from psycopg.conninfo import make_conninfo
+
 from coordinator.database import direct_conninfo
 from taskmaster_site.live.guard import Guard
 from taskmaster_site.live.pusher import Pusher
 from taskmaster_site.live.watch import Watchers
 from taskmaster_site.pages.fragments import FRAGMENTS
+from tasks.conf import settings
 from tasks.events.listen import EventListener
 from tasks.models import Event
 
@@ -25,10 +28,10 @@ class Live:
 
     def __init__(self) -> None:
         self.watchers = Watchers()
-        self.guard = Guard()
+        self.guard = Guard(settings().stream_check_s)
         self.pusher = Pusher(FRAGMENTS)
         self.listener = EventListener(
-            direct_conninfo(),
+            make_conninfo(direct_conninfo(), application_name="taskmaster-events"),
             on_events=self._on_events,
             on_output=self.watchers.printed,
             on_change=self._on_change,

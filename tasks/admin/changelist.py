@@ -13,19 +13,19 @@ from django.http import HttpRequest
 
 from tasks.admin.filters import NAMES
 from tasks.models import Task
-from tasks.search import REACH, newest_id, within_reach
+from tasks.search import FEW, REACH, newest_id, within_reach
 
 
 class EstimatingPaginator(Paginator[Task]):
-    """Counts to `REACH`; what is more is the planner's estimate, which costs nothing."""
+    """Counts to `FEW`; what is more is the planner's estimate, which costs nothing."""
 
     @cached_property
     def count(self) -> int:
         """The number of tasks, exact unless `estimated`."""
         tasks: Any = self.object_list
         tasks = tasks.order_by().values("pk")
-        counted = int(tasks[: REACH + 1].count())
-        if counted <= REACH:
+        counted = int(tasks[: FEW + 1].count())
+        if counted <= FEW:
             return counted
         [plan] = json.loads(tasks.explain(format="json"))
         return max(counted, int(plan["Plan"]["Plan Rows"]))
@@ -33,7 +33,7 @@ class EstimatingPaginator(Paginator[Task]):
     @property
     def estimated(self) -> bool:
         """Whether `count` is an estimate."""
-        return self.count > REACH
+        return self.count > FEW
 
     @property
     def num_pages(self) -> int:
@@ -78,4 +78,4 @@ class TaskList(ChangeList):
     @property
     def pages_reach(self) -> str:
         """How far back the pages lead, where that is not to the end."""
-        return f"{REACH:,}" if self.paginator.estimated else ""
+        return f"{REACH:,}" if self.result_count > REACH else ""

@@ -31,6 +31,7 @@ from tasks.lifecycle import Status, Transition, allows
 from tasks.marks import mark
 from tasks.models import Task
 from tasks.permissions import CHANGE
+from tasks.reasons import why
 from tasks.search import REACH, search
 from tasks.templatetags.taskmaster import duration, ran, waited
 
@@ -61,7 +62,7 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     sortable_by = ("id",)
     actions = ("cancel_tasks", "retry_tasks")
     fieldsets = (
-        (None, {"fields": ("state", "what", "args_json", "kwargs_json")}),
+        (None, {"fields": ("state", "reason", "what", "args_json", "kwargs_json")}),
         ("Result", {"fields": ("result_json",), "classes": ("wide-value",)}),
         ("Errors", {"fields": ("error_list",), "classes": ("wide-value",)}),
         ("Output", {"fields": ("output_text",), "classes": ("wide-value",)}),
@@ -154,6 +155,10 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     @admin.display(description="status")
     def state(self, task: Task) -> SafeString:
         return mark(task.status)
+
+    @admin.display(description="why it is not running")
+    def reason(self, task: Task) -> str:
+        return why(task) or "–"
 
     @admin.display(description="task")
     def what(self, task: Task) -> str:

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from tasks.lifecycle import Status
 from tasks.models import Task, TaskOutput
+from tasks.reasons import why
 from tasks.submission import (
     CONTINUE,
     MAX_ATTEMPTS,
@@ -78,6 +79,9 @@ class TaskSerializer(TaskRowSerializer):
     # What a serializer itself calls `errors` is gone: nothing is validated by this one.
     errors = serializers.SerializerMethodField()  # type: ignore[assignment]
     result = serializers.JSONField(help_text="What it returned.")
+    reason = serializers.SerializerMethodField(
+        help_text="Why it is not running yet, in a sentence; null once it runs or has ended."
+    )
     created_by = serializers.SerializerMethodField(
         help_text="Name of the user, if one submitted it."
     )
@@ -85,6 +89,7 @@ class TaskSerializer(TaskRowSerializer):
     class Meta(TaskRowSerializer.Meta):
         fields = [
             *_LISTED,
+            "reason",
             "timeout_s",
             "retry_base_s",
             "retry_cap_s",
@@ -101,6 +106,10 @@ class TaskSerializer(TaskRowSerializer):
     def get_errors(self, task: Task) -> Any:
         """One entry for each attempt that failed, as the worker reported it."""
         return task.errors
+
+    def get_reason(self, task: Task) -> str | None:
+        """As its coordinators know it."""
+        return why(task)
 
     def get_created_by(self, task: Task) -> str | None:
         """None for tasks of programs, and of users who are no more."""

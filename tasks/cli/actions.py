@@ -20,6 +20,7 @@ from tasks.enqueue import enqueue
 from tasks.errors import IllegalTransition, InvalidField, TaskMasterError, TaskNotFound
 from tasks.lifecycle import Status
 from tasks.models import Task, TaskOutput
+from tasks.reasons import why
 from tasks.registry import SHELL
 
 #: The largest id that PostgreSQL's bigint can be.
@@ -120,7 +121,7 @@ def _print(task_id: int, options: Mapping[str, Any], out: Printer) -> None:
         printed = OutputSerializer(chunks, many=True).data
         out.json({**TaskSerializer(task).data, "output": printed})
     else:
-        out.task(task, chunks)
+        out.task(task, chunks, why(task))
 
 
 def _wait(task_id: int, deadline_s: float) -> None:

@@ -67,9 +67,11 @@ class Printer:
                 cells[1] = self.mark(row[1], widths[1])
             self.line("  ".join(cells).rstrip())
 
-    def task(self, task: Task, output: Iterable[TaskOutput]) -> None:
-        """Everything about a task."""
+    def task(self, task: Task, output: Iterable[TaskOutput], reason: str | None = None) -> None:
+        """Everything about a task; `reason` says why it is not running yet."""
         self.line(f"Task {task.pk}  {self.mark(task.status)}")
+        if reason:
+            self.line(f"  {reason}")
         for name, value in _facts(task):
             self.line(f"  {name:<10} {_CONTROL.sub('·', value)}")
         for error in task.errors:

@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 
 from tasks.conf import settings
 from tasks.events import ring
+from tasks.events.pace import Pace
 from tasks.models import Event
 
 log = logging.getLogger(__name__)
@@ -27,8 +28,8 @@ OUTPUT = "taskmaster_output"
 _SAFETY_S = 1.0
 #: A connection that does not answer within this time is given up.
 _ANSWER_S = 5.0
-#: At most ten deliveries a second, however many processes publish.
-_INTERVAL_S = 0.1
+#: At most ten deliveries a second, however many processes publish; a few at once.
+_INTERVAL_S, _BURST = 0.1, 3
 _RETRY_S = (0.1, 2.0)
 _NEWER = "SELECT * FROM tasks_event WHERE id > %s ORDER BY id LIMIT %s"
 _NEWEST = (
@@ -56,6 +57,7 @@ class EventListener:
         #: Called with whether it is connected.
         self._on_change = on_change
         self._filled = False
+        self._pace = Pace(_INTERVAL_S, _BURST)
         #: Set once the ring has been read for the first time.
         self.ready = asyncio.Event()
 
@@ -93,7 +95,7 @@ class EventListener:
             async with asyncio.timeout(_ANSWER_S):
                 found = await self._catch_up(connection)
             if found:
-                await asyncio.sleep(_INTERVAL_S)
+                await self._pace.turn()
 
     async def _catch_up(self, connection: AsyncConnection[Row]) -> bool:
         """Reads what is newer than all that was seen; returns whether there was any."""

@@ -3,6 +3,7 @@
 from tasks.models.event import Event
 from tasks.models.idempotency import IdempotencyKey
 from tasks.models.output import TaskOutput
+from tasks.models.queue_state import QueueState
 from tasks.models.sleeper import Sleeper
 from tasks.models.statistic import Census, Depth, Statistic
 from tasks.models.task import Task
@@ -13,6 +14,7 @@ __all__ = [
     "Depth",
     "Event",
     "IdempotencyKey",
+    "QueueState",
     "Sleeper",
     "Statistic",
     "Task",

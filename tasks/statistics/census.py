@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.db import connection as django_connection
+
 from tasks.statements import statement
 from tasks.store import Connection
 
 #: The key of the advisory lock of whoever counts.
-TURN = 0x7461736B6365
+_TURN = 0x7461736B6365
 #: The shortest time between two counts, in seconds: as often as a screen is brought up to date.
-FRESH_S = 0.25
+_FRESH_S = 0.25
 #: A count that took long is repeated after this many times as long: a fiftieth of one core.
 SHARE = 50
 #: Old statistics are summed up with every so many counts.
@@ -23,14 +27,25 @@ class Census:
         self._counts = 0
 
     async def take(self, connection: Connection) -> None:
-        """Counts, unless it has just been done."""
-        fresh_s = max(FRESH_S, SHARE * self._took_s)
-        parameters = {"turn": TURN, "fresh_s": fresh_s}
-        cursor = await connection.execute(statement("census"), parameters)
-        row = await cursor.fetchone()
-        if row is None:
-            return
-        self._took_s = row[0]
-        if self._counts % _ROLLUP_EVERY == 0:
+        """Counts, unless it has just been done; in a coordinator, when something happened."""
+        cursor = await connection.execute(statement("census"), self._parameters())
+        if self._counted(await cursor.fetchone()):
             await connection.execute(statement("rollup"))
+
+    def take_for_screen(self) -> None:
+        """The same over Django's connection: in the web, while somebody looks."""
+        with django_connection.cursor() as cursor:
+            cursor.execute(statement("census"), self._parameters())
+            if self._counted(cursor.fetchone()):
+                cursor.execute(statement("rollup"))
+
+    def _parameters(self) -> dict[str, Any]:
+        return {"turn": _TURN, "fresh_s": max(_FRESH_S, SHARE * self._took_s)}
+
+    def _counted(self, row: tuple[Any, ...] | None) -> bool:
+        """Whether it is time to sum up what is old."""
+        if row is None:
+            return False
+        self._took_s = row[0]
         self._counts += 1
+        return self._counts % _ROLLUP_EVERY == 1

@@ -15,12 +15,13 @@ from django.utils import timezone
 from tasks.lifecycle import Status
 from tasks.models import Census, Depth, Statistic, Task
 from tasks.statements import statement
+from tasks.statistics.census import SHARE
 from tasks.statistics.histogram import SIZE, percentile
 
 #: The width of a bar of the charts, in seconds, and how many there are.
 STEP_S, STEPS = 10, 360
 #: Figures that no coordinator has counted for this long are counted here, as far as `_AT_MOST`.
-_STALE_S = 10.0
+_STALE_S = 25.0
 _AT_MOST = 10_000
 #: The newest bar is complete when its last flush is written.
 _SETTLE_S = 1.0
@@ -142,7 +143,7 @@ def series() -> Series:
 def _age_s(census: Census) -> float:
     """Less what a count takes: of millions it is done less often."""
     age = (timezone.now() - census.counted_at).total_seconds()
-    return float(age - 40 * census.took_s)
+    return float(age - 2 * SHARE * census.took_s)
 
 
 def _counted() -> QueueDepth:

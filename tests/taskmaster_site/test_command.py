@@ -96,6 +96,15 @@ def test_a_worker_is_drained_by_name_or_id() -> None:
         assert str(caught.value) == message
 
 
+def test_show_says_why_a_task_is_not_running() -> None:
+    [task_id] = stored()
+    reason = "No coordinator seems to run: none has been heard of for 15 s."
+    assert f"Task {task_id}  pending\n  {reason}\n" in run("show", str(task_id))
+    assert run_json("show", str(task_id))["reason"] == reason
+    Task.objects.filter(pk=task_id).update(status="complete")
+    assert "coordinator" not in run("show", str(task_id))
+
+
 def test_a_worker_is_stopped_and_killed() -> None:
     heron = Worker.objects.create(id=uuid4(), name="heron", host="h", pid=7, pool="x", slots=4)
     said = run("stop", "heron")

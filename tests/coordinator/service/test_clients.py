@@ -233,6 +233,16 @@ async def test_whole_numbers_stay_whole(client: Client) -> None:
     assert (await client.get(exact)).args_json == "[9007199254740993]"
 
 
+async def test_a_task_says_why_it_is_not_running(client: Client, address: str) -> None:
+    task_id = await client.submit(name=ADD, args_json="[1, 2]", queue="reports")
+    async with asyncio.timeout(DEADLINE_S):
+        while (await client.get(task_id)).reason != "No worker serves the queue `reports`.":
+            await asyncio.sleep(0.05)
+    async with WireWorker(address).running():
+        await until_counted(1, pk=task_id, status="complete")
+    assert (await client.get(task_id)).reason == ""
+
+
 async def test_a_result_is_shown_once_the_task_is_complete(address: str, client: Client) -> None:
     task_id = await client.submit(name=ADD, args_json="[1, 0]")
     assert (await client.get(task_id)).result_json == ""

@@ -37,6 +37,7 @@ def test_few_tasks_are_counted() -> None:
 
 
 def test_of_many_tasks_the_number_is_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changelist, "FEW", 80)
     monkeypatch.setattr(changelist, "REACH", 100)
     stored(5_000)
     with connection.cursor() as cursor:
@@ -51,13 +52,13 @@ def test_of_many_tasks_the_number_is_an_estimate(monkeypatch: pytest.MonkeyPatch
         each["sql"] for each in asked if "COUNT(*)" in each["sql"] and "tasks_task" in each["sql"]
     ]
     assert counts
-    assert all("LIMIT 101" in sql for sql in counts)
+    assert all("LIMIT 81" in sql for sql in counts)
     assert len(listed(browser, "?p=2")) == 50
     assert browser.get(f"{LIST}?p=3").status_code == 302
 
 
 def test_the_estimate_never_falls_below_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(changelist, "REACH", 10)
+    monkeypatch.setattr(changelist, "FEW", 10)
     stored(30)
     paginator = EstimatingPaginator(Task.objects.order_by("pk"), 5)
     assert paginator.count >= 11

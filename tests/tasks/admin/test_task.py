@@ -152,3 +152,10 @@ def test_nobody_edits_or_deletes_a_task() -> None:
     assert browser.post(f"{LIST}{task_id}/delete/").status_code == 403
     browser.post(f"{LIST}{task_id}/change/", form(name="shell", priority="9"))
     assert Task.objects.get().priority == 0
+
+
+def test_a_task_s_page_says_why_it_is_not_running() -> None:
+    [task_id] = stored()
+    assert "No coordinator seems to run" in page(
+        client("view_task").get(f"{LIST}{task_id}/change/")
+    )

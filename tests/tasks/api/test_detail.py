@@ -128,3 +128,12 @@ def test_a_wrong_query_of_output_is_refused_by_name(
 ) -> None:
     response = client.get(f"/api/tasks/{stored()[0]}/output/?{query}")
     assert_problem(response, HTTPStatus.BAD_REQUEST, field=field)
+
+
+def test_a_task_says_why_it_is_not_running_and_nothing_once_it_is(client: APIClient) -> None:
+    [task_id] = stored()
+    reason = client.get(f"/api/tasks/{task_id}/").json()["reason"]
+    assert reason == "No coordinator seems to run: none has been heard of for 15 s."
+    Task.objects.filter(pk=task_id).update(status="started")
+    assert client.get(f"/api/tasks/{task_id}/").json()["reason"] is None
+    assert "reason" not in client.get("/api/tasks/").json()["results"][0]

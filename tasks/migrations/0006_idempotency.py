@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('tasks', '0004_events'),
+        ('tasks', '0005_queue_state'),
     ]
 
     operations = [
