@@ -1,10 +1,21 @@
 """The tables of the domain, one noun a file."""
 
 from tasks.models.event import Event
+from tasks.models.operation import Operation
 from tasks.models.output import TaskOutput
 from tasks.models.sleeper import Sleeper
 from tasks.models.statistic import Census, Depth, Statistic
 from tasks.models.task import Task
 from tasks.models.watch import Watch
 
-__all__ = ["Census", "Depth", "Event", "Sleeper", "Statistic", "Task", "TaskOutput", "Watch"]
+__all__ = [
+    "Census",
+    "Depth",
+    "Event",
+    "Operation",
+    "Sleeper",
+    "Statistic",
+    "Task",
+    "TaskOutput",
+    "Watch",
+]
