@@ -7,6 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
+        ('tasks', '0005_operations'),
         ('tasks', '0005_queue_state'),
     ]
 

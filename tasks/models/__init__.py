@@ -2,6 +2,7 @@
 
 from tasks.models.event import Event
 from tasks.models.idempotency import IdempotencyKey
+from tasks.models.operation import Operation
 from tasks.models.output import TaskOutput
 from tasks.models.queue_state import QueueState
 from tasks.models.sleeper import Sleeper
@@ -14,6 +15,7 @@ __all__ = [
     "Depth",
     "Event",
     "IdempotencyKey",
+    "Operation",
     "QueueState",
     "Sleeper",
     "Statistic",
