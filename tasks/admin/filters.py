@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.db import connection
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 
 from tasks import registry
+from tasks.errors import InvalidField
 from tasks.lifecycle import Status
 from tasks.models import Task
 from tasks.statements import statement
@@ -88,10 +89,26 @@ class CreatedFilter(admin.SimpleListFilter):
         """The tasks created since then; all for a value that is none of the choices."""
         if self.value() not in dict(self.lookup_choices):
             return queryset
-        since = timezone.now() - timedelta(seconds=int(self.value() or 0))
-        return queryset.filter(created_at__gte=since)
+        return queryset.filter(created_at__gte=_since(self.value() or "0"))
+
+
+def _since(value: str) -> datetime:
+    return timezone.now() - timedelta(seconds=int(value))
 
 
 FILTERS = (StatusFilter, QueueFilter, NameFilter, CreatedFilter)
 #: The parameters of the list, its search apart.
 NAMES = frozenset(str(each.parameter_name) for each in FILTERS)
+
+
+def conditions(parameters: QueryDict) -> dict[str, str]:
+    """The filters and the search of a list, as `GET /api/tasks/` names them.
+
+    Raises InvalidField for a span of creation that is none.
+    """
+    given = {name: str(parameters[name]) for name in (*NAMES, "q") if parameters.get(name)}
+    if (span := given.pop("created", None)) is not None:
+        if not (span.isascii() and span.isdigit() and len(span) < 9):
+            raise InvalidField("created", "must be a number of seconds.")
+        given["created_after"] = _since(span).isoformat()
+    return given
