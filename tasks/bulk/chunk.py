@@ -162,7 +162,7 @@ def _take(operation: Operation, action: Action, using: str) -> Portion:
     other, and they do not end in a deadlock. What others are at is left to the next chunk, and
     when it is the very next task it is the whole chunk.
     """
-    tasks = named(operation.filter, operation.ids, using)
+    tasks = named(operation.filter, operation.ids, using, newest=operation.upper_id)
     if operation.ids is None:
         ids, end = _next_ids(operation, changeable(tasks, action), using)
         found = ids

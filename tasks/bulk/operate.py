@@ -136,7 +136,8 @@ def event_of(operation: Operation, text: str, by: str) -> NewEvent:
 
 
 def _counted(wanted: Wanted, upper_id: int, using: str) -> Count:
-    tasks = changeable(named(wanted.filter, wanted.ids, using), wanted.action)
+    tasks = named(wanted.filter, wanted.ids, using, newest=upper_id)
+    tasks = changeable(tasks, wanted.action)
     return count(tasks, upper_id, using)
 
 

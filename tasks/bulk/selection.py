@@ -31,16 +31,20 @@ class Count(NamedTuple):
 
 
 def named(
-    filter_: dict[str, str] | None, ids: list[int] | None, using: str = DEFAULT_DB_ALIAS
+    filter_: dict[str, str] | None,
+    ids: list[int] | None,
+    using: str = DEFAULT_DB_ALIAS,
+    *,
+    newest: int | None = None,
 ) -> QuerySet[Task]:
     """The tasks that a filter selects or ids name. Raises InvalidField for a filter that is none.
 
-    The filter is that of the list of tasks.
+    The filter is that of the list of tasks; a search in it reaches back from the id `newest`.
     """
     tasks = Task.objects.using(using)
     if filter_ is None:
         return tasks.filter(pk__in=ids or ())
-    chosen = TaskFilter(filter_, queryset=tasks.all())
+    chosen = TaskFilter(filter_, queryset=tasks.all(), newest=newest)
     for name, rules in chosen.errors.items():
         raise InvalidField(f"filter.{name}", " ".join(map(str, rules)))
     selected: QuerySet[Task] = chosen.qs
