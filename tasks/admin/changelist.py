@@ -72,8 +72,12 @@ class TaskList(ChangeList):
     @property
     def count_text(self) -> str:
         """How many there are, for a person."""
-        about = "about " if self.paginator.estimated else ""
-        return f"{about}{self.result_count:,} task{'' if self.result_count == 1 else 's'}"
+        if not self.paginator.estimated:
+            return f"{self.result_count:,} task{'' if self.result_count == 1 else 's'}"
+        # The planner knows only what was there when it last looked.
+        if self.result_count == FEW + 1:
+            return f"more than {FEW:,} tasks"
+        return f"about {self.result_count:,} tasks"
 
     @property
     def pages_reach(self) -> str:

@@ -44,7 +44,7 @@ class EventAdmin(ReadOnly, admin.ModelAdmin[Event]):
     )
     search_fields = ("text", "task", "worker", "user", "=task_id")
     search_help_text = "Words in what happened, a task's name or id, a worker, a user"
-    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     ordering = ("-id",)
     sortable_by = ()
     list_per_page = 100

@@ -48,7 +48,7 @@ class OperationAdmin(ReadOnly, admin.ModelAdmin[Operation]):
     search_fields = ("user", "queue")
     ordering = ("-id",)
     sortable_by = ("id",)
-    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
 
     class Media:

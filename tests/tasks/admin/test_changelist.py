@@ -63,6 +63,10 @@ def test_the_estimate_never_falls_below_what_was_counted(monkeypatch: pytest.Mon
     paginator = EstimatingPaginator(Task.objects.order_by("pk"), 5)
     assert paginator.count >= 11
     assert paginator.estimated
+    Task.objects.update(status="complete")
+    shown = client("view_task").get(f"{LIST}?status=complete")
+    monkeypatch.setattr(shown.context["cl"], "result_count", 11)
+    assert shown.context["cl"].count_text == "more than 10 tasks"
 
 
 @pytest.mark.parametrize(
