@@ -14,12 +14,13 @@ from typing import TypeVar
 
 from django.db import Error as DatabaseError
 from django.db import connections
-from psycopg_pool import PoolTimeout
 
 from coordinator import words
 from coordinator.announcer import Announcer, Many
+from coordinator.database import TROUBLE, Database
+from tasks import store
 from tasks.bulk.actions import Action
-from tasks.bulk.chunk import Turn, run_chunk, unfinished
+from tasks.bulk.chunk import Turn, run_chunk
 from tasks.conf import Settings
 from tasks.events.event import Kind
 
@@ -31,6 +32,8 @@ _T = TypeVar("_T")
 _OTHERS_S = 1.0
 #: Between two chunks, so that the claims and reports of this coordinator get their share.
 _PAUSE_S = 0.005
+#: How long the last chunk is waited for when the coordinator stops.
+_LAST_S = 2.0
 #: Seconds before a turn that met database trouble is tried again.
 _RETRY_S = (0.1, 5.0)
 #: What is told of each task, beside what is told of the operation.
@@ -44,7 +47,10 @@ _TOLD = {
 class Operator:
     """The one of a coordinator."""
 
-    def __init__(self, conf: Settings, announcer: Announcer, executor: Executor) -> None:
+    def __init__(
+        self, database: Database, conf: Settings, announcer: Announcer, executor: Executor
+    ) -> None:
+        self._database = database
         self._conf = conf
         self._announcer = announcer
         #: Its threads may use Django's connections.
@@ -61,25 +67,32 @@ class Operator:
         while True:
             self._woken.clear()
             try:
-                if await self._turn():
+                if not await self._unfinished():
+                    await self._rest(self._conf.poll_interval_s)
+                elif await self._turn():
                     await asyncio.sleep(_PAUSE_S)
                 else:
-                    left = await self._beside(unfinished)
-                    await self._rest(_OTHERS_S if left else self._conf.poll_interval_s)
+                    await self._rest(_OTHERS_S)
                 pause = _RETRY_S[0]
-            except (DatabaseError, PoolTimeout) as error:
-                log.warning("operations are held up", extra={"error": str(error).strip()})
+            except (*TROUBLE, DatabaseError) as error:
+                if isinstance(error, DatabaseError):
+                    log.warning("operations are held up", extra={"error": str(error).strip()})
                 await asyncio.sleep(pause)
                 pause = min(_RETRY_S[1], pause * 2)
 
+    async def _unfinished(self) -> bool:
+        async with self._database.connection() as connection:
+            return await store.unfinished(connection)
+
     async def _turn(self) -> bool:
         """Runs one chunk; returns whether there was any."""
-        # A chunk that has begun is committed or not, whatever becomes of this: then it is told.
         running = asyncio.ensure_future(self._beside(run_chunk))
         try:
             turn = await asyncio.shield(running)
         except asyncio.CancelledError:
-            if (last := await running) is not None:
+            # It goes on all the same; what it has done is told, unless the database is silent.
+            await asyncio.wait([running], timeout=_LAST_S)
+            if running.done() and running.exception() is None and (last := running.result()):
                 self._tell(last)
             raise
         if turn is not None:

@@ -80,7 +80,7 @@ class Process:
         self.database = Database(conninfo(), conf)
         self.announcer = Announcer(self.database, conf)
         self.threads = ThreadPoolExecutor(_DJANGO_THREADS, thread_name_prefix="django")
-        self.operator = Operator(conf, self.announcer, self.threads)
+        self.operator = Operator(self.database, conf, self.announcer, self.threads)
         self.flusher = Flusher(
             self.database, conf, coordinator, self.announcer, on_pending=self._on_pending
         )

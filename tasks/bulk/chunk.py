@@ -71,11 +71,6 @@ class Turn:
     ended: NewEvent | None = None
 
 
-def unfinished(using: str = DEFAULT_DB_ALIAS) -> bool:
-    """Whether there is any operation to run, be it that another coordinator is at it."""
-    return Operation.objects.using(using).filter(state__in=ACTIVE).exists()
-
-
 def run_chunk(using: str = DEFAULT_DB_ALIAS) -> Turn | None:
     """Runs a chunk of the operation that has waited longest; None: of none that is free.
 

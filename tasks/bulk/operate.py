@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils import timezone
@@ -27,7 +27,9 @@ _PREVIEW_LIFE = timedelta(days=1)
 class User(Protocol):
     """What is needed of `django.contrib.auth` here."""
 
-    pk: int
+    @property
+    def pk(self) -> Any:
+        """The id."""
 
     def has_perm(self, perm: str) -> bool:
         """Whether the user has this permission."""

@@ -98,10 +98,13 @@ class Operation(models.Model):
 
     @property
     def selection(self) -> str:
-        """Which tasks, for a person: `status=failed, queue=mail`."""
+        """Which tasks, for a person: `queue=mail, status=failed`."""
         if self.ids is not None:
             return f"{len(self.ids):,} named"
-        return ", ".join(f"{name}={value}" for name, value in (self.filter or {}).items()) or "all"
+        return (
+            ", ".join(f"{name}={value}" for name, value in sorted((self.filter or {}).items()))
+            or "all"
+        )
 
     @property
     def intent(self) -> str:

@@ -14,6 +14,7 @@ from psycopg import AsyncConnection, AsyncCursor, sql
 
 from coordinator.database import conninfo
 from tasks import store
+from tasks.bulk.chunk import CHUNK
 from tasks.reports import Chunk, Completion, Failure, Lease, Pair, Release, Start
 from tasks.statements import statement
 from tasks.store import Connection
@@ -159,7 +160,7 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
     head = [(*lease, 1, 0.2) for lease in leases]
     pairs = [Pair(f"queue-{n}", rank, in_s(-1e6), -1e6) for n in range(4) for rank in range(3)]
     sinces = [pair.first_at for pair in pairs]
-    ids = {"ids": [lease.task_id for lease in leases]}
+    ids = {"ids": [lease.task_id for lease in leases[:CHUNK]]}
     return {
         "scan": store.scan,
         "claim": lambda c: store.claim(

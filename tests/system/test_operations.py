@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import psycopg
 import pytest
@@ -138,3 +138,16 @@ async def test_tasks_of_a_queue_without_workers_run_in_another() -> None:
         )
         await until_counted(30, status="complete", deadline_s=5)
         assert await sync_to_async(count)(pk__in=ids, queue="fast", attempt=1) == 30
+
+
+async def test_a_coordinator_that_is_stopped_leaves_the_rest_to_another() -> None:
+    ids = await store(1_200)
+    async with AsyncExitStack() as others:
+        with held(ids[700]):
+            # Its context ends it, gracefully, while a chunk waits.
+            async with coordinator():
+                operation = await start("cancel", filter={})
+                await until_done(operation, 700)
+                await others.enter_async_context(coordinator())
+        await until_state(operation, "complete")
+    assert (operation.done, operation.refused) == (1_200, {})

@@ -48,6 +48,11 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         "cancel_task": "post /api/tasks/{task_id}/cancel/",
         "retry_tasks": "post /api/tasks/retry/",
         "retry_task": "post /api/tasks/{task_id}/retry/",
+        "list_operations": "get /api/operations/",
+        "start_operation": "post /api/operations/",
+        "get_operation": "get /api/operations/{operation_id}/",
+        "confirm_operation": "post /api/operations/{operation_id}/confirm/",
+        "cancel_operation": "post /api/operations/{operation_id}/cancel/",
         "stream_events": "get /api/logs/stream",
         "stream_task_events": "get /api/tasks/{task_id}/events/",
         "list_events": "get /api/events/",
@@ -70,6 +75,7 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
             "status queue name tag created_after created_before scheduled_after scheduled_before "
             "finished_after finished_before q cursor page_size If-None-Match",
         ),
+        ("/api/operations/", "state action user cursor page_size"),
         ("/api/workers/", "status name cursor page_size If-None-Match"),
         ("/api/tasks/{task_id}/output/", "task_id attempt stream plain"),
     ],
@@ -127,7 +133,8 @@ def test_the_docs_load_nothing_from_elsewhere() -> None:
 def test_the_root_links_to_what_there_is(client: APIClient) -> None:
     links = client.get("/api/").json()
     assert set(links) == {
-        "tasks", "bulk", "workers", "stats", "events", "stream", "token", "schema", "docs",
+        "tasks", "bulk", "operations", "workers", "stats", "events", "stream", "token", "schema",
+        "docs",
     }  # fmt: skip
     for name, address in links.items():
         if name == "stream":

@@ -195,7 +195,7 @@ def test_what_could_be_counted_is_the_least(monkeypatch: pytest.MonkeyPatch) -> 
 def test_it_says_what_it_is_to_do() -> None:
     in_status("failed", 2, queue="mail")
     filtered = preview("retry", filter={"status": "failed", "queue": "mail"})
-    assert filtered.intent == "retry 2 tasks (status=failed, queue=mail)"
+    assert filtered.intent == "retry 2 tasks (queue=mail, status=failed)"
     assert preview("delete").intent == "delete 2 tasks (all)"
     named_ = an_operation("set_priority", ids=[1, 2], priority=5)
     assert named_.intent == "give 0 tasks priority 5 (2 named)"
