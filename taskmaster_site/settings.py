@@ -168,6 +168,7 @@ LOGGING: dict[str, Any] = {
         "django.tasks": {"level": "WARNING"},
         "asyncio": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
+        "django_eventstream": {"level": "WARNING"},
         # Its error reaches whoever asked for the connection.
         "psycopg.pool": {"level": "ERROR"},
         # A client's mistake is the client's to read.

@@ -19,6 +19,13 @@ function digits(value) {
   return value.toFixed(value >= 1 ? 1 : 2);
 }
 
+/** The same for an axis: one unit for all its marks. */
+function marks(splits) {
+  const most = splits.at(-1) ?? 0;
+  const [unit, size] = most < 1000 ? ["ms", 1] : most < 120000 ? ["s", 1000] : ["min", 60000];
+  return splits.map((ms) => `${Number((ms / size).toPrecision(3))} ${unit}`);
+}
+
 /** Milliseconds as a person says them. */
 function span(ms) {
   if (ms == null) return "–";
@@ -64,15 +71,17 @@ class Chart {
 
   describe(index) {
     const columns = this.plot.data;
-    const at = index ?? columns[0].length - 1;
+    // Without a pointer: the newest that is known.
+    const of = (values) => (index === null ? values.findLast((value) => value != null) : values[index]);
     const words = this.series.map(([, kind, word], number) => {
       const part = document.createElement("span");
       part.className = kind;
-      part.append(word, " ", Object.assign(document.createElement("b"), { textContent: this.say(columns[number + 1][at]) }));
+      part.append(word, " ", Object.assign(document.createElement("b"), { textContent: this.say(of(columns[number + 1])) }));
       return part;
     });
-    const when = index === null ? "" : `${Math.max(0, Math.round(-columns[0][at]))} min ago `;
-    this.legend.replaceChildren(when, ...words, this.isSpan ? "" : "per second");
+    const when = index === null ? "" : `${Math.max(0, Math.round(-columns[0][index]))} min ago `;
+    const unit = Object.assign(document.createElement("i"), { className: "unit", textContent: this.isSpan ? "" : "per second" });
+    this.legend.replaceChildren(when, ...words, unit);
     if (index === null) this.place.setAttribute("aria-label", `${this.card.querySelector("h2").firstChild.textContent.trim()} in the last hour, now: ${this.legend.textContent}`);
   }
 
@@ -92,7 +101,7 @@ class Chart {
       axes: [
         { ...axis, grid: { show: false }, splits: [-60, -45, -30, -15, 0], size: 26, gap: 4,
           values: (_, splits) => splits.map((each) => (each === 0 ? "now" : `${-each} min`)) },
-        { ...axis, size: this.isSpan ? 58 : 44, gap: 6, space: 36, values: (_, splits) => splits.map((each) => this.say(each)) },
+        { ...axis, size: this.isSpan ? 58 : 44, gap: 6, space: 36, values: (_, splits) => (this.isSpan ? marks(splits) : splits.map(digits)) },
       ],
       padding: [12, 22, 0, 4],
       series: [{}, ...this.series.map(([, kind, , filled]) => ({

@@ -105,6 +105,7 @@ export function openConsole(card, say) {
   const follow = card.querySelector(".follow");
   let socket = null;
   let cursor = null;
+  let noted = "";
   let pause = 500;
   let frames = [];
   let following = true;
@@ -133,10 +134,14 @@ export function openConsole(card, say) {
   const takes = {
     attempt({ attempt, worker, status }) {
       offer(attempt);
-      screen.note(`attempt ${attempt}${worker ? ` on ${worker}` : ""}`);
+      const note = `attempt ${attempt}${worker ? ` on ${worker}` : ""}`;
+      // Said again after a reconnect.
+      if (note !== noted) screen.note(note);
+      noted = note;
       tell(status === "started" ? "Live" : "");
     },
     output(frame) {
+      pause = 500;
       if (!frames.length) requestAnimationFrame(show);
       frames.push(frame);
     },
@@ -144,6 +149,7 @@ export function openConsole(card, say) {
       tell(status === "started" ? "Live" : `Task is ${status}`);
     },
     end() {
+      pause = 500;
       tell(screen.element.childElementCount > 1 || frames.length ? "Ended" : "Ended: it printed nothing");
     },
     said({ ok, text }) {
@@ -158,7 +164,7 @@ export function openConsole(card, say) {
     if (cursor) query.set("after", cursor);
     const mine = new WebSocket(`${location.origin.replace(/^http/, "ws")}${card.dataset.socket}?${query}`);
     socket = mine;
-    mine.onopen = () => { pause = 500; tell("Connected"); };
+    mine.onopen = () => tell("Connected");
     mine.onmessage = (event) => {
       const message = JSON.parse(event.data);
       if (socket === mine) takes[message.type]?.(message);
@@ -176,6 +182,7 @@ export function openConsole(card, say) {
 
   function restart() {
     cursor = null;
+    noted = "";
     frames = [];
     screen.clear();
     const old = socket;

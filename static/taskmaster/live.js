@@ -7,14 +7,15 @@ const SILENCE_MS = 45000; // The server says something every 20 s at least.
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15000;
 
-/** Shows that what is on the page is no longer true, and since when; null: it is again. */
-export function showCutOff(since) {
+/** Shows that what is on the page is no longer true, and since when; null: it is. */
+function showCutOff(since) {
   const banner = document.querySelector(".banner");
   banner.hidden = since === null;
   if (since !== null) banner.textContent = `Reconnecting… since ${clock(since)}`;
   document.body.classList.toggle("cut-off", since !== null);
-  const mark = document.querySelector(".live > span");
-  if (mark) mark.textContent = since === null ? "Live" : "Cut off";
+  const mark = document.querySelector(".live");
+  mark.dataset.state = since === null ? "live" : "cut-off";
+  mark.lastElementChild.textContent = since === null ? "Live" : "Cut off";
 }
 
 /** "in" while this user may see the page, "out" when the server wants a login, else "unknown". */
@@ -36,13 +37,15 @@ export function listen(url, handlers) {
   let silence = 0;
   let retry = 0;
   let pause = FIRST_PAUSE_MS;
+  let connected = false;
   let cutOffSince = null;
 
   function heard() {
     clearTimeout(silence);
     silence = setTimeout(lost, SILENCE_MS);
     pause = FIRST_PAUSE_MS;
-    if (cutOffSince !== null) showCutOff(null);
+    if (!connected) showCutOff(null);
+    connected = true;
     cutOffSince = null;
   }
 
@@ -72,6 +75,7 @@ export function listen(url, handlers) {
   function lost() {
     close();
     if (document.hidden) return;
+    connected = false;
     cutOffSince ??= new Date();
     showCutOff(cutOffSince);
     // Spread, so that a server that is back does not meet all browsers at once.

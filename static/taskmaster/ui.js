@@ -1,7 +1,7 @@
-// What every page has: lines in the corner, questions before what cannot be undone, menus, keys.
+// What every page has: lines in the corner, questions before what cannot be undone, the frame.
 
 import { setServerTime, tick } from "./times.js";
-import "./keys.js";
+import "./shell.js";
 
 const TOAST_MS = 8000;
 const MOST_TOASTS = 4;
@@ -56,18 +56,6 @@ document.addEventListener("htmx:confirm", (event) => {
   dialog.returnValue = "no";
   dialog.showModal();
   dialog.addEventListener("close", () => (dialog.returnValue === "yes" ? issueRequest() : dropRequest()), { once: true });
-});
-
-for (const each of document.querySelectorAll("dialog")) {
-  each.addEventListener("click", (event) => event.target === each && each.close());
-}
-
-document.addEventListener("click", (event) => {
-  const opener = event.target.closest?.("[data-open]");
-  if (opener) document.getElementById(opener.dataset.open).showModal();
-  for (const menu of document.querySelectorAll("details.menu[open]")) {
-    if (!menu.contains(event.target) || opener) menu.open = false;
-  }
 });
 
 // ---- times ----------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -22,6 +23,7 @@ from psycopg_pool import PoolTimeout
 
 from taskmaster_site.console import cursor, visitor
 from taskmaster_site.console.look import look
+from taskmaster_site.console.pace import Pace
 from taskmaster_site.console.steering import ACTIONS, steer
 from taskmaster_site.console.tail import Frame, Tail
 from taskmaster_site.console.visitor import Credential
@@ -35,9 +37,11 @@ log = logging.getLogger(__name__)
 
 #: Close codes; daphne sends none but 1000 and those of an application.
 INVALID, ANONYMOUS, FORBIDDEN, UNKNOWN = 4400, 4401, 4403, 4404
-TOO_BIG, FAILED, AWAY = 4413, 4500, 4503
+TOO_BIG, TOO_MANY, FAILED, AWAY = 4413, 4429, 4500, 4503
 #: Of what a reader sends, in bytes: an acknowledgement is shorter.
 _FROM_READER_MAX = 4_096
+#: More answers than these in so many seconds are a flood's. An acknowledgement has none.
+_ANSWERS_MAX, _ANSWERS_S = 100, 10.0
 #: Without any news it looks this often.
 _LOOK_S = 30.0
 _RETRY_S = 1.0
@@ -53,17 +57,15 @@ class Console(AsyncWebsocketConsumer):
         send: Callable[[Any], Awaitable[None]],
     ) -> None:
         """Serves one WebSocket."""
-        protocol: Any = getattr(send, "args", [None])[0]
-        if hasattr(protocol, "maxMessagePayloadSize"):
-            # Daphne's own limit is none: a reader could fill its memory.
-            protocol.maxMessagePayloadSize = protocol.maxFramePayloadSize = _FROM_READER_MAX
-        await super().__call__(scope, receive, send)
+        self._pace = Pace(receive, send)
+        await super().__call__(scope, self._pace.receive, send)
 
     async def connect(self) -> None:
         """Admits the reader; a close code says why not."""
         self._telling: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._over = False
+        self._answered = deque[float](maxlen=_ANSWERS_MAX)
         if not visitor.comes_from_here(self.scope):
             await self.close()
             return
@@ -97,12 +99,23 @@ class Console(AsyncWebsocketConsumer):
         if self._telling is None or self._telling.done():
             return
         if len(text_data or bytes_data or "") > _FROM_READER_MAX:
-            await self.close(TOO_BIG)
+            await self._shut(TOO_BIG)
             return
+        now = asyncio.get_running_loop().time()
         try:
             await self._obey(_parsed(text_data))
         except InvalidField as error:
             await self._say(False, str(error))
+        if len(self._answered) == _ANSWERS_MAX and now - self._answered[0] < _ANSWERS_S:
+            await self._shut(TOO_MANY)
+
+    async def _shut(self, code: int) -> None:
+        """Ends it, and reads nothing more of what may be a flood."""
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        await self.close(code)
+        self._pace.shut()
 
     async def _obey(self, frame: dict[str, Any]) -> None:
         """Raises InvalidField."""
@@ -116,6 +129,7 @@ class Console(AsyncWebsocketConsumer):
             raise InvalidField("type", f"must be ack, {' or '.join(ACTIONS)}.")
 
     async def _say(self, ok: bool, text: str) -> None:
+        self._answered.append(asyncio.get_running_loop().time())
         await self._send({"type": "said", "ok": ok, "text": text})
 
     # ---- what it is told --------------------------------------------------------------------

@@ -21,5 +21,4 @@ def create(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"form": form, "kinds": kinds(request.user)}
     if form.is_valid():
         context["created"] = created(form)
-    status = 200 if form.is_valid() else 422
-    return render(request, "taskmaster/create.html", context, status=status)
+    return render(request, "taskmaster/create.html", context)

@@ -20,6 +20,7 @@ from tasks.errors import TaskMasterError
 from tasks.lifecycle import Status, Transition, allows
 from tasks.models import Event, Task
 from tasks.permissions import CHANGE, SUBMIT_SHELL, VIEW
+from tasks.reasons import why
 from tasks.registry import SHELL
 
 #: The newest events that are shown.
@@ -42,8 +43,10 @@ def task(request: HttpRequest, task_id: int) -> HttpResponse:
         "task": found,
         "now": now,
         "command": found.kwargs.get("command") if found.name == SHELL else None,
+        "reason": why(found),
         "attempts": list(reversed(tried)),
         "bar": _bar(attempts.spans(found, tried, now)),
+        "moments": _moments(found),
         "events": events,
         "submitter": _submitter(found),
         "may_cancel": allows(status, Transition.CANCEL),
@@ -58,6 +61,21 @@ def _find(task_id: int) -> Task:
     if found is None:
         raise Http404
     return found
+
+
+def _moments(of: Task) -> list[tuple[str, datetime, str]]:
+    """What happened when, in order: a word, the time, and what else is to be said."""
+    by = f" by {name}" if (name := _submitter(of)) else ""
+    on = f"attempt {of.attempt} on {of.worker or 'a worker'}, " if of.started_at else ""
+    moments = [
+        ("Created", of.created_at, by),
+        ("Due", of.scheduled_at, ""),
+        ("Picked", of.picked_at, ""),
+        ("Started", of.started_at, on),
+        (of.status.capitalize(), of.finished_at, ""),
+    ]
+    known = [(word, at, more) for word, at, more in moments if at is not None]
+    return sorted(known, key=lambda moment: moment[1])
 
 
 def _bar(spans: list[attempts.Span]) -> list[dict[str, Any]]:

@@ -150,6 +150,13 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
+@register.simple_tag
+def dotted(name: str) -> SafeString:
+    """A dotted path, of which a narrow screen shows the last part alone."""
+    head, dot, tail = name.rpartition(".")
+    return format_html('<span class="path">{}</span>{}', head + dot, tail)
+
+
 @register.filter
 def is_text(value: Any) -> bool:
     """A command is a script, or a list of arguments."""

@@ -47,7 +47,7 @@ def test_counts_tasks_and_workers_are_shown() -> None:
     )
     page = client("view_task", "view_worker").get("/").content.decode()
     assert "<strong>3</strong>" in page
-    assert "2 due" in page
+    assert "oldest waits" in page
     assert "heron" in page
     assert "1 of 4 slots busy" in page
     assert page.count("cancelled</span>") == 1
@@ -63,9 +63,9 @@ def test_a_command_full_of_markup_is_shown_as_text() -> None:
 def test_a_chip_shows_tasks_of_its_kind_only() -> None:
     pending, cancelled = stored(2)
     operations.cancel(cancelled)
-    page = client("view_task").get("/?show=cancelled").content.decode()
-    assert f'data-id="{cancelled}"' in page
-    assert f'data-id="{pending}"' not in page
+    page = client("view_task").get("/?status=cancelled").content.decode()
+    assert f'id="task-{cancelled}"' in page
+    assert f'id="task-{pending}"' not in page
 
 
 def test_an_unknown_page_is_a_404_without_a_trace() -> None:

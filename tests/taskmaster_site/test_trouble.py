@@ -13,7 +13,8 @@ from django.test import Client
 from psycopg_pool import PoolTimeout
 
 from coordinator.trouble import Trouble
-from taskmaster_site import pages, trouble
+from taskmaster_site import trouble
+from taskmaster_site.pages import figures
 from tasks import enqueue
 from tests.coordinator.sample import Clock
 from tests.tasks.api.people import ALL, assert_problem, client_with
@@ -58,7 +59,7 @@ def test_a_page_is_a_503_and_the_log_gets_one_line_for_many(
     error: Exception,
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(pages, "_waiting", raising(error))
+        broken.setattr(figures, "counters", raising(error))
         for _ in range(5):
             answer = browser.get("/")
             assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
@@ -87,6 +88,6 @@ def test_the_api_is_a_503_too(
 def test_a_fault_of_ours_is_no_trouble(
     browser: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pages, "_waiting", raising(InternalError("a fault")))
+    monkeypatch.setattr(figures, "counters", raising(InternalError("a fault")))
     assert browser.get("/").status_code == HTTPStatus.INTERNAL_SERVER_ERROR
     assert "trouble" not in caplog.messages

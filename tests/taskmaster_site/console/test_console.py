@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import threading
 from collections.abc import AsyncIterator
@@ -23,7 +24,7 @@ from taskmaster_site.asgi import application
 from taskmaster_site.console.look import FRAME_MAX
 from taskmaster_site.console.tail import UNSHOWN_MAX
 from taskmaster_site.live import service
-from tasks import operations
+from tasks import conf, operations
 from tasks.models import Task, TaskOutput
 from tasks.statements import statement
 from tests.tasks.api.people import user_with
@@ -219,7 +220,8 @@ async def test_a_session_counts_only_from_a_page_of_this_site() -> None:
 async def test_a_console_ends_with_the_permission(
     change: str, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskmaster_site.live.guard.Guard.__init__.__defaults__", (0.1,))
+    often = dataclasses.replace(conf.settings(), stream_check_s=0.1)
+    monkeypatch.setattr(service, "settings", lambda: often)
     task_id = await started()
     user, client = await logged_in(*EVERYTHING)
     reader = Reader(application, address(task_id), [HOST, HERE, cookie(client)])
@@ -403,6 +405,17 @@ async def test_a_frame_that_is_far_too_long_ends_the_console() -> None:
         assert await reader.code() == 4413
 
 
+async def test_a_flood_of_nonsense_ends_the_console_and_acknowledgements_do_not() -> None:
+    task_id = await started()
+    await prints(task_id, *["x" * FRAME_MAX] * 150)
+    async with console(task_id) as reader:
+        for _ in range(150):
+            await reader.ack(await reader.until("output"))
+        for _ in range(100):
+            await reader.send_to(text_data="nonsense")
+        assert await reader.code() == 4429
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [
@@ -432,7 +445,8 @@ async def test_an_idle_console_holds_neither_thread_nor_connection() -> None:
             await reader.until("attempt")
         # Threads of the loop's executor are shared by all, and stay.
         assert threading.active_count() <= threads + 8
-        assert await count_sessions() <= sessions + 4
+        # Those of the pool, which all share.
+        assert await count_sessions() <= sessions + 8
         for each in others:
             await each.__aexit__(None, None, None)
     assert len(service.live().guard) == 0

@@ -1,0 +1,212 @@
+"""What a browser shows: no fault of accessibility, nothing but text, all of it by keyboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import WAIT_MS, Errors, log_in
+from tests.browser.fleet import Fleet
+
+pytestmark = pytest.mark.timeout(180)
+expect.set_options(timeout=WAIT_MS)
+
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+#: What the page's policy says to axe, which would style the page for a moment.
+AXE_STYLES = "Applying inline style violates"
+HOSTILE = (
+    "<img src=x onerror=alert(1)><script>alert(2)</script> {{ 7|add:1 }} {% now 'Y' %} ${3*3} &amp;"
+)
+
+
+def faults(page: Page) -> list[str]:
+    """What axe-core finds on the page that is serious or critical."""
+    # Playwright's own world: the page's policy allows no script from elsewhere.
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    return [
+        f"{each['id']}: {node['target']} {node['failureSummary']}"
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(
+    visitor: Page,
+    fleet: Fleet,
+    scheme: str,
+    errors: Errors,
+    photograph: Callable[[Page, str], None],
+) -> None:
+    errors.expected.append(AXE_STYLES)
+    failed = fleet.submit(name="examples.tasks.fail", max_attempts=1, tags=["nightly"])
+    fleet.until_status(failed, "failed")
+    visitor.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    visitor.goto("/")
+    assert faults(visitor) == []
+    log_in(visitor)
+    expect(visitor.locator(f"#task-{failed} .mark")).to_have_text("failed")
+    assert faults(visitor) == []
+    for address in (
+        f"/tasks/{failed}/",
+        "/admin/tasks/task/",
+        f"/admin/tasks/task/{failed}/change/",
+    ):
+        visitor.goto(address)
+        assert faults(visitor) == []
+    if scheme == "light":
+        photograph(visitor, "admin-task")
+        visitor.goto("/admin/tasks/task/")
+        photograph(visitor, "admin-list")
+
+
+def test_no_page_says_an_error_on_the_console(page: Page, fleet: Fleet) -> None:
+    task = fleet.submit(command="seq 3", max_attempts=1)
+    fleet.until_status(task, "complete")
+    for address in (
+        "/", f"/tasks/{task}/", "/admin/", "/admin/tasks/task/", "/admin/tasks/task/add/",
+        f"/admin/tasks/task/{task}/change/", "/admin/workers/worker/", "/admin/auth/user/",
+        "/api/docs/", "/admin/password_change/",
+    ):  # fmt: skip
+        page.goto(address)
+        page.wait_for_load_state("load")
+        expect(page.locator("body")).to_be_visible()
+
+
+def test_on_a_phone_everything_is_within_reach(
+    page: Page, fleet: Fleet, photograph: Callable[[Page, str], None]
+) -> None:
+    task = fleet.submit(name="examples.tasks.add", args=[1, 2])
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator(f"#task-{task} .mark")).to_have_text("complete")
+    for address in ("/", f"/tasks/{task}/"):
+        page.goto(address)
+        expect(page.locator(".live[data-state=live]")).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert faults(page) == []
+        photograph(page, "phone-task" if "tasks" in address else "phone-dashboard")
+
+
+def test_names_and_output_full_of_markup_are_shown_as_text(page: Page, fleet: Fleet) -> None:
+    page.on("dialog", lambda _: pytest.fail("a script of a task's was executed"))
+    text = HOSTILE.replace("'", "'\\''")
+    command = (
+        f"printf '%s\\n' '{text}'; printf '\\033[31mred\\033[0m \\033]0;title\\007\\010end\\n'"
+    )
+    task = fleet.submit(command=command, tags=[HOSTILE[:60]], max_attempts=1)
+    fleet.until_status(task, "complete")
+    row = page.locator(f"#task-{task}")
+    expect(row).to_contain_text("<img src=x onerror=alert(1)><script>")
+    broken = fleet.submit(name="examples.tasks.fail", args=[HOSTILE], max_attempts=1)
+    expect(page.locator(f"#task-{broken} .mark")).to_have_text("failed")
+    expect(page.locator(".log li.failed", has_text="{{ 7|add:1 }}")).to_be_visible()
+    page.goto(f"/tasks/{broken}/")
+    expect(page.locator(".attempts pre")).to_contain_text(HOSTILE)
+    page.goto(f"/tasks/{task}/")
+    expect(page.locator(".command")).to_contain_text("{{ 7|add:1 }}")
+    screen = page.locator("#console .screen")
+    expect(screen).to_contain_text(HOSTILE)
+    expect(screen.locator(".fg1")).to_have_text("red")
+    expect(screen).to_contain_text("\u2408end")
+    assert "title" not in screen.inner_text()
+
+
+def test_a_line_of_a_megabyte_is_shown_and_the_page_stays_usable(page: Page, fleet: Fleet) -> None:
+    task = fleet.submit(command="head -c 1000000 /dev/zero | tr '\\0' x; echo; echo the end")
+    fleet.until_status(task, "complete")
+    page.goto(f"/tasks/{task}/")
+    screen = page.locator("#console .screen")
+    expect(screen).to_contain_text("the end")
+    assert screen.locator(".line").count() < 5_100
+    page.get_by_role("button", name="Follow").click()
+    expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "false")
+
+
+def test_the_keyboard_finds_moves_opens_and_goes(page: Page, fleet: Fleet) -> None:
+    older, newer = (fleet.submit(name="examples.tasks.add", args=[1, 2]) for _ in range(2))
+    for task in (older, newer):
+        expect(page.locator(f"#task-{task} .mark")).to_have_text("complete")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Keyboard shortcuts")
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    expect(page.locator(f"#task-{newer} a")).to_be_focused()
+    page.keyboard.press("j")
+    expect(page.locator(f"#task-{older} a")).to_be_focused()
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(rf"/tasks/{newer}/$"))
+    page.keyboard.press("g")
+    page.keyboard.press("d")
+    expect(page.get_by_role("heading", name="Dashboard", level=1)).to_be_attached()
+    page.keyboard.press("/")
+    expect(page.locator("#find")).to_be_focused()
+    page.keyboard.type(f"{older}")
+    expect(page.locator("#tasks tbody tr")).to_have_count(1)
+    expect(page.locator(f"#task-{older}")).to_be_visible()
+    expect(page).to_have_url(re.compile(rf"\?q={older}$"))
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("w")
+    expect(page).to_have_url(re.compile("/admin/workers/worker/"))
+
+
+def test_a_chip_filters_the_table_and_its_address_shows_the_same(page: Page, fleet: Fleet) -> None:
+    failed = fleet.submit(name="examples.tasks.fail", max_attempts=1)
+    done = fleet.submit(name="examples.tasks.add", args=[1, 2])
+    expect(page.locator(f"#task-{failed} .mark")).to_have_text("failed")
+    expect(page.locator(f"#task-{done} .mark")).to_have_text("complete")
+    page.get_by_role("radio", name="Failed").check()
+    expect(page.locator(f"#task-{done}")).to_have_count(0)
+    expect(page).to_have_url(re.compile(r"\?status=failed$"))
+    page.reload()
+    expect(page.locator(f"#task-{failed}")).to_be_visible()
+    expect(page.locator(f"#task-{done}")).to_have_count(0)
+    # What is pushed is the whole table; the filter stands.
+    another = fleet.submit(name="examples.tasks.add", args=[1, 2])
+    fleet.until_status(another, "complete")
+    next_failed = fleet.submit(name="examples.tasks.fail", max_attempts=1)
+    expect(page.locator(f"#task-{next_failed} .mark")).to_have_text("failed")
+    expect(page.locator(f"#task-{another}")).to_have_count(0)
+
+
+def test_the_form_says_in_words_what_is_wrong(page: Page) -> None:
+    form = page.locator("#create-form")
+    form.locator("[name=name]").select_option("examples.tasks.add")
+    form.locator("[name=count]").fill("1001")
+    form.locator("[name=arguments]").fill("{a: 1}")
+    form.get_by_role("button", name="Create tasks").click()
+    expect(form.locator("#id_count_error")).to_have_text("must be from 1 to 1,000.")
+    form.locator("[name=count]").fill("2")
+    form.get_by_role("button", name="Create 2 tasks").click()
+    expect(form.locator("#id_arguments_error")).to_contain_text("is no JSON")
+    expect(form.locator("[name=arguments]")).to_have_value("{a: 1}")
+    form.locator("[name=arguments]").fill('{"a": 1, "b": 2}')
+    form.get_by_role("button", name="Create 2 tasks").click()
+    expect(page.locator(".toast")).to_contain_text("Created 2 tasks")
+
+
+def test_draining_can_be_taken_back_at_once(page: Page) -> None:
+    card = page.locator(".worker").first
+    name = card.get_by_role("heading").inner_text()
+    card.get_by_role("button", name="Drain", exact=True).click()
+    said = page.locator(".toast", has_text=f"{name} takes nothing new")
+    said.get_by_role("button", name="Undo").click()
+    expect(page.locator(".toast", has_text=f"{name} takes tasks again")).to_be_visible()
+    expect(card.get_by_role("button", name="Drain", exact=True)).to_be_visible()
+    expect(card.locator(".mark")).to_have_text("online")
+
+
+def test_the_theme_is_kept_and_the_admin_has_the_same(page: Page) -> None:
+    page.get_by_role("button", name="Theme").click()
+    page.get_by_role("button", name="Theme: light").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    page.goto("/admin/")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert page.evaluate("localStorage.getItem('theme')") == "dark"
