@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
+from functools import partial
 
 from rich.console import Console
 
@@ -12,8 +14,9 @@ from benchmarks.report import Figure
 
 #: What is measured when nothing is named, and kept.
 USUAL = ("drain", "submit", "latency", "failure")
-#: Memory takes a minute and a half: 200,000 tasks while pages are read.
-NAMES = (*USUAL, "streams", "browser", "memory")
+#: Memory takes a minute and a half: 200,000 tasks while pages are read. History takes two to three,
+#: most of it for storing ten million rows.
+NAMES = (*USUAL, "streams", "browser", "memory", "history")
 
 
 def main() -> int:
@@ -25,15 +28,31 @@ def main() -> int:
         metavar="NAME",
         help=f"of {', '.join(NAMES)}; {', '.join(USUAL)} if none",
     )
-    names = parser.parse_args().names or USUAL
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=10_000_000,
+        help="finished tasks of the history; fewer are quicker stored",
+    )
+    options = parser.parse_args()
+    names = options.names or USUAL
     for name in names:
         if name not in NAMES:
             parser.error(f"no benchmark is called {name!r}; there are {', '.join(NAMES)}")
     console, figures = Console(), list[Figure]()
     with fleet.database():
-        from benchmarks import browser, drain, failure, latency, memory, streams, submit
+        from benchmarks import (
+            browser,
+            drain,
+            failure,
+            history,
+            latency,
+            memory,
+            streams,
+            submit,
+        )
 
-        measures = {
+        measures: dict[str, Callable[[], list[Figure]]] = {
             "drain": drain.measure,
             "submit": submit.measure,
             "latency": latency.measure,
@@ -41,6 +60,7 @@ def main() -> int:
             "streams": streams.measure,
             "browser": browser.measure,
             "memory": memory.measure,
+            "history": partial(history.measure, options.rows),
         }
         for name in names:
             with console.status(f"Measuring: {name} …"):

@@ -1,4 +1,4 @@
-"""Hears NOTIFY: wake-ups for the claimer, cancellations for the dispatcher, wishes for workers.
+"""Hears NOTIFY: wake-ups for claimer and operator, cancellations, wishes for workers.
 
 NOTIFY is a hint over a scan, so what is missed while the connection is away costs the time until
 the next safety poll at most. When it has connected, and once a minute, the listener has a message
@@ -31,6 +31,7 @@ WAKE = "taskmaster_wake"
 CANCEL = "taskmaster_cancel"
 WORKER = "taskmaster_worker"
 WATCH = "taskmaster_watch"
+OPERATION = "taskmaster_operation"
 #: How often the listener sends itself a message.
 PROBE_S = 60.0
 #: How long that message may take.
@@ -53,6 +54,7 @@ class Listener:
         on_cancel: Callable[[Lease], None],
         on_worker: Callable[[UUID, str], None],
         on_watch: Callable[[], None],
+        on_operation: Callable[[], None],
         on_connect: Callable[[], Awaitable[None]],
         notify: Callable[[str], Awaitable[None]],
         probe_s: float = PROBE_S,
@@ -65,6 +67,7 @@ class Listener:
         self._on_cancel = on_cancel
         self._on_worker = on_worker
         self._on_watch = on_watch
+        self._on_operation = on_operation
         self._on_connect = on_connect
         #: Sends an empty message to a channel, from another session.
         self._notify = notify
@@ -99,7 +102,7 @@ class Listener:
     async def _listen(self, connection: Connection) -> None:
         """Returns when the session is deaf."""
         locked = await store.lock(connection, self._coordinator)
-        for channel in (WAKE, CANCEL, WORKER, WATCH, self._probe):
+        for channel in (WAKE, CANCEL, WORKER, WATCH, OPERATION, self._probe):
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         await self._on_connect()
         if self.heard_at is None:
@@ -162,6 +165,8 @@ class Listener:
                     self._on_cancel(Lease(task_id, lease))
                 case "taskmaster_watch":
                     self._on_watch()
+                case "taskmaster_operation":
+                    self._on_operation()
                 case "taskmaster_worker":
                     worker, wanted = payload.split()
                     if wanted not in COMMANDS:

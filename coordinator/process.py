@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import grpc
@@ -25,6 +26,7 @@ from coordinator.forgotten import Forgotten
 from coordinator.held import Held
 from coordinator.lifeline import Lifeline
 from coordinator.listener import Listener
+from coordinator.operator import Operator
 from coordinator.peers import Peers
 from coordinator.service.clients import TaskService
 from coordinator.service.parsing import Parsing
@@ -57,6 +59,8 @@ _SERVER_OPTIONS = [
     ("grpc.so_reuseport", 0),
 ]
 _SERVICES = ("TaskService", "WorkerService")
+#: What uses Django's connections at the same time: client calls, and chunks of operations.
+_DJANGO_THREADS = 2
 #: How long calls under way may take when the server stops.
 _STOP_S = 1.0
 
@@ -75,6 +79,8 @@ class Process:
         )
         self.database = Database(conninfo(), conf)
         self.announcer = Announcer(self.database, conf)
+        self.threads = ThreadPoolExecutor(_DJANGO_THREADS, thread_name_prefix="django")
+        self.operator = Operator(self.database, conf, self.announcer, self.threads)
         self.flusher = Flusher(
             self.database, conf, coordinator, self.announcer, on_pending=self._on_pending
         )
@@ -120,6 +126,7 @@ class Process:
             on_cancel=self.dispatcher.cancel,
             on_worker=self.dispatcher.command,
             on_watch=self.announcer.watch_changed,
+            on_operation=self.operator.wake,
             on_connect=self._register,
             notify=self.database.notify,
         )
@@ -195,6 +202,7 @@ class Process:
                     ("lag", self.vitals.lag),
                     ("claimer", self.claimer),
                     ("forgotten", self.forgotten),
+                    ("operator", self.operator),
                     ("held", self.held),
                     ("dispatcher", self.dispatcher),
                     ("capacity", self.capacity),
@@ -216,7 +224,7 @@ class Process:
             wait.cancel()
 
     def _add_services(self) -> None:
-        rpc.add_TaskServiceServicer_to_server(TaskService(), self.server)
+        rpc.add_TaskServiceServicer_to_server(TaskService(self.threads), self.server)
         workers = WorkerService(
             self.dispatcher,
             self.flusher,

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
+from tasks.bulk.actions import Action
+from tasks.bulk.changes import Handled
+from tasks.bulk.chunk import Turn
 from tasks.events.event import Kind, NewEvent
 from tasks.lifecycle import Status
 from tasks.reports import Changed, Claimed, Completion, Failure, Start, Written
@@ -73,6 +77,22 @@ def rescued(row: Changed, _report: None) -> NewEvent:
 def released(row: Changed, _report: None) -> NewEvent:
     """Nobody accepted it, or its worker handed it back."""
     return _of(row, Kind.RELEASED, "back in the queue")
+
+
+def operated(turn: Turn) -> Callable[[Handled, None], NewEvent]:
+    """An operation changed it."""
+    by = f" by {turn.by}" if turn.by else ""
+
+    def say(row: Handled, _report: None) -> NewEvent:
+        if turn.action is Action.CANCEL:
+            kind, text = Kind.CANCELLED, f"cancelled{by}"
+        elif turn.action is Action.RETRY:
+            kind, text = Kind.SUBMITTED, f"again, after it was {row.before}{by}"
+        else:
+            kind, text = Kind.SUBMITTED, f"made due now{by}"
+        return NewEvent(kind, text, row.task_id, row.name, row.queue, user=turn.by)
+
+    return say
 
 
 def _of(row: Changed, kind: Kind, text: str) -> NewEvent:

@@ -18,7 +18,18 @@ from rest_framework.views import APIView
 from tasks.api.errors import MEDIA_TYPE
 from tasks.api.serializers import ProblemSerializer
 
-_LINKS = ("tasks", "bulk", "workers", "stats", "events", "stream", "token", "schema", "docs")
+_LINKS = (
+    "tasks",
+    "bulk",
+    "operations",
+    "workers",
+    "stats",
+    "events",
+    "stream",
+    "token",
+    "schema",
+    "docs",
+)
 
 
 class RootView(APIView):

@@ -49,5 +49,16 @@ class TaskNotFound(NotFound):
         super().__init__(f"There is no task {task_id}.")
 
 
+class OperationNotFound(NotFound):
+    """No operation on many tasks has this id."""
+
+    def __init__(self, operation_id: object) -> None:
+        super().__init__(f"There is no operation {operation_id}.")
+
+
 class IllegalTransition(TaskMasterError):
-    """The status of the task or worker does not allow this. HTTP 409, gRPC FAILED_PRECONDITION."""
+    """The status of what it is about does not allow it. HTTP 409, gRPC FAILED_PRECONDITION."""
+
+
+class KeyReused(TaskMasterError):
+    """An Idempotency-Key was sent before with another submission. HTTP 422."""

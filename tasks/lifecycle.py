@@ -44,6 +44,7 @@ class Transition(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     MOVE = "move"
+    REQUEUE = "requeue"
 
 
 FINISHED = frozenset({Status.COMPLETE, Status.FAILED, Status.CANCELLED})
@@ -55,11 +56,13 @@ IN_FLIGHT = frozenset({Status.PICKED, Status.STARTED})
 LEGAL: dict[Status, dict[Transition, frozenset[Status]]] = {
     Status.WAITING: {
         Transition.CANCEL: frozenset({Status.CANCELLED}),
+        Transition.REQUEUE: frozenset({Status.WAITING}),
     },
     Status.PENDING: {
         Transition.CLAIM: frozenset({Status.PICKED}),
         Transition.CANCEL: frozenset({Status.CANCELLED}),
         Transition.MOVE: frozenset({Status.PENDING}),
+        Transition.REQUEUE: frozenset({Status.PENDING}),
     },
     Status.PICKED: {
         Transition.START: frozenset({Status.STARTED}),
@@ -70,6 +73,7 @@ LEGAL: dict[Status, dict[Transition, frozenset[Status]]] = {
         Transition.RELEASE_HELD: frozenset({Status.PENDING}),
         Transition.CANCEL: frozenset({Status.CANCELLED}),
         Transition.MOVE: frozenset({Status.PENDING}),
+        Transition.REQUEUE: frozenset({Status.PENDING}),
     },
     Status.STARTED: {
         # The report of a start, received twice.

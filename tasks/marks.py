@@ -25,7 +25,7 @@ _COMPLETE = Mark("complete", "✓", "green")
 _FAILED = Mark("failed", "✗", "red")
 _CANCELLED = Mark("cancelled", "–", "bright_black")
 
-#: Of tasks, and of workers and coordinators.
+#: Of tasks, of workers and coordinators, and of operations.
 MARKS: dict[str, Mark] = {
     Status.WAITING: _PENDING,
     Status.PENDING: _PENDING,
@@ -37,6 +37,9 @@ MARKS: dict[str, Mark] = {
     "online": _COMPLETE,
     "draining": _PENDING,
     "offline": _CANCELLED,
+    "preview": _PENDING,
+    "queued": _PENDING,
+    "running": _RUNNING,
 }
 
 #: The colour token of each kind of event.

@@ -77,7 +77,7 @@ def _apply(
 ) -> tuple[Any, ...]:
     """The row that the statement returns: id, name and queue, and what else it has."""
     with connections[using].cursor() as cursor:
-        cursor.execute(statement(name), {"id": task_id, **parameters})
+        cursor.execute(statement(name), {"ids": [task_id], **parameters})
         changed: tuple[Any, ...] | None = cursor.fetchone()
         if changed is not None:
             return changed

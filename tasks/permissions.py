@@ -12,6 +12,7 @@ from tasks.submission import NewTask
 ADD = "tasks.add_task"
 VIEW = "tasks.view_task"
 CHANGE = "tasks.change_task"
+DELETE = "tasks.delete_task"
 SUBMIT_SHELL = "tasks.submit_shell"
 
 

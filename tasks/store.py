@@ -217,6 +217,12 @@ async def printed(connection: Connection, task_ids: Iterable[int]) -> None:
     await connection.execute(statement("printed"), {"ids": " ".join(map(str, task_ids))})
 
 
+async def unfinished(connection: Connection) -> bool:
+    """Whether any operation on many tasks waits or runs."""
+    [row] = await _fetch(connection, "unfinished", {})
+    return bool(row[0])
+
+
 async def sleep(connection: Connection, coordinator: UUID) -> None:
     """From the commit on, submitters wake this coordinator."""
     await connection.execute(statement("sleep"), {"coordinator": coordinator})

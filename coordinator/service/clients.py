@@ -53,8 +53,6 @@ STATUS: dict[type[TaskMasterError], grpc.StatusCode] = {
 _SCHEME = "token "
 #: Of the errors of a task, in bytes: a client takes messages of 4 MB unless it says otherwise.
 _ERRORS_MAX = 1_000_000
-#: Client calls that use Django's connections at the same time.
-_THREADS = 2
 
 
 class Unauthenticated(Exception):
@@ -64,8 +62,9 @@ class Unauthenticated(Exception):
 class TaskService(rpc.TaskServiceServicer):
     """Submits, shows and cancels tasks for the user whose token the call carries."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="client-call")
+    def __init__(self, threads: ThreadPoolExecutor) -> None:
+        #: They may use Django's connections.
+        self._threads = threads
 
     async def SubmitTask(  # noqa: N802
         self, request: pb.SubmitTaskRequest, context: Context

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from taskmaster_site.pages import figures, rows
 from taskmaster_site.pages.access import is_fragment, needs
-from taskmaster_site.pages.create import NewTasksForm, kinds
+from tasks.creation import NewTasksForm, kinds
 from tasks.permissions import ADD, VIEW
 from workers import permissions as of_workers
 

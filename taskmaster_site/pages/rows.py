@@ -6,27 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Case, Max, Q, QuerySet, When
+from django.db.models import Case, QuerySet, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Left
 from django.http import QueryDict
 
 from tasks.api.filters import TaskFilter
-from tasks.lifecycle import Status
 from tasks.models import Task
 from tasks.registry import SHELL
+from tasks.search import MAX_TEXT, REACH, newest_id, within_reach
 
 #: Rows of the table.
 SHOWN = 25
 #: What of a shell command a row shows, in characters.
 _COMMAND_LENGTH = 120
-#: How far back a filter looks, in ids: a walk of about 0.3 s at most, however long the history.
-_REACH = 1_000_000
-#: How far back a search looks.
-_SEARCH_REACH = 100_000
-_MAX_ID = 2**63 - 1
-#: Statuses with an index of their own, so that the whole table is looked at.
-_INDEXED = frozenset({Status.PENDING, Status.PICKED, Status.STARTED})
 #: What the chips above the table stand for, in the words of the filter `status`.
 CHIPS = (
     ("All", ""),
@@ -51,7 +44,7 @@ class Filter:
     def of(cls, query: QueryDict) -> Filter:
         """From a query string; what is not known is left alone."""
         chosen = {name: str(query[name]) for name in NAMES if query.get(name)}
-        return cls(chosen, str(query.get("q", "")).replace("\0", " ").strip()[:200])
+        return cls(chosen, str(query.get("q", "")).replace("\0", " ").strip()[:MAX_TEXT])
 
     @property
     def active(self) -> bool:
@@ -71,8 +64,12 @@ class Filter:
     @property
     def query(self) -> str:
         """As a query string, with its question mark; empty when it shows all."""
-        pairs = {**self.chosen, **({"q": self.search} if self.search else {})}
-        return f"?{urlencode(pairs)}" if pairs else ""
+        return f"?{urlencode(self.conditions)}" if self.active else ""
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """The filters in use and the search, as `GET /api/tasks/` names them."""
+        return {**self.chosen, **({"q": self.search} if self.search else {})}
 
 
 def newest(wanted: Filter) -> tuple[list[Task], str]:
@@ -80,21 +77,16 @@ def newest(wanted: Filter) -> tuple[list[Task], str]:
     tasks = _head()
     if not wanted.active:
         return list(tasks[:SHOWN]), ""
-    filtering: Any = TaskFilter(wanted.chosen, queryset=tasks)
+    filtering: Any = TaskFilter(wanted.conditions, queryset=tasks)
     if not filtering.is_valid():
         name, errors = next(iter(filtering.errors.items()))
         return [], f"{name}: {errors[0]}"
     tasks = filtering.qs
-    reach = _SEARCH_REACH if wanted.search else _REACH
     if wanted.search:
-        tasks = _search(tasks, wanted.search)
-    elif set(wanted.status.split(",")) <= _INDEXED:
-        return list(tasks[:SHOWN]), ""
-    newest_id = Task.objects.aggregate(newest=Max("pk"))["newest"] or 0
-    if newest_id <= reach or wanted.search.isdigit():
-        return list(tasks[:SHOWN]), ""
-    tasks = tasks.filter(pk__gt=newest_id - reach)
-    return list(tasks[:SHOWN]), f"among the newest {reach:,} tasks"
+        remark = f"among the newest {REACH:,} tasks" if newest_id() > REACH else ""
+    else:
+        tasks, remark = within_reach(tasks, filter(None, wanted.status.split(",")))
+    return list(tasks[:SHOWN]), remark
 
 
 def _head() -> QuerySet[Task]:
@@ -105,18 +97,3 @@ def _head() -> QuerySet[Task]:
     )  # fmt: skip
     command = Case(When(name=SHELL, then=Left(KT("kwargs__command"), _COMMAND_LENGTH)))
     return tasks.annotate(command=command).order_by("-pk")
-
-
-def _search(tasks: QuerySet[Task], text: str) -> QuerySet[Task]:
-    """Digits alone are an id; each other word a part of the name, or a queue, worker or tag."""
-    if text.isascii() and text.isdigit():
-        return tasks.filter(pk=min(int(text[:19]), _MAX_ID))
-    for word in text.split():
-        tasks = tasks.filter(
-            Q(name__icontains=word)
-            | Q(command__icontains=word)
-            | Q(queue__iexact=word)
-            | Q(worker__iexact=word)
-            | Q(tags__contains=[word])
-        )
-    return tasks

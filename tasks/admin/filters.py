@@ -1,23 +1,48 @@
-"""Filters of the task list whose choices cost no walk over the table."""
+"""Filters of the task list: the names of `GET /api/tasks/`, and no choice costs a walk."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.db import connection
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
+from django.utils import timezone
 
 from tasks import registry
+from tasks.errors import InvalidField
+from tasks.lifecycle import Status
 from tasks.models import Task
 from tasks.statements import statement
 
 #: The newest tasks whose queues are offered as a choice.
 _NEW = 1_000
+_HOUR_S = 3_600
 
 
-class NameFilter(admin.SimpleListFilter):
+class _Equal(admin.SimpleListFilter):
+    """The parameter is the name of a column, its value what stands there."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
+        """The tasks with the chosen value."""
+        chosen = {str(self.parameter_name): self.value()} if self.value() else {}
+        return queryset.filter(**chosen)
+
+
+class StatusFilter(_Equal):
+    """Tasks of one status."""
+
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Every status."""
+        return [(status.value, status.value) for status in Status]
+
+
+class NameFilter(_Equal):
     """Tasks of one registered name."""
 
     title = "name"
@@ -27,12 +52,8 @@ class NameFilter(admin.SimpleListFilter):
         """Every name that can be submitted."""
         return [(name, name) for name in registry.names()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
-        """The tasks with the chosen name."""
-        return queryset.filter(name=self.value()) if self.value() else queryset
 
-
-class QueueFilter(admin.SimpleListFilter):
+class QueueFilter(_Equal):
     """Tasks of one queue."""
 
     title = "queue"
@@ -49,6 +70,45 @@ class QueueFilter(admin.SimpleListFilter):
             queues.add(chosen)
         return [(queue, queue) for queue in sorted(queues)]
 
+
+class CreatedFilter(admin.SimpleListFilter):
+    """Tasks that were submitted lately; the value is how many seconds ago at most."""
+
+    title = "created"
+    parameter_name = "created"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """A few spans."""
+        return [
+            (str(_HOUR_S), "within an hour"),
+            (str(24 * _HOUR_S), "within a day"),
+            (str(7 * 24 * _HOUR_S), "within a week"),
+        ]
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
-        """The tasks in the chosen queue."""
-        return queryset.filter(queue=self.value()) if self.value() else queryset
+        """The tasks created since then; all for a value that is none of the choices."""
+        if self.value() not in dict(self.lookup_choices):
+            return queryset
+        return queryset.filter(created_at__gte=_since(self.value() or "0"))
+
+
+def _since(value: str) -> datetime:
+    return timezone.now() - timedelta(seconds=int(value))
+
+
+FILTERS = (StatusFilter, QueueFilter, NameFilter, CreatedFilter)
+#: The parameters of the list, its search apart.
+NAMES = frozenset(str(each.parameter_name) for each in FILTERS)
+
+
+def conditions(parameters: QueryDict) -> dict[str, str]:
+    """The filters and the search of a list, as `GET /api/tasks/` names them.
+
+    Raises InvalidField for a span of creation that is none.
+    """
+    given = {name: str(parameters[name]) for name in (*NAMES, "q") if parameters.get(name)}
+    if (span := given.pop("created", None)) is not None:
+        if not (span.isascii() and span.isdigit() and len(span) < 9):
+            raise InvalidField("created", "must be a number of seconds.")
+        given["created_after"] = _since(span).isoformat()
+    return given

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, Q, QuerySet, When
+from django.db.models import Case, QuerySet, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Left
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.defaultfilters import pluralize
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from tasks import operations, registry
-from tasks.admin import show
-from tasks.admin.filters import NameFilter, QueueFilter
+from tasks.admin import create_many, show
+from tasks.admin.actions import ACTIONS, TaskActionForm
+from tasks.admin.changelist import EstimatingPaginator, TaskList
+from tasks.admin.filters import FILTERS, NAMES
 from tasks.admin.forms import NewTaskForm
 from tasks.enqueue import enqueue
 from tasks.errors import IllegalTransition, NotAllowed, TaskNotFound
@@ -29,13 +30,10 @@ from tasks.events.submitted import submitted
 from tasks.lifecycle import Status, Transition, allows
 from tasks.marks import mark
 from tasks.models import Task
-from tasks.permissions import CHANGE
+from tasks.permissions import CHANGE, DELETE
 from tasks.reasons import why
+from tasks.search import REACH, search
 from tasks.templatetags.taskmaster import duration, ran, waited
-
-#: What one action may change within one request; more is a matter of the filter.
-MAX_AT_ONCE = 5_000
-_MAX_ID = 2**63 - 1
 
 
 @admin.register(Task)
@@ -45,15 +43,22 @@ class TaskAdmin(admin.ModelAdmin[Task]):
         "created", "scheduled", "wait", "run",
     )  # fmt: skip
     list_display_links = ("id", "what")
-    list_filter = ("status", QueueFilter, NameFilter, "created_at")
+    list_filter = FILTERS
     list_per_page = 50
+    paginator = EstimatingPaginator
+    # Each count beside a filter would be a walk over the table.
+    show_facets = admin.ShowFacets.NEVER
     search_fields = ("name",)
-    search_help_text = "An id, a part of a name, or a whole tag"
+    search_help_text = (
+        "Words in names, arguments and tags, or a whole queue or worker, "
+        f"among the newest {REACH:,} tasks; or any id"
+    )
     show_full_result_count = False
     ordering = ("-id",)
     # Nothing is indexed for another order.
     sortable_by = ("id",)
-    actions = ("cancel_tasks", "retry_tasks")
+    actions = ACTIONS
+    action_form = TaskActionForm
     fieldsets = (
         (None, {"fields": ("state", "reason", "what", "args_json", "kwargs_json")}),
         ("Result", {"fields": ("result_json",), "classes": ("wide-value",)}),
@@ -94,6 +99,10 @@ class TaskAdmin(admin.ModelAdmin[Task]):
         ),
     )
 
+    class Media:
+        css = {"all": ("taskmaster/operations.css",)}
+        js = ("taskmaster/operations.js",)
+
     # ---- who may what -----------------------------------------------------------------------
 
     def has_change_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
@@ -103,8 +112,12 @@ class TaskAdmin(admin.ModelAdmin[Task]):
         return False
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may cancel and retry."""
+        """Whether the user may cancel, retry and move tasks."""
         return request.user.has_perm(CHANGE)
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may begin an operation that deletes finished tasks."""
+        return request.user.has_perm(DELETE)
 
     # ---- the list ---------------------------------------------------------------------------
 
@@ -118,13 +131,15 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
     ) -> tuple[QuerySet[Task], bool]:
-        """Digits are an id; each other word a part of a name, or a tag."""
-        for word in search_term.replace("\0", " ").split():
-            if word.isascii() and word.isdigit():
-                queryset = queryset.filter(pk=str(min(int(word[:19]), _MAX_ID)))
-            else:
-                queryset = queryset.filter(Q(name__icontains=word) | Q(tags__contains=[word]))
-        return queryset, False
+        """As everywhere: see `tasks.search`."""
+        return search(queryset, search_term), False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskList]:
+        return TaskList
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """The filters of the list alone."""
+        return lookup in NAMES
 
     # ---- one task ---------------------------------------------------------------------------
 
@@ -242,47 +257,7 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """A task has nothing that is saved after it."""
 
-    # ---- cancelling and retrying ------------------------------------------------------------
-
-    @admin.action(description="Cancel selected tasks", permissions=["steer"])
-    def cancel_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        self._apply_to_all(request, queryset, operations.cancel, "cancelled")
-
-    @admin.action(description="Retry selected tasks", permissions=["steer"])
-    def retry_tasks(self, request: HttpRequest, queryset: QuerySet[Task]) -> None:
-        def retry(task_id: int) -> None:
-            operations.retry_for(request.user, task_id)
-
-        self._apply_to_all(request, queryset, retry, "pending again")
-
-    def _apply_to_all(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Task],
-        operation: Callable[[int], None],
-        became: str,
-    ) -> None:
-        chosen = list(queryset.values_list("pk", "status")[: MAX_AT_ONCE + 1])
-        if len(chosen) > MAX_AT_ONCE:
-            message = f"More than {MAX_AT_ONCE:,} tasks are selected: narrow the filter."
-            self.message_user(request, message, messages.ERROR)
-            return
-        refused: Counter[str] = Counter()
-        for task_id, _ in chosen:
-            try:
-                operation(task_id)
-            except (IllegalTransition, NotAllowed, TaskNotFound) as error:
-                refused[str(error).replace(f"Task {task_id} is", "is", 1)] += 1
-        done = len(chosen) - refused.total()
-        if done:
-            self.message_user(
-                request,
-                f"{done:,} task{pluralize(done, ' is,s are')} now {became}.",
-                messages.SUCCESS,
-            )
-        for reason, count in refused.items():
-            message = f"{count:,} refused: {reason}"
-            self.message_user(request, message, messages.WARNING)
+    # ---- cancelling and retrying one --------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
         def steer(name: str, operation: Callable[[Any, int], None], became: str) -> URLPattern:
@@ -293,7 +268,9 @@ class TaskAdmin(admin.ModelAdmin[Task]):
             handler = self.admin_site.admin_view(view)
             return path(f"<int:task_id>/{name}/", handler, name=f"tasks_task_{name}")
 
+        many = self.admin_site.admin_view(partial(create_many.view, self))
         return [
+            path("create-many/", many, name="tasks_task_create_many"),
             steer(
                 "cancel",
                 lambda user, task_id: operations.cancel(task_id, by=user.get_username()),

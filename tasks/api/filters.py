@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from tasks.errors import InvalidField
 from tasks.lifecycle import Status
 from tasks.models import Task, TaskOutput
+from tasks.search import MAX_TEXT, REACH, search
 
 STREAMS = ("stdout", "stderr", "log")
 #: Query parameters that belong to the page, not to the filter.
@@ -76,14 +77,31 @@ class TaskFilter(filters.FilterSet):
     scheduled_before = ZonedTimeFilter("scheduled_at", "lt")
     finished_after = ZonedTimeFilter(method="finished", lookup_expr="gte")
     finished_before = ZonedTimeFilter(method="finished", lookup_expr="lt")
+    q = filters.CharFilter(
+        method="matching",
+        max_length=MAX_TEXT,
+        help_text=(
+            f"Searches the newest {REACH:,} tasks: each word in name, args or kwargs (as JSON), "
+            "or as a whole queue, worker or tag. Digits alone are an id besides."
+        ),
+    )
 
     class Meta:
         model = Task
         fields: list[str] = []
 
+    def __init__(self, *args: Any, newest: int | None = None, **kwargs: Any) -> None:
+        """`newest`: the id from which a search counts the newest tasks, if not from the newest."""
+        super().__init__(*args, **kwargs)
+        self._newest = newest
+
     def with_tag(self, tasks: QuerySet[Task], name: str, tag: str) -> QuerySet[Task]:
         """Tasks that carry this tag among theirs."""
         return tasks.filter(tags__contains=[tag])
+
+    def matching(self, tasks: QuerySet[Task], name: str, text: str) -> QuerySet[Task]:
+        """The newest tasks in which the words are found."""
+        return search(tasks, text, newest=self._newest)
 
     def finished(self, tasks: QuerySet[Task], name: str, when: datetime) -> QuerySet[Task]:
         """Tasks that completed, failed or were cancelled on one side of a moment."""

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
 from tasks.api.filters import StrictFilterBackend
 from tasks.api.pagination import NewestFirst
 from tasks.api.views import JSON, problems
@@ -74,13 +75,15 @@ class StatsSerializer(serializers.Serializer[Any]):
     queues = QueueSerializer(many=True)
 
 
+@conditional
 class StatsView(APIView):
     """The figures of the dashboard."""
 
     @extend_schema(
         operation_id="get_stats",
         summary="Show the figures of the dashboard",
-        responses={200: StatsSerializer, **problems()},
+        parameters=HEADERS,
+        responses={200: StatsSerializer, **NOT_MODIFIED, **problems()},
     )
     def get(self, request: Request) -> Response:
         """Counters, the charts of the last hour, and the depth of each queue."""
@@ -117,6 +120,7 @@ class EventFilter(filters.FilterSet):
         fields: list[str] = []
 
 
+@conditional
 class EventsView(GenericAPIView[Event]):
     """What happened."""
 
@@ -129,7 +133,8 @@ class EventsView(GenericAPIView[Event]):
     @extend_schema(
         operation_id="list_events",
         summary="List events, newest first",
-        responses={(200, JSON): EventSerializer(many=True), **problems(400)},
+        parameters=HEADERS,
+        responses={(200, JSON): EventSerializer(many=True), **NOT_MODIFIED, **problems(400)},
     )
     def get(self, request: Request) -> Response:
         """The newest 5,000 are kept, unless set otherwise; /api/logs/stream has them live."""

@@ -2,10 +2,11 @@
 
 from django.urls import path, re_path
 
-from tasks.api import live, streams, views
+from tasks.api import live, operations, streams, views
 
 #: An id has 19 digits at most; what has more, or is no number, is nobody's address.
 _ID = r"^tasks/(?P<task_id>[0-9]{1,19})/"
+_OPERATION = r"^operations/(?P<operation_id>[0-9]{1,19})/"
 
 urlpatterns = [
     path("tasks/", views.TasksView.as_view(), name="tasks"),
@@ -16,6 +17,16 @@ urlpatterns = [
     re_path(_ID + "cancel/$", views.CancelView.as_view(), name="cancel"),
     re_path(_ID + "retry/$", views.RetryView.as_view(), name="retry"),
     re_path(_ID + "events/$", streams.TaskStreamView.as_view(), name="task-events"),
+    path("operations/", operations.OperationsView.as_view(), name="operations"),
+    re_path(_OPERATION + "$", operations.OperationView.as_view(), name="operation"),
+    re_path(
+        _OPERATION + "confirm/$",
+        operations.ConfirmOperationView.as_view(),
+        name="operation-confirm",
+    ),
+    re_path(
+        _OPERATION + "cancel/$", operations.CancelOperationView.as_view(), name="operation-cancel"
+    ),
     path("logs/stream", streams.LogStreamView.as_view(), name="stream"),
     path("events/", live.EventsView.as_view(), name="events"),
     path("stats/", live.StatsView.as_view(), name="stats"),

@@ -16,6 +16,8 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from tasks import operations, submission
+from tasks.api import idempotency
+from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
 from tasks.api.errors import MEDIA_TYPE
 from tasks.api.filters import OutputFilter, StrictFilterBackend, TaskFilter
 from tasks.api.pagination import NewestFirst
@@ -51,6 +53,7 @@ def problems(*codes: int) -> dict[Any, Any]:
     return {(code, MEDIA_TYPE): ProblemSerializer for code in sorted({401, 403, *codes})}
 
 
+@conditional
 class TasksView(GenericAPIView[Task]):
     """All tasks."""
 
@@ -64,7 +67,12 @@ class TasksView(GenericAPIView[Task]):
     @extend_schema(
         operation_id="list_tasks",
         summary="List tasks, newest first",
-        responses={(200, JSON): TaskRowSerializer(many=True), **problems(400)},
+        parameters=HEADERS,
+        responses={
+            (200, JSON): TaskRowSerializer(many=True),
+            **NOT_MODIFIED,
+            **problems(400),
+        },
     )
     def get(self, request: Request) -> Response:
         """The list leaves out arguments, results and errors: see the single task."""
@@ -76,11 +84,15 @@ class TasksView(GenericAPIView[Task]):
         operation_id="submit_task",
         summary="Submit a task",
         request=NewTaskSerializer,
-        responses={201: TaskSerializer, **problems(400, 413, 415)},
+        parameters=idempotency.HEADERS,
+        responses={201: TaskSerializer, **problems(400, 413, 415, 422)},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         """A shell task needs the permission `tasks.submit_shell` besides `tasks.add_task`."""
         require(request.user, ADD)
+        return idempotency.once(request, lambda: self._submit(request))
+
+    def _submit(self, request: Request) -> Response:
         new = submission.parse(_object(request.data))
         check_submit(request.user, [new])
         task_id = enqueue(new, created_by_id=request.user.pk)
@@ -98,11 +110,15 @@ class BulkView(APIView):
         operation_id="submit_tasks",
         summary="Submit many tasks, all or none",
         request=BulkSerializer,
-        responses={201: IdsSerializer, **problems(400, 413, 415)},
+        parameters=idempotency.HEADERS,
+        responses={201: IdsSerializer, **problems(400, 413, 415, 422)},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         """Up to 100,000 unless set otherwise; a list alone will do as well."""
         require(request.user, ADD)
+        return idempotency.once(request, lambda: self._submit(request))
+
+    def _submit(self, request: Request) -> Response:
         new = submission.parse_many(_tasks_of(request.data))
         check_submit(request.user, new)
         ids = bulk(new, created_by_id=request.user.pk)
@@ -110,6 +126,7 @@ class BulkView(APIView):
         return Response({"ids": ids}, status=201)
 
 
+@conditional
 class TaskView(APIView):
     """One task."""
 
@@ -118,7 +135,8 @@ class TaskView(APIView):
     @extend_schema(
         operation_id="get_task",
         summary="Show a task",
-        responses={200: TaskSerializer, **problems(404)},
+        parameters=HEADERS,
+        responses={200: TaskSerializer, **NOT_MODIFIED, **problems(404)},
     )
     def get(self, request: Request, task_id: str) -> Response:
         """With its arguments, result, and the error of each attempt that failed."""

@@ -153,22 +153,29 @@ def _add_submit(parser: ArgumentParser) -> None:
 
 
 def _add_list(parser: ArgumentParser) -> None:
+    add_filters(parser)
+    parser.add_argument(
+        "--limit", metavar="N", default="20", help="1 to 10000 (default: %(default)s)"
+    )
+
+
+def add_filters(parser: ArgumentParser) -> None:
+    """Declares what selects tasks."""
     add = parser.add_argument
     statuses = ", ".join(status.value for status in Status)
     add("--status", metavar="STATUS", help=f"one, or several with commas between: {statuses}")
     add("--queue", metavar="QUEUE")
     add("--name", metavar="NAME", help="dotted path of the task, or shell")
     add("--tag", metavar="TAG", help="tasks that carry this tag")
-    add("--limit", metavar="N", default="20", help="1 to 10000 (default: %(default)s)")
 
 
 def submission_fields(options: Mapping[str, Any]) -> dict[str, object]:
     """The fields for `tasks.submission.parse`. Raises InvalidField."""
     common: dict[str, object] = {
         "queue": options["queue"],
-        "priority": _number(options["priority"]),
+        "priority": number(options["priority"]),
         "scheduled_at": options["at"],
-        "max_attempts": _number(options["max_attempts"]),
+        "max_attempts": number(options["max_attempts"]),
         "timeout_s": seconds(options["timeout"]),
         "retry_base_s": seconds(options["retry_base"]),
         "retry_cap_s": seconds(options["retry_cap"]),
@@ -219,7 +226,8 @@ def seconds(text: str | None) -> object:
         return text
 
 
-def _number(text: str | None) -> object:
+def number(text: str | None) -> object:
+    """A whole number where it is one; else the text, for the rules to refuse."""
     try:
         return None if text is None else int(text)
     except ValueError:

@@ -43,6 +43,12 @@ class Printer:
         """One line."""
         self._stream.write(f"{text}\n")
 
+    def progress(self, text: str) -> None:
+        """A line in place of the one before, where a person looks; empty: none any more."""
+        if self._terminal:
+            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.flush()
+
     def json(self, value: object) -> None:
         """Indented JSON."""
         self.line(json.dumps(value, indent=2, ensure_ascii=False))

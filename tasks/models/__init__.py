@@ -1,6 +1,8 @@
 """The tables of the domain, one noun a file."""
 
 from tasks.models.event import Event
+from tasks.models.idempotency import IdempotencyKey
+from tasks.models.operation import Operation
 from tasks.models.output import TaskOutput
 from tasks.models.queue_state import QueueState
 from tasks.models.sleeper import Sleeper
@@ -12,6 +14,8 @@ __all__ = [
     "Census",
     "Depth",
     "Event",
+    "IdempotencyKey",
+    "Operation",
     "QueueState",
     "Sleeper",
     "Statistic",

@@ -1,7 +1,7 @@
 -- waiting, pending, picked, started -> cancelled, for good: the lease is dead from here on. The
 -- coordinator that holds it is told to stop the execution; a held one is dropped when it falls due.
 -- An attempt that ran leaves its entry in `errors`.
--- Guard: not finished. Index: primary key. Called by tasks.operations.
+-- Guard: not finished. Index: primary key. Called by tasks.operations for one, tasks.bulk for many.
 WITH cancelled AS (
     UPDATE tasks_task AS task
     SET
@@ -18,7 +18,7 @@ WITH cancelled AS (
             ELSE task.errors
         END
     WHERE
-        task.id = %(id)s
+        task.id = ANY(%(ids)s::bigint[])
         AND task.status || '' IN ('waiting', 'pending', 'picked', 'started')
     RETURNING task.id, task.lease, task.coordinator, task.name, task.queue
 )

@@ -1,6 +1,6 @@
 -- pending, picked -> pending at another time, although a coordinator may hold it: that one finds its
 -- lease gone when it wants to offer. Guard: not begun. Index: primary key.
--- Called by tasks.operations.
+-- Called by tasks.operations for one, tasks.bulk for many.
 UPDATE tasks_task AS task
 SET
     status = 'pending',
@@ -9,6 +9,6 @@ SET
     coordinator = NULL,
     picked_at = NULL
 WHERE
-    task.id = %(id)s
+    task.id = ANY(%(ids)s::bigint[])
     AND task.status || '' IN ('pending', 'picked')
 RETURNING task.id, task.name, task.queue

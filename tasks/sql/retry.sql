@@ -1,10 +1,11 @@
 -- failed, cancelled -> pending, due now, with at least one attempt left.
--- Guard: failed or cancelled. Index: primary key. Called by tasks.operations.
+-- Guard: failed or cancelled. Index: primary key. Called by tasks.operations for one, tasks.bulk for
+-- many.
 WITH before AS (
     SELECT id, status
     FROM tasks_task
     WHERE
-        id = %(id)s
+        id = ANY(%(ids)s::bigint[])
         AND status || '' IN ('failed', 'cancelled')
     FOR UPDATE
 )

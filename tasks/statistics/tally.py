@@ -43,11 +43,12 @@ class Tally:
         }
 
 
-def add(tally: Tally, using: str) -> None:
+def add(tally: Tally, using: str, source: UUID | None = None) -> None:
     """Adds what an operation has changed, in the current transaction.
 
-    Under a source of its own: nobody waits for a row that another transaction has touched.
+    Under a source of its own, new unless given: nobody waits for a row that another transaction
+    has touched.
     """
     if tally:
         with connections[using].cursor() as cursor:
-            cursor.execute(statement("tally"), tally.parameters(uuid4()))
+            cursor.execute(statement("tally"), tally.parameters(source or uuid4()))

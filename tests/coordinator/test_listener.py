@@ -51,6 +51,7 @@ class Heard:
             on_cancel=lambda _: None,
             on_worker=lambda *wish: self.wishes.append(wish),
             on_watch=lambda: None,
+            on_operation=lambda: None,
             on_connect=self._connected,
             notify=self._notify,
             probe_s=probe_s,

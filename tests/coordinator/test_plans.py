@@ -14,6 +14,7 @@ from psycopg import AsyncConnection, AsyncCursor, sql
 
 from coordinator.database import conninfo
 from tasks import store
+from tasks.bulk.chunk import CHUNK
 from tasks.reports import Chunk, Completion, Failure, Lease, Pair, Release, Start
 from tasks.statements import statement
 from tasks.store import Connection
@@ -52,6 +53,8 @@ INTENDED = {
     "cancel": {BY_ID},
     "retry": {BY_ID},
     "move": {BY_ID},
+    "requeue": {BY_ID},
+    "delete": {BY_ID},
 }
 
 
@@ -157,7 +160,7 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
     head = [(*lease, 1, 0.2) for lease in leases]
     pairs = [Pair(f"queue-{n}", rank, in_s(-1e6), -1e6) for n in range(4) for rank in range(3)]
     sinces = [pair.first_at for pair in pairs]
-    one = {"id": 46_000}
+    ids = {"ids": [lease.task_id for lease in leases[:CHUNK]]}
     return {
         "scan": store.scan,
         "claim": lambda c: store.claim(
@@ -182,9 +185,13 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
         "rescue": lambda c: store.rescue(c, ME, WORKER, stoppable=True),
         "release_held": lambda c: store.release_held(c, ME, future=False),
         "holders": store.holders,
-        "cancel": lambda c: c.execute(statement("cancel"), one),
-        "retry": lambda c: c.execute(statement("retry"), one),
-        "move": lambda c: c.execute(statement("move"), {**one, "scheduled_at": in_s(60)}),
+        "cancel": lambda c: c.execute(statement("cancel"), ids),
+        "retry": lambda c: c.execute(statement("retry"), ids),
+        "move": lambda c: c.execute(statement("move"), {**ids, "scheduled_at": in_s(60)}),
+        "requeue": lambda c: c.execute(
+            statement("requeue"), {**ids, "queue": "queue-1", "priority": None}
+        ),
+        "delete": lambda c: c.execute(statement("delete"), ids),
     }
 
 

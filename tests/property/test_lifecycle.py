@@ -19,13 +19,14 @@ from tasks.errors import IllegalTransition
 from tasks.lifecycle import LEGAL, Status, Transition
 from tasks.models import Task
 from tasks.reports import Completion, Failure, Release, Start
+from tasks.statements import statement
 from tasks.store import Connection
 from tests.tasks.sample import in_s, stored
 
 ME = UUID(int=1)
 ROW = (
     "SELECT status, lease, attempt, result, errors, started_at, completed_at, failed_at, "
-    "cancelled_at, scheduled_at FROM tasks_task WHERE id = %s"
+    "cancelled_at, scheduled_at, queue, priority FROM tasks_task WHERE id = %s"
 )
 
 steps = st.lists(
@@ -61,7 +62,16 @@ def asking(task_id: int) -> dict[Transition, Callable[[], None]]:
         Transition.CANCEL: lambda: operations.cancel(task_id),
         Transition.RETRY: lambda: operations.retry(task_id),
         Transition.MOVE: lambda: operations.move(task_id, in_s(0)),
+        Transition.REQUEUE: lambda: execute(
+            "requeue", {"ids": [task_id], "queue": "mail", "priority": 3}
+        ),
     }
+
+
+def execute(name: str, parameters: dict[str, Any]) -> None:
+    """Runs a statement that many tasks share."""
+    with psycopg.connect(conninfo(), autocommit=True) as connection:
+        connection.execute(statement(name), parameters)
 
 
 async def claim(connection: Connection) -> None:
@@ -109,6 +119,7 @@ UNFENCED = {
     Transition.CANCEL,
     Transition.RETRY,
     Transition.MOVE,
+    Transition.REQUEUE,
 }
 
 
@@ -131,11 +142,27 @@ def test_only_legal_transitions_change_a_row(history: list[tuple[Transition, int
         fenced = transition not in UNFENCED and offset != 0
         if fenced or not legal:
             assert after == before, f"{transition} changed a {status} row"
+        elif transition is Transition.REQUEUE:
+            assert (Status(after[0]) in legal, after[1], *after[-2:]) == (
+                True,
+                lease + 1,
+                "mail",
+                3,
+            )
         else:
             assert Status(after[0]) in legal, f"{transition} of {status} led to {after[0]}"
             assert after[1] >= lease
         if transition is Transition.CLAIM and legal:
             assert after[1] == lease + 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("status", list(Status))
+def test_of_many_tasks_only_finished_ones_are_deleted(status: Status) -> None:
+    [task_id] = stored()
+    Task.objects.filter(pk=task_id).update(status=status)
+    execute("delete", {"ids": [task_id]})
+    assert Task.objects.filter(pk=task_id).exists() != status.finished
 
 
 @pytest.mark.django_db(transaction=True)

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
 from tasks.api.filters import StrictFilterBackend
 from tasks.api.pagination import NewestFirst
 from tasks.api.views import JSON, problems
@@ -41,6 +42,7 @@ class WorkerFilter(filters.FilterSet):
         fields: list[str] = []
 
 
+@conditional
 class WorkersView(GenericAPIView[Worker]):
     """All workers, those that have gone among them."""
 
@@ -53,7 +55,8 @@ class WorkersView(GenericAPIView[Worker]):
     @extend_schema(
         operation_id="list_workers",
         summary="List workers, newest first",
-        responses={(200, JSON): WorkerSerializer(many=True), **problems(400)},
+        parameters=HEADERS,
+        responses={(200, JSON): WorkerSerializer(many=True), **NOT_MODIFIED, **problems(400)},
     )
     def get(self, request: Request) -> Response:
         """Each run of a worker process is one; those that have ended are offline."""
@@ -62,13 +65,15 @@ class WorkersView(GenericAPIView[Worker]):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
+@conditional
 class WorkerView(APIView):
     """One worker."""
 
     @extend_schema(
         operation_id="get_worker",
         summary="Show a worker",
-        responses={200: WorkerSerializer, **problems(404)},
+        parameters=HEADERS,
+        responses={200: WorkerSerializer, **NOT_MODIFIED, **problems(404)},
     )
     def get(self, request: Request, worker_id: UUID) -> Response:
         """As its coordinator last heard of it."""

@@ -1,4 +1,4 @@
-"""`manage.py taskmaster`: submit, list, show, cancel and retry tasks; drain and stop workers."""
+"""`manage.py taskmaster`: submit, list, show, cancel and retry tasks, many too; steer workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import ProgrammingError
 from psycopg.errors import UndefinedColumn, UndefinedTable
 
-from tasks.cli import actions, arguments
+from tasks.cli import actions, arguments, operate
 from tasks.cli.terminal import Printer
 from tasks.errors import ConfigurationError, TaskMasterError
 from workers import cli as workers
@@ -23,6 +23,7 @@ _ACTIONS = {
     "show": actions.show,
     "cancel": actions.cancel,
     "retry": actions.retry,
+    "operate": operate.run,
     "drain": workers.drain,
     "undrain": workers.undrain,
     "stop": workers.stop,
@@ -34,9 +35,9 @@ class Command(BaseCommand):
     """Parses the options and hands over to `tasks.cli.actions` and `workers.cli`."""
 
     help = (
-        "Submit tasks, see what became of them, cancel and retry them; drain, stop and kill "
-        "workers. Whoever may run this command may do all of it: it works on the database, without "
-        "a user. "
+        "Submit tasks, see what became of them, cancel and retry them, many at once too; drain, "
+        "stop and kill workers. Whoever may run this command may do all of it: it works on the "
+        "database, without a user. "
         "`taskmaster ACTION --help` shows the options of an action, with examples."
     )
     requires_system_checks = ()
@@ -44,6 +45,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         action = arguments.actions_of(parser)
         arguments.add_actions(action)
+        operate.add_options(action("operate", "do something to many tasks", operate.EXAMPLES))
         workers.add_actions(action)
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -8,7 +8,6 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 
-from tasks import operations
 from tasks.models import Task, TaskOutput
 from tests.tasks.sample import stored
 
@@ -133,17 +132,6 @@ def test_steering_needs_its_permission_and_a_post() -> None:
     assert "Cancel task" not in page(looker.get(f"{LIST}{task_id}/change/"))
     assert looker.get(f"{LIST}{task_id}/cancel/").status_code == 405
     assert Task.objects.get().status == "pending"
-
-
-def test_an_action_says_how_many_it_changed_and_why_not_the_others() -> None:
-    ids = stored(3)
-    operations.cancel(ids[0])
-    answer = client("view_task", "change_task").post(
-        LIST, {"action": "cancel_tasks", "_selected_action": [str(i) for i in ids]}, follow=True
-    )
-    assert "2 tasks are now cancelled." in page(answer)
-    assert "1 refused: is cancelled: it cannot be cancelled any more." in page(answer)
-    assert Task.objects.filter(status="cancelled").count() == 3
 
 
 def test_nobody_edits_or_deletes_a_task() -> None:

@@ -48,6 +48,11 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         "cancel_task": "post /api/tasks/{task_id}/cancel/",
         "retry_tasks": "post /api/tasks/retry/",
         "retry_task": "post /api/tasks/{task_id}/retry/",
+        "list_operations": "get /api/operations/",
+        "start_operation": "post /api/operations/",
+        "get_operation": "get /api/operations/{operation_id}/",
+        "confirm_operation": "post /api/operations/{operation_id}/confirm/",
+        "cancel_operation": "post /api/operations/{operation_id}/cancel/",
         "stream_events": "get /api/logs/stream",
         "stream_task_events": "get /api/tasks/{task_id}/events/",
         "list_events": "get /api/events/",
@@ -68,15 +73,28 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         (
             "/api/tasks/",
             "status queue name tag created_after created_before scheduled_after scheduled_before "
-            "finished_after finished_before cursor page_size",
+            "finished_after finished_before q cursor page_size If-None-Match",
         ),
-        ("/api/workers/", "status name cursor page_size"),
+        ("/api/operations/", "state action user cursor page_size"),
+        ("/api/workers/", "status name cursor page_size If-None-Match"),
         ("/api/tasks/{task_id}/output/", "task_id attempt stream plain"),
     ],
 )
 def test_the_schema_tells_the_parameters_of_a_list(schema: Any, path: str, names: str) -> None:
     parameters = schema["paths"][path]["get"]["parameters"]
     assert {each["name"] for each in parameters} == set(names.split())
+
+
+def test_the_schema_tells_what_a_poller_and_a_repeater_may_send(schema: Any) -> None:
+    for path in ("/api/tasks/", "/api/tasks/{task_id}/", "/api/stats/", "/api/events/"):
+        operation = schema["paths"][path]["get"]
+        assert operation["responses"].keys() >= {"200", "304"}
+        assert "ETag" in operation["responses"]["200"]["headers"]
+    for path in ("/api/tasks/", "/api/tasks/bulk/"):
+        operation = schema["paths"][path]["post"]
+        assert "Idempotency-Key" in {each["name"] for each in operation["parameters"]}
+        assert "Idempotency-Replayed" in operation["responses"]["201"]["headers"]
+        assert "422" in operation["responses"]
 
 
 def test_the_schema_tells_the_errors_of_every_operation(schema: Any) -> None:
@@ -115,7 +133,10 @@ def test_the_docs_load_nothing_from_elsewhere() -> None:
 def test_the_root_links_to_what_there_is(client: APIClient) -> None:
     links = client.get("/api/").json()
     assert set(links) == {
-        "tasks", "bulk", "workers", "stats", "events", "stream", "token", "schema", "docs",
+        "tasks", "bulk", "operations", "workers", "stats", "events", "stream", "token", "schema",
+        "docs",
     }  # fmt: skip
-    for address in links.values():
+    for name, address in links.items():
+        if name == "stream":
+            continue  # It does not end.
         assert client.get(address).status_code not in (HTTPStatus.NOT_FOUND, 500), address

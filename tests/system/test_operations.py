@@ -1,0 +1,153 @@
+"""Operations on many tasks, run by real coordinators."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+
+import psycopg
+import pytest
+from asgiref.sync import sync_to_async
+
+from coordinator.database import conninfo
+from tasks.models import Event, Operation, Task
+from tests.system.fleet import (
+    WireWorker,
+    coordinator,
+    count,
+    end,
+    free_port,
+    manage,
+    serving,
+    until,
+    until_counted,
+)
+from tests.tasks.bulk.sample import an_operation, in_status
+from tests.tasks.sample import in_s, stored
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+start = sync_to_async(an_operation)
+store = sync_to_async(stored)
+
+
+@contextmanager
+def held(task_id: int) -> Iterator[None]:
+    """Somebody else is at the task, so that an operation gets no further."""
+    with psycopg.connect(conninfo()) as other:
+        other.execute("SELECT FROM tasks_task WHERE id = %s FOR UPDATE", [task_id])
+        yield
+
+
+async def until_state(operation: Operation, state: str, deadline_s: float = 20.0) -> None:
+    async with asyncio.timeout(deadline_s):
+        while operation.state != state:
+            await asyncio.sleep(0.02)
+            await operation.arefresh_from_db()
+
+
+async def until_done(operation: Operation, number: int) -> None:
+    async with asyncio.timeout(20):
+        while operation.done < number:
+            await asyncio.sleep(0.02)
+            await operation.arefresh_from_db()
+
+
+async def test_another_coordinator_finishes_what_a_killed_one_began() -> None:
+    ids = await sync_to_async(in_status)("failed", 5_000, attempt=1, max_attempts=1, queue="later")
+    # Nobody claims them again meanwhile.
+    middle = 2_600
+    port = free_port()
+    first = manage("runcoordinator", "--port", str(port))
+    await serving(f"127.0.0.1:{port}")
+    with held(ids[middle]):
+        operation = await start("retry", filter={"status": "failed", "queue": "later"})
+        await until_done(operation, middle)
+        end(first, signal.SIGKILL)
+        await operation.arefresh_from_db()
+        assert (operation.state, operation.done) == ("running", middle)
+    async with coordinator():
+        await until_state(operation, "complete")
+    assert (operation.done, operation.total, operation.refused) == (5_000, 5_000, {})
+    # A second time would have found nothing failed; more attempts than one would tell.
+    assert await Task.objects.filter(pk__in=ids, status="pending", max_attempts=2).acount() == 5_000
+
+
+async def test_one_that_lives_goes_on_within_seconds() -> None:
+    ids = await store(5_000)
+    port = free_port()
+    first = manage("runcoordinator", "--port", str(port))
+    await serving(f"127.0.0.1:{port}")
+    async with coordinator():
+        with held(ids[2_600]):
+            operation = await start("cancel", filter={})
+            await until_done(operation, 2_600)
+            end(first, signal.SIGKILL)
+        began = time.monotonic()
+        await until_state(operation, "complete")
+        assert time.monotonic() - began < 5, "it waited for the safety poll"
+    assert (operation.done, operation.refused) == (5_000, {})
+    assert await Task.objects.filter(status="cancelled").acount() == 5_000
+
+
+async def test_an_idle_coordinator_begins_at_once_and_tells_it() -> None:
+    async with coordinator():
+        # It has nothing to do and waits for its safety poll.
+        await asyncio.to_thread(time.sleep, 0.5)
+        await store(40, queue="mail")
+        began = time.monotonic()
+        operation = await start("cancel", filter={"queue": "mail"})
+        await until_state(operation, "complete")
+        assert time.monotonic() - began < 3
+        async with asyncio.timeout(10):
+            while not await Event.objects.filter(kind="operator", text__startswith="c").aexists():
+                await asyncio.sleep(0.05)
+    told = [each async for each in Event.objects.filter(kind="operator").order_by("pk")]
+    assert [(each.text, each.count) for each in told] == [
+        ("began to cancel 40 tasks (queue=mail)", 40),
+        ("cancelled 40 tasks (queue=mail)", 40),
+    ]
+    folded = await Event.objects.filter(kind="cancelled").aget()
+    assert (folded.text, folded.count) == ("40 tasks of mail", 40)
+
+
+async def test_running_tasks_are_stopped_and_later_ones_run_now() -> None:
+    async with coordinator() as address, WireWorker(address).running() as worker:
+        worker.holding = True
+        await store(3)
+        await until(lambda: len(worker.offers) == 3)
+        await until_counted(3, status="started")
+        await until_state(await start("cancel", filter={"status": "started"}), "complete")
+        await until(lambda: len(worker.cancelled) == 3)
+        worker.holding = False
+        later = await store(2, scheduled_at=in_s(3600))
+        soon = await store(2, scheduled_at=in_s(25))
+        await until_counted(2, status="picked", pk__in=soon)
+        await until_state(await start("run_now", ids=later + soon), "complete")
+        await until_counted(4, status="complete", pk__in=later + soon, deadline_s=5)
+
+
+async def test_tasks_of_a_queue_without_workers_run_in_another() -> None:
+    async with coordinator() as address, WireWorker(address, queues=("fast",)).running():
+        ids: list[int] = await store(30, queue="slow")
+        await until_state(
+            await start("set_queue", filter={"queue": "slow"}, queue="fast"), "complete"
+        )
+        await until_counted(30, status="complete", deadline_s=5)
+        assert await sync_to_async(count)(pk__in=ids, queue="fast", attempt=1) == 30
+
+
+async def test_a_coordinator_that_is_stopped_leaves_the_rest_to_another() -> None:
+    ids = await store(1_200)
+    async with AsyncExitStack() as others:
+        with held(ids[700]):
+            # Its context ends it, gracefully, while a chunk waits.
+            async with coordinator():
+                operation = await start("cancel", filter={})
+                await until_done(operation, 700)
+                await others.enter_async_context(coordinator())
+        await until_state(operation, "complete")
+    assert (operation.done, operation.refused) == (1_200, {})

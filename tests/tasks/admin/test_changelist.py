@@ -1,0 +1,139 @@
+"""The list of tasks in the admin: bounded, and honest about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tasks.admin import changelist
+from tasks.admin.changelist import EstimatingPaginator
+from tasks.models import Task
+from tasks.search import FEW, REACH
+from tests.tasks.admin.test_task import LIST, client, page
+from tests.tasks.sample import in_s, stored
+
+pytestmark = pytest.mark.django_db
+
+
+def listed(browser: Client, query: str = "") -> list[int]:
+    return [task.pk for task in browser.get(LIST + query).context["cl"].result_list]
+
+
+def skip_ids(count: int) -> None:
+    """As if so many tasks had been stored and deleted."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT setval('tasks_task_id_seq', nextval('tasks_task_id_seq') - 1 + %s)", [count]
+        )
+
+
+def test_few_tasks_are_counted() -> None:
+    stored(3)
+    assert "3 tasks" in page(client("view_task").get(LIST))
+
+
+def test_of_many_tasks_the_number_is_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changelist, "FEW", 80)
+    monkeypatch.setattr(changelist, "REACH", 100)
+    stored(5_000)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE tasks_task")
+    browser = client("view_task")
+    with CaptureQueriesContext(connection) as asked:
+        shown = browser.get(LIST)
+    assert "about 5,000 tasks" in page(shown)
+    assert "the pages lead 100 tasks back" in page(shown)
+    assert shown.context["cl"].paginator.num_pages == 2
+    counts = [
+        each["sql"] for each in asked if "COUNT(*)" in each["sql"] and "tasks_task" in each["sql"]
+    ]
+    assert counts
+    assert all("LIMIT 81" in sql for sql in counts)
+    assert len(listed(browser, "?p=2")) == 50
+    assert browser.get(f"{LIST}?p=3").status_code == 302
+
+
+def test_the_estimate_never_falls_below_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changelist, "FEW", 10)
+    stored(30)
+    paginator = EstimatingPaginator(Task.objects.order_by("pk"), 5)
+    assert paginator.count >= 11
+    assert paginator.estimated
+    Task.objects.update(status="complete")
+    shown = client("view_task").get(f"{LIST}?status=complete")
+    monkeypatch.setattr(shown.context["cl"], "result_count", 11)
+    assert shown.context["cl"].count_text == "more than 10 tasks"
+
+
+@pytest.mark.parametrize(
+    "query", ["?queue=mail", "?status=complete", "?name=shell", "?created=86400"]
+)
+def test_a_filter_without_an_index_looks_at_the_newest_and_says_so(query: str) -> None:
+    fields: dict[str, Any] = {"queue": "mail"}
+    _, edge = stored(2, **fields)
+    skip_ids(REACH - 2)
+    [newest] = stored(1, **fields)
+    Task.objects.update(status="complete")
+    assert newest - REACH == edge - 1
+    browser = client("view_task")
+    assert listed(browser, query) == [newest, edge]
+    assert "2 tasks, among the newest 100,000 tasks" in " ".join(
+        page(browser.get(LIST + query)).split()
+    )
+    assert len(listed(browser)) == 3
+
+
+@pytest.mark.parametrize("status", ["pending", "picked", "started"])
+def test_few_tasks_in_an_indexed_status_are_all_found(status: str) -> None:
+    [old] = stored()
+    skip_ids(REACH)
+    stored()
+    Task.objects.filter(pk=old).update(status=status)
+    Task.objects.exclude(pk=old).update(status="complete")
+    browser = client("view_task")
+    assert listed(browser, f"?status={status}") == [old]
+    assert (
+        "among the newest" not in page(browser.get(f"{LIST}?status={status}")).split("</form>")[-2]
+    )
+
+
+def test_of_many_tasks_in_an_indexed_status_the_newest_are_looked_at() -> None:
+    stored(FEW + 1)
+    skip_ids(REACH)
+    [newest] = stored()
+    assert listed(client("view_task"), "?status=pending") == [newest]
+
+
+def test_the_filter_of_the_time_of_creation() -> None:
+    old, new = stored(2)
+    Task.objects.filter(pk=old).update(created_at=in_s(-7_200))
+    browser = client("view_task")
+    assert listed(browser, "?created=3600") == [new]
+    assert listed(browser, "?created=86400") == [new, old]
+    assert listed(browser, "?created=nonsense") == [new, old]
+
+
+@pytest.mark.parametrize(
+    "query", ["?worker__startswith=a", "?status__exact=pending", "?result__x=1"]
+)
+def test_other_lookups_in_the_address_are_refused(query: str) -> None:
+    assert client("view_task").get(LIST + query).status_code == 400
+
+
+@pytest.mark.parametrize("query", ["?o=4", "?o=-5", "?o=x"])
+def test_no_address_sorts_by_what_has_no_index(query: str) -> None:
+    first, second = stored(2)
+    Task.objects.filter(pk=first).update(queue="zz", priority=5)
+    assert listed(client("view_task"), query) == [second, first]
+
+
+def test_no_counts_beside_the_filters() -> None:
+    stored(3)
+    browser = client("view_task")
+    with CaptureQueriesContext(connection) as asked:
+        browser.get(f"{LIST}?_facets=True")
+    assert not [each for each in asked if "FILTER" in each["sql"]]

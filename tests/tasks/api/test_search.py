@@ -1,0 +1,114 @@
+"""GET /api/tasks/?q=: words in names, arguments and tags of the newest tasks."""
+
+from __future__ import annotations
+
+import random
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+from tasks.models import Task
+from tasks.search import REACH, search
+from tests.tasks.api.people import assert_problem
+from tests.tasks.sample import stored
+
+URL = "/api/tasks/"
+
+
+def ids(client: APIClient, **query: object) -> list[int]:
+    response = client.get(f"{URL}?{urlencode(query)}")
+    assert response.status_code == HTTPStatus.OK, response.content
+    return [task["id"] for task in response.json()["results"]]
+
+
+@pytest.mark.parametrize(
+    "q",
+    [
+        "Müller",
+        "müller",
+        "examples.tasks.re",
+        "customer",
+        "urgent",
+        "mail",
+        "worker-7",
+        "4711-b",
+        'say "no"',
+        "back\\slash",
+        "100%",
+        "urgent müller",
+        "  müller   urgent ",
+    ],
+)
+def test_a_word_is_found_wherever_it_stands(client: APIClient, q: str) -> None:
+    [wanted] = stored(
+        name="examples.tasks.resize",
+        args='["4711-B", "say \\"no\\"", "back\\\\slash", "100%"]',
+        kwargs='{"customer": "Müller"}',
+        tags=("urgent",),
+        queue="mail",
+    )
+    Task.objects.filter(pk=wanted).update(worker="worker-7")
+    stored(name="examples.tasks.add", kwargs='{"amount": "100 euros"}', tags=("urgently",))
+    assert ids(client, q=q) == [wanted]
+
+
+def test_every_word_must_be_found(client: APIClient) -> None:
+    stored(tags=("urgent",))
+    assert ids(client, q="urgent missing") == []
+
+
+def test_a_search_meets_the_other_filters_too(client: APIClient) -> None:
+    stored(tags=("urgent",))
+    [mail] = stored(tags=("urgent",), queue="mail")
+    assert ids(client, q="urgent", queue="mail") == [mail]
+    assert ids(client, q="urgent", status="failed") == []
+
+
+def test_digits_are_an_id_and_whatever_holds_them(client: APIClient) -> None:
+    first, _ = stored(2)
+    [holding] = stored(kwargs=f'{{"of": "x{first}y"}}')
+    assert ids(client, q=first) == [holding, first]
+    assert ids(client, q="9" * 40) == []
+
+
+def test_only_the_newest_are_searched_but_an_id_is_found_however_old(client: APIClient) -> None:
+    old, edge = stored(2, tags=("nightly",))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setval('tasks_task_id_seq', %s)", [edge + REACH - 2])
+    [newest] = stored()
+    assert newest - REACH == old
+    assert ids(client, q="nightly") == [edge]
+    assert ids(client, q=old) == [old]
+
+
+def test_a_search_stays_where_it_was_when_told_from_where(db: None) -> None:
+    [old] = stored(tags=("nightly",))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setval('tasks_task_id_seq', %s)", [old + REACH])
+    stored()
+    assert not search(Task.objects.all(), "nightly").exists()
+    assert search(Task.objects.all(), "nightly", newest=old).get().pk == old
+
+
+def test_large_arguments_are_not_looked_into(client: APIClient) -> None:
+    noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=20_000))
+    stored(kwargs=f'{{"needle": "{noise}"}}')
+    assert ids(client, q="needle") == []
+
+
+@pytest.mark.parametrize(("q", "words"), [("x" * 201, "at most 200"), ("a\0b", "Null characters")])
+def test_a_text_that_cannot_be_searched_is_refused(client: APIClient, q: str, words: str) -> None:
+    answer = client.get(f"{URL}?{urlencode({'q': q})}")
+    assert_problem(answer, HTTPStatus.BAD_REQUEST, words, field="q")
+
+
+def test_an_id_is_looked_up_by_the_primary_key_whatever_is_beside_it(db: None) -> None:
+    stored(3)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    plan = search(Task.objects.order_by("-pk"), "7")[:25].explain()
+    assert "Filter: ((id = 7)" not in plan, plan
+    assert "Index Cond" in plan, plan
