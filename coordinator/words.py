@@ -56,7 +56,9 @@ def failed(row: Changed, report: Failure) -> NewEvent:
     error = json.loads(report.error)
     kind = error.get("exception") or _ENDS.get(error["class"], error["class"])
     message = " ".join(str(error.get("message", "")).split())[:_MESSAGE_MAX]
-    why = message if kind in message else f"{kind}: {message}".rstrip(": ")
+    # builtins.ValueError says no more than the message that begins with ValueError.
+    named = kind.rpartition(".")[2] in message
+    why = message if named else f"{kind}: {message}".rstrip(": ")
     tries = f"attempt {row.attempt} of {row.max_attempts}"
     if row.status == Status.FAILED:
         return _of(row, Kind.FAILED, f"{why} ({tries}, on {row.worker})")
