@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from tasks import operations, submission
 from tasks.api import idempotency
+from tasks.api.bodies import MAX_ID, ids_of, object_of, tasks_of
 from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
 from tasks.api.errors import MEDIA_TYPE
 from tasks.api.filters import OutputFilter, StrictFilterBackend, TaskFilter
@@ -34,7 +35,7 @@ from tasks.api.serializers import (
     TaskSerializer,
 )
 from tasks.enqueue import bulk, enqueue
-from tasks.errors import IllegalTransition, InvalidField, NotAllowed, TaskNotFound, TooLarge
+from tasks.errors import IllegalTransition, InvalidField, NotAllowed, TaskNotFound
 from tasks.events.submitted import submitted
 from tasks.models import Task, TaskOutput
 from tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
@@ -42,10 +43,6 @@ from tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
 #: The media type of a list's response: beside those of `problems` the schema takes an answer
 #: without one for no list, and leaves out its filters.
 JSON = "application/json"
-#: The largest id that PostgreSQL's bigint can be.
-_MAX_ID = 2**63 - 1
-#: The most tasks that one call retries.
-MAX_AT_ONCE = 1_000
 
 
 def problems(*codes: int) -> dict[Any, Any]:
@@ -93,7 +90,7 @@ class TasksView(GenericAPIView[Task]):
         return idempotency.once(request, lambda: self._submit(request))
 
     def _submit(self, request: Request) -> Response:
-        new = submission.parse(_object(request.data))
+        new = submission.parse(object_of(request.data))
         check_submit(request.user, [new])
         task_id = enqueue(new, created_by_id=request.user.pk)
         submitted([task_id], [new], request.user.get_username())
@@ -119,7 +116,7 @@ class BulkView(APIView):
         return idempotency.once(request, lambda: self._submit(request))
 
     def _submit(self, request: Request) -> Response:
-        new = submission.parse_many(_tasks_of(request.data))
+        new = submission.parse_many(tasks_of(request.data))
         check_submit(request.user, new)
         ids = bulk(new, created_by_id=request.user.pk)
         submitted(ids, new, request.user.get_username())
@@ -152,7 +149,7 @@ class TaskView(APIView):
     def patch(self, request: Request, task_id: str) -> Response:
         """Nothing but `scheduled_at` can be changed."""
         require(request.user, CHANGE)
-        changes = _object(request.data)
+        changes = object_of(request.data)
         for field in changes:
             if field != "scheduled_at":
                 raise InvalidField(field, "cannot be changed; only scheduled_at can.")
@@ -254,7 +251,7 @@ class RetryManyView(APIView):
         require(request.user, CHANGE)
         retried: list[int] = []
         refused: list[dict[str, Any]] = []
-        for task_id in _ids_of(request.data):
+        for task_id in ids_of(request.data):
             try:
                 operations.retry_for(request.user, task_id)
             except (TaskNotFound, IllegalTransition, NotAllowed) as refusal:
@@ -267,7 +264,7 @@ class RetryManyView(APIView):
 def number(task_id: str) -> int:
     """The id of a URL. Raises TaskNotFound for one that no row can have."""
     value = int(task_id)
-    if value > _MAX_ID:
+    if value > MAX_ID:
         raise TaskNotFound(task_id)
     return value
 
@@ -277,33 +274,3 @@ def _shown(task_id: int) -> Any:
     if (found := task.first()) is None:
         raise TaskNotFound(task_id)
     return TaskSerializer(found).data
-
-
-def _tasks_of(body: Any) -> object:
-    if isinstance(body, list):
-        return body
-    body = _object(body)
-    for field in body:
-        if field != "tasks":
-            raise InvalidField(field, "unknown field; a bulk has tasks alone.")
-    if "tasks" not in body:
-        raise InvalidField("tasks", "is required: a list of tasks.")
-    return body["tasks"]
-
-
-def _ids_of(body: Any) -> list[int]:
-    ids = _object(body).get("ids")
-    if not isinstance(ids, list) or not ids:
-        raise InvalidField("ids", "must be a list of ids, not empty.")
-    if len(ids) > MAX_AT_ONCE:
-        raise TooLarge("ids", f"holds {len(ids):,} ids; at most {MAX_AT_ONCE:,} at once.")
-    for index, task_id in enumerate(ids):
-        if isinstance(task_id, bool) or not isinstance(task_id, int) or not 0 < task_id <= _MAX_ID:
-            raise InvalidField(f"ids[{index}]", "must be the id of a task.")
-    return ids
-
-
-def _object(body: Any) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise InvalidField("body", "must be an object.")
-    return body

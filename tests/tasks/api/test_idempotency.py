@@ -6,11 +6,13 @@ import threading
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection, connections
+from django.db import connections
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from coordinator.database import conninfo
 from tasks.api import idempotency
 from tasks.models import IdempotencyKey, Task
 from tests.tasks.api.people import ALL, assert_problem, client_with
@@ -136,24 +138,23 @@ def test_twins_at_once_store_one_set_of_tasks() -> None:
 def test_the_second_of_two_submits_when_the_first_fails() -> None:
     client = client_with(*ALL)
     answers: list[Any] = []
-    with connection.cursor() as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute(
+
+    def submit() -> None:
+        try:
+            answers.append(send(client, TASK, "k1"))
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=submit)
+    with psycopg.connect(conninfo()) as first:
+        first.execute(
             "INSERT INTO tasks_idempotencykey (user_id, key, request, answer, location) "
             "SELECT user_id, 'k1', 'x', '', '' FROM authtoken_token"
         )
-
-        def submit() -> None:
-            try:
-                answers.append(send(client, TASK, "k1"))
-            finally:
-                connections.close_all()
-
-        thread = threading.Thread(target=submit)
         thread.start()
         thread.join(0.5)
         assert thread.is_alive()
-        cursor.execute("ROLLBACK")
+        first.rollback()
     thread.join()
     assert answers[0].status_code == HTTPStatus.CREATED
     assert Task.objects.count() == 1
