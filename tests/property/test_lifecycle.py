@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from coordinator.database import conninfo
 from tasks import operations, store
 from tasks.errors import IllegalTransition
-from tasks.lifecycle import LEGAL, Status, Transition
+from tasks.lifecycle import LEGAL, Status, Transition, sources
 from tasks.models import Task
 from tasks.reports import Completion, Failure, Release, Start
 from tasks.statements import statement
@@ -154,6 +154,19 @@ def test_only_legal_transitions_change_a_row(history: list[tuple[Transition, int
             assert after[1] >= lease
         if transition is Transition.CLAIM and legal:
             assert after[1] == lease + 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("status", list(Status))
+def test_only_what_has_not_begun_changes_its_place(status: Status) -> None:
+    [task_id] = stored()
+    Task.objects.filter(pk=task_id).update(status=status)
+    before = row(task_id)
+    execute("requeue", {"ids": [task_id], "queue": "mail", "priority": None})
+    if status in sources(Transition.REQUEUE):
+        assert row(task_id)[-2:] == ("mail", 0)
+    else:
+        assert row(task_id) == before
 
 
 @pytest.mark.django_db(transaction=True)

@@ -15,9 +15,10 @@ from django.db import connection
 from django.utils import timezone
 
 from coordinator.database import conninfo
+from tasks import wake
 from tasks.bulk import chunk, operate
 from tasks.bulk.chunk import run_chunk
-from tasks.models import Operation, Statistic, Task, TaskOutput
+from tasks.models import Operation, Sleeper, Statistic, Task, TaskOutput
 from tasks.statistics.read import overview
 from tests.tasks.api.people import user_with
 from tests.tasks.bulk.sample import an_operation, in_status, statuses
@@ -118,6 +119,31 @@ def test_delete_removes_what_is_finished_with_its_output() -> None:
     assert list(TaskOutput.objects.values_list("task_id", flat=True)) == [ids[3]]
 
 
+@pytest.mark.parametrize(
+    ("status", "asked", "wakes"),
+    [
+        ("failed", {"action": "retry"}, True),
+        ("pending", {"action": "run_now"}, True),
+        ("pending", {"action": "set_queue", "queue": "mail"}, True),
+        ("pending", {"action": "set_priority", "priority": 1}, True),
+        ("pending", {"action": "cancel"}, False),
+        ("failed", {"action": "delete"}, False),
+    ],
+)
+def test_sleeping_coordinators_are_woken_where_there_is_work(
+    status: str, asked: dict[str, Any], wakes: bool
+) -> None:
+    [task_id] = stored(scheduled_at=in_s(3600))
+    Task.objects.filter(pk=task_id).update(status=status)
+    Sleeper.objects.create(coordinator=uuid_of(1))
+    wake.forget()
+    with psycopg.connect(conninfo(), autocommit=True) as listener:
+        listener.execute("LISTEN taskmaster_wake")
+        assert finished(**asked, filter={}).done == 1
+        heard = list(listener.notifies(timeout=0.3, stop_after=1))
+    assert bool(heard) == wakes
+
+
 def test_the_totals_follow() -> None:
     for status, count in (("complete", 5), ("failed", 4), ("cancelled", 3), ("pending", 2)):
         in_status(status, count, queue=status)
@@ -160,7 +186,11 @@ def test_a_rare_task_among_many_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Task.objects.filter(status="pending").count() == 70
 
 
-def test_tasks_that_come_later_are_not_touched() -> None:
+@pytest.mark.parametrize("window", [4, 1_000])
+def test_tasks_that_come_later_are_not_touched(
+    window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk, "_WINDOW", window)
     ids = stored(3)
     operation = an_operation("cancel", filter={})
     later = stored(2)
