@@ -67,6 +67,9 @@ def preview(wanted: Wanted, user: User | None, *, using: str = DEFAULT_DB_ALIAS)
         total=found.number,
         at_least=found.at_least,
         upper_id=upper_id,
+        # The history before the first of them need not be walked through. Of named tasks each is
+        # looked at, for the reason why it is refused.
+        cursor=max(0, found.first_id - 1) if wanted.ids is None else 0,
         created_by_id=user.pk if user is not None else None,
         user=_name(user),
     )

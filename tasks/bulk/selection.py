@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections, transaction
-from django.db.models import QuerySet
+from django.db.models import Count as CountOf
+from django.db.models import Min, QuerySet
 from django.db.models.functions import Now
 from psycopg.errors import QueryCanceled
 
@@ -28,6 +29,8 @@ class Count(NamedTuple):
 
     number: int
     at_least: bool
+    #: Below this id there is none of them.
+    first_id: int = 0
 
 
 def named(
@@ -74,7 +77,9 @@ def count(
     tasks = tasks.filter(pk__lte=upper_id).order_by()
     try:
         with _limited(using, within_s):
-            return Count(tasks.count(), at_least=False)
+            found = tasks.aggregate(number=CountOf("pk"), first_id=Min("pk"))
+            first_id = found["first_id"] if found["number"] else upper_id + 1
+            return Count(found["number"], at_least=False, first_id=first_id)
     except OperationalError as error:
         if not isinstance(error.__cause__, QueryCanceled):
             raise

@@ -186,6 +186,19 @@ def test_a_rare_task_among_many_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Task.objects.filter(status="pending").count() == 70
 
 
+@pytest.mark.parametrize(("status", "done"), [("pending", 1), ("failed", 0)])
+def test_it_walks_through_no_history_before_its_first_task(
+    monkeypatch: pytest.MonkeyPatch, status: str, done: int
+) -> None:
+    monkeypatch.setattr(chunk, "_WINDOW", 2)
+    in_status("complete", 9)
+    in_status(status)
+    operation = an_operation("cancel", filter={})
+    assert run_chunk() is not None
+    operation.refresh_from_db()
+    assert (operation.state, operation.done) == ("complete", done)
+
+
 @pytest.mark.parametrize("window", [4, 1_000])
 def test_tasks_that_come_later_are_not_touched(
     window: int, monkeypatch: pytest.MonkeyPatch
