@@ -22,6 +22,8 @@ MAX_NAME = 200
 MAX_QUEUE = 64
 MAX_TAG = 64
 MAX_TAGS = 20
+#: Levels of lists and objects in arguments: far below what would exhaust a stack on the way.
+MAX_DEPTH = 100
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 MAX_ATTEMPTS = 100
 #: 30 days: the wire carries milliseconds in 32 bits.
@@ -342,9 +344,25 @@ def _json(value: object, field: str) -> str:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidField(field, f"is no JSON: {error}.") from None
+    # Most texts have fewer brackets in all.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise InvalidField(field, f"is nested more than {MAX_DEPTH} levels deep.")
     if _NUL.search(text) or not _encodable(text):
         raise InvalidField(field, "holds U+0000 or half a surrogate pair, which cannot be stored.")
     return text
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether it has more levels of lists and objects; without recursion."""
+    level = [value]
+    for _ in range(levels):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, list | tuple | dict)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return any(isinstance(each, list | tuple | dict) for each in level)
 
 
 def _encodable(text: str) -> bool:

@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
+from tasks.events.publish import drain
+
 
 def pytest_configure() -> None:
     """The test database bears the name of this checkout."""
@@ -22,6 +24,8 @@ def _no_session_outlives_the_suite(
 ) -> Iterator[None]:
     """Connections of other threads would keep the test database from being dropped."""
     yield
+    # What the last test published goes out before its database goes.
+    drain()
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

@@ -10,12 +10,15 @@ from django.db.models import Count, Sum
 
 from coordinator.models import Coordinator
 from taskmaster_site.pages import rows
+from taskmaster_site.pages.activity import UNTOLD, lines
 from tasks.models import Event
 from tasks.statistics import read as statistics
 from workers.models import Worker, WorkerStatus
 
 #: Lines of the activity log.
 _EVENTS = 40
+#: Events that are looked at for them.
+_LOOKED_AT = 200
 #: Points of a sparkline: one a minute.
 _SPARK = 60
 
@@ -62,8 +65,9 @@ def tasks(now: datetime | None = None, wanted: rows.Filter | None = None) -> Con
 
 
 def activity(now: datetime | None = None) -> Context:
-    """The newest events."""
-    return {"now": now, "events": list(Event.objects.order_by("-pk")[:_EVENTS])}
+    """The newest events, in as many lines as somebody reads."""
+    newest = Event.objects.exclude(kind__in=UNTOLD).order_by("-pk")[:_LOOKED_AT]
+    return {"now": now, "events": lines(newest)[:_EVENTS]}
 
 
 def workers(now: datetime | None = None) -> Context:

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
+from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
 from tasks.api.filters import StrictFilterBackend
 from tasks.api.pagination import NewestFirst
 from tasks.api.parsers import JSONParser
@@ -136,6 +137,7 @@ class OperationFilter(filters.FilterSet):
         fields: list[str] = []
 
 
+@conditional
 class OperationsView(GenericAPIView[Operation]):
     """All operations."""
 
@@ -149,7 +151,12 @@ class OperationsView(GenericAPIView[Operation]):
     @extend_schema(
         operation_id="list_operations",
         summary="List operations on many tasks, newest first",
-        responses={(200, JSON): OperationRowSerializer(many=True), **problems(400)},
+        parameters=HEADERS,
+        responses={
+            (200, JSON): OperationRowSerializer(many=True),
+            **NOT_MODIFIED,
+            **problems(400),
+        },
     )
     def get(self, request: Request) -> Response:
         """The list leaves out the ids that an operation names: see the single operation."""
@@ -191,13 +198,15 @@ class OperationsView(GenericAPIView[Operation]):
         )
 
 
+@conditional
 class OperationView(APIView):
     """One operation."""
 
     @extend_schema(
         operation_id="get_operation",
         summary="Show an operation and how far it is",
-        responses={200: OperationSerializer, **problems(404)},
+        parameters=HEADERS,
+        responses={200: OperationSerializer, **NOT_MODIFIED, **problems(404)},
     )
     def get(self, request: Request, operation_id: str) -> Response:
         """`done` and `refused` grow while it runs."""

@@ -88,7 +88,7 @@ def run_chunk(using: str = DEFAULT_DB_ALIAS) -> Turn | None:
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             if not isinstance(error.__cause__, _HELD_UP):
                 raise
-            return _put_off(operation, using)
+            return _put_off(operation, error, using)
         except Exception as error:
             log.exception("operation failed", extra={"operation": operation.pk})
             return _fail(operation.pk, error, using)
@@ -205,8 +205,10 @@ def _lock(tasks: QuerySet[Task], ids: Sequence[int], *, wait: bool) -> list[Row]
 # ---- when it goes wrong ---------------------------------------------------------------------
 
 
-def _put_off(operation: Operation, using: str) -> Turn:
+def _put_off(operation: Operation, error: Exception, using: str) -> Turn:
     """Lets the others have their turn before it tries again."""
+    details = {"operation": operation.pk, "error": str(error).strip()}
+    log.warning("operation held up, tried again", extra=details)
     Operation.objects.using(using).filter(pk=operation.pk).update(progressed_at=timezone.now())
     return Turn(Action(operation.action), operation.user)
 

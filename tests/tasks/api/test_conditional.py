@@ -11,7 +11,7 @@ from tasks.models import Task
 from tests.tasks.api.people import ALL, client_with
 from tests.tasks.sample import stored
 
-LISTS = ("/api/tasks/", "/api/events/", "/api/stats/", "/api/workers/")
+LISTS = ("/api/tasks/", "/api/events/", "/api/stats/", "/api/workers/", "/api/operations/")
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
             "status queue name tag created_after created_before scheduled_after scheduled_before "
             "finished_after finished_before q cursor page_size If-None-Match",
         ),
-        ("/api/operations/", "state action user cursor page_size"),
+        ("/api/operations/", "state action user cursor page_size If-None-Match"),
         ("/api/workers/", "status name cursor page_size If-None-Match"),
         ("/api/tasks/{task_id}/output/", "task_id attempt stream plain"),
     ],
@@ -86,7 +86,13 @@ def test_the_schema_tells_the_parameters_of_a_list(schema: Any, path: str, names
 
 
 def test_the_schema_tells_what_a_poller_and_a_repeater_may_send(schema: Any) -> None:
-    for path in ("/api/tasks/", "/api/tasks/{task_id}/", "/api/stats/", "/api/events/"):
+    for path in (
+        "/api/tasks/",
+        "/api/tasks/{task_id}/",
+        "/api/stats/",
+        "/api/events/",
+        "/api/operations/",
+    ):
         operation = schema["paths"][path]["get"]
         assert operation["responses"].keys() >= {"200", "304"}
         assert "ETag" in operation["responses"]["200"]["headers"]

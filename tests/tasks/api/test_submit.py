@@ -182,6 +182,31 @@ def test_a_malformed_task_names_what_is_wrong_and_nothing_is_stored(
     assert Task.objects.count() == 0
 
 
+@pytest.mark.parametrize("depth", [101, 500, *range(895, 905), 5_000])
+def test_arguments_nested_too_deeply_are_refused(client: APIClient, depth: int) -> None:
+    for field, body in (
+        ("args", b"[" * depth + b"]" * depth),
+        ("kwargs", b'{"a":' * depth + b"1" + b"}" * depth),
+    ):
+        text = b'{"name": "examples.tasks.add", "%s": %s}' % (field.encode(), body)
+        response = client.generic("POST", URL, text, content_type="application/json")
+        # Where the parser's own stack ends depends on who calls it.
+        by_rule = response.json().get("field") is not None
+        words = "nested more than 100 levels deep" if by_rule else "nested too deeply"
+        expected = field if by_rule else None
+        assert_problem(response, HTTPStatus.BAD_REQUEST, words, field=expected)
+        assert by_rule or depth > 800
+    assert not Task.objects.exists()
+
+
+def test_arguments_of_a_hundred_levels_come_back_as_they_were(client: APIClient) -> None:
+    args = b"[" * 100 + b"]" * 100
+    text = b'{"name": "examples.tasks.add", "args": %s}' % args
+    response = client.generic("POST", URL, text, content_type="application/json")
+    assert response.status_code == HTTPStatus.CREATED
+    assert response.json()["args"] == json.loads(args)
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
