@@ -229,9 +229,14 @@ def test_the_form_says_in_words_what_is_wrong(page: Page) -> None:
     expect(page.locator(".toast")).to_contain_text("Created 2 tasks")
 
 
-def test_draining_can_be_taken_back_at_once(page: Page) -> None:
-    card = page.locator(".worker").first
-    name = card.get_by_role("heading").inner_text()
+def test_draining_can_be_taken_back_at_once(page: Page, fleet: Fleet) -> None:
+    # One that runs nothing goes offline at once, and is not there any more.
+    running = fleet.submit(name="examples.tasks.wait", args=[15])
+    fleet.until_status(running, "started")
+    worker = page.locator(f"#task-{running} td").nth(3)
+    expect(worker).not_to_have_text("–")
+    name = worker.inner_text()
+    card = page.locator(".worker", has=page.get_by_role("heading", name=name, exact=True))
     card.get_by_role("button", name="Drain", exact=True).click()
     said = page.locator(".toast", has_text=f"{name} takes nothing new")
     said.get_by_role("button", name="Undo").click()
