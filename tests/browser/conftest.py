@@ -21,6 +21,8 @@ _FLAGS = [
 ]  # fmt: skip
 #: Generous: the machine may be busy with other tests.
 WAIT_MS = 30_000
+#: Until what a change of the theme has changed is on the screen.
+_PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 #: Where screenshots are kept, for whoever wants to look at them.
 FOLDER = "TASKMASTER_SCREENSHOTS"
 
@@ -118,7 +120,7 @@ def photograph() -> Callable[[Page, str], None]:
             return
         for scheme in ("dark", "light"):
             page.emulate_media(color_scheme=scheme)
-            page.wait_for_timeout(300)
+            page.evaluate(_PAINTED)
             page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
 
     return take

@@ -12,13 +12,24 @@ from chaos import relay
 from tests.system.fleet import free_port
 
 
+async def listening(port: int) -> None:
+    """Waits until somebody does there."""
+    async with asyncio.timeout(10):
+        while True:
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                return
+            await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
 async def relaying(to: int) -> AsyncIterator[int]:
     """A relay to a port; yields its own."""
     port = free_port()
     running = asyncio.create_task(relay.run([f"127.0.0.1:{port}=127.0.0.1:{to}"]))
-    await asyncio.sleep(0.05)
     try:
+        await listening(port)
         yield port
     finally:
         running.cancel()

@@ -68,6 +68,7 @@ async def test_a_child_that_leaks_is_followed_by_a_fresh_one(pool: str) -> None:
     options = ("--pool", pool, "--concurrency", "1", "--max-memory-per-child", "250")
     async with coordinator() as address, worker(address, *options):
         [modest] = await pids([await call("leak", 10)])
+        # Two looks at its memory pass, one a second, and nothing happens.
         await asyncio.sleep(2.2)
         assert await pids([await call("pid")]) == [modest]
         [leaking] = await pids([await call("leak", 300)])
@@ -75,6 +76,7 @@ async def test_a_child_that_leaks_is_followed_by_a_fresh_one(pool: str) -> None:
         await until(lambda: not psutil.pid_exists(leaking), 5)
         [fresh] = await pids([await call("pid")])
         assert fresh != leaking
+        # One look passes, and the fresh one is left alone.
         await asyncio.sleep(1.5)
         assert psutil.pid_exists(fresh)
 
