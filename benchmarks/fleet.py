@@ -53,10 +53,12 @@ class Pids(NamedTuple):
 
 
 @contextmanager
-def running(workers: int = 2, *, pool: str = "threads", concurrency: int = 8) -> Iterator[Pids]:
-    """One coordinator and so many workers, all online."""
+def running(
+    workers: int = 2, *, pool: str = "threads", concurrency: int = 8, log: Path | None = None
+) -> Iterator[Pids]:
+    """One coordinator and so many workers, all online. `log`: what the coordinator says."""
     port = free_port()
-    processes = [_manage("runcoordinator", "--port", str(port))]
+    processes = [_manage("runcoordinator", "--port", str(port), log=log)]
     try:
         wait_until(lambda: _serves(port), "the coordinator")
         processes += [
@@ -113,10 +115,13 @@ def wait_until(
         time.sleep(every_s)
 
 
-def _manage(*arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "manage.py"), *arguments], start_new_session=True
-    )
+def _manage(*arguments: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+    command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+    if log is None:
+        return subprocess.Popen(command, start_new_session=True)
+    with log.open("wb") as said:
+        environment = {**os.environ, "TASKMASTER_LOG_LEVEL": "INFO"}
+        return subprocess.Popen(command, start_new_session=True, env=environment, stderr=said)
 
 
 def _serves(port: int) -> bool:
