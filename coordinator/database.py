@@ -7,8 +7,10 @@ the listener works through PgBouncer in transaction mode; DATABASE_DIRECT_URL is
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -34,6 +36,8 @@ REFUSED = (
 #: After this time the pool gives up an attempt to connect, and whoever asks next begins another:
 #: its own pauses double up to minutes, and nobody must wait that long for a server that is back.
 _RECONNECT_S = 2.0
+#: So long a pooled connection is believed to live without being asked.
+_ALIVE_S = 1.0
 #: What of Django's options is for the connection itself, like sslmode.
 _LIBPQ = frozenset(each.keyword.decode() for each in pq.Conninfo.get_defaults())
 #: A half-open connection must not stay silent for many minutes.
@@ -93,6 +97,8 @@ class Database:
     def __init__(self, info: str, conf: Settings) -> None:
         self.info = info
         self.trouble = Trouble()
+        #: When each pooled connection was last found alive.
+        self._alive_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             info,
             min_size=1,
@@ -101,9 +107,19 @@ class Database:
             timeout=conf.db_pool_wait_s,
             reconnect_timeout=_RECONNECT_S,
             kwargs={"autocommit": True, "prepare_threshold": prepare_threshold()},
-            check=AsyncConnectionPool.check_connection,
+            check=self._check,
             open=False,
         )
+
+    async def _check(self, connection: Connection) -> None:
+        """A round trip, unless there was one a moment ago: under load it would precede every batch.
+
+        What breaks in between is met by the statement itself, which is tried again.
+        """
+        now = time.monotonic()
+        if now - self._alive_at.get(connection, float("-inf")) > _ALIVE_S:
+            await AsyncConnectionPool.check_connection(connection)
+            self._alive_at[connection] = now
 
     async def open(self) -> None:
         """Connects. Raises psycopg.OperationalError or psycopg_pool.PoolTimeout."""
