@@ -19,10 +19,10 @@ from tasks.api.views import number, problems
 from tasks.errors import InvalidField, TaskNotFound
 from tasks.events import channels
 from tasks.events.grant import SCOPE_KEY, Grant
+from tasks.ids import as_id
 from tasks.models import Task
 from tasks.permissions import VIEW, require
 
-_MAX_ID = 2**63 - 1
 _STREAM = OpenApiResponse(
     OpenApiTypes.STR,
     'Server-sent events. `event: events` carries `{"events": […]}`, each as in /api/events/; its '
@@ -127,7 +127,7 @@ def _last_ids(request: Request, names: list[str]) -> dict[str, str]:
     # The stream itself gives this one with an error.
     for part in text.split(",") if text and text != "error" else ():
         channel, _, last_id = part.rpartition(":")
-        if not (channel and last_id.isascii() and last_id.isdigit() and int(last_id) <= _MAX_ID):
+        if not channel or as_id(last_id) is None:
             raise InvalidField("Last-Event-ID", "must be an id that the stream gave, channel:id.")
         found[unquote(channel)] = last_id
     return {name: last_id for name, last_id in found.items() if name in names}

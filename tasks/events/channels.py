@@ -16,6 +16,7 @@ from uuid import UUID
 from django_eventstream.channelmanager import ChannelManagerBase
 
 from tasks.errors import InvalidField
+from tasks.ids import as_id
 from tasks.models import Event
 from tasks.permissions import VIEW
 
@@ -69,7 +70,9 @@ def _is_known(channel: str) -> bool:
             return str(UUID(channel.removeprefix("worker-"))) == channel.removeprefix("worker-")
         except ValueError:
             return False
-    return bool(_TASK.fullmatch(channel) or _QUEUE.fullmatch(channel))
+    if _TASK.fullmatch(channel):
+        return as_id(channel.removeprefix("task-")) is not None
+    return _QUEUE.fullmatch(channel) is not None
 
 
 class Channels(ChannelManagerBase):

@@ -113,6 +113,7 @@ async def test_two_web_processes_show_the_same() -> None:
         (f"{ALL}?channels=nothing", (VIEW,), 400, "must be all, dashboard"),
         (f"{ALL}?lastEventId=<script>", (VIEW,), 400, "Last-Event-ID"),
         (f"{ALL}?lastEventId=all:99999999999999999999", (VIEW,), 400, "Last-Event-ID"),
+        (f"{ALL}?lastEventId=all:{'9' * 5_000}", (VIEW,), 400, "Last-Event-ID"),
         ("/api/tasks/1/events/", (), 403, "tasks.view_task"),
         ("/api/tasks/4711/events/", (VIEW,), 404, "4711"),
     ],

@@ -34,6 +34,7 @@ def test_known_channels_are_taken(text: str, names: list[str]) -> None:
         "task-",
         "task-0",
         "task-1x",
+        "task-9223372036854775808",
         "task-99999999999999999999",
         "queue-",
         "queue-a b",
