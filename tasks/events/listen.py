@@ -107,9 +107,6 @@ class EventListener:
             return False
         rows = await (await connection.execute(_NEWER, [ring.ring.newest, kept])).fetchall()
         events = [Event(**row) for row in rows]
-        if len(events) >= kept:
-            # So many that some are gone: whoever asks for those is told so.
-            ring.ring.refill([])
         if events:
             ring.deliver(events)
             self._on_events(events)

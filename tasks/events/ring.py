@@ -51,16 +51,19 @@ class Ring:
 
     def refill(self, events: Sequence[Event]) -> None:
         """Begins anew with what the table has."""
-        self._events = list(events)
-        self.newest = events[-1].pk if events else 0
-        self._complete_from = events[0].pk - 1 if len(events) >= settings().events_kept else 0
+        self._events, self.newest, self._complete_from = [], 0, 0
+        self.append(events)
 
     def append(self, events: Sequence[Event]) -> None:
         """Adds what is newer than everything here."""
         if not events:
             return
-        kept = [*self._events, *events][-settings().events_kept :]
-        if len(kept) < len(self._events) + len(events):
+        most = settings().events_kept
+        # The table forgets by the id. Numbers are left out too, so their count says nothing.
+        lost = events[-1].pk - self.newest > most
+        before = [] if lost else self._events
+        kept = [*before, *events][-most:]
+        if lost or len(kept) < len(before) + len(events):
             self._complete_from = kept[0].pk - 1
         self._events = kept
         self.newest = events[-1].pk

@@ -56,6 +56,30 @@ def test_a_young_ring_knows_that_nothing_came_before() -> None:
     assert ids(ring, 0) == []
 
 
+def test_what_was_forgotten_while_nobody_listened_is_not_passed_over_in_silence() -> None:
+    ring = Ring()
+    ring.refill(kept(1, 30))
+    # Some numbers are never given, so these are fewer than are kept, and yet some were forgotten.
+    ring.append(kept(951, 1_040))
+    assert ids(ring, 30) is None
+    assert ids(ring, 949) is None
+    assert ids(ring, 950) == list(range(951, 1_041))
+
+
+def test_as_many_at_once_as_are_kept_do_not_pretend_to_be_all() -> None:
+    ring = Ring()
+    ring.refill([])
+    ring.append(kept(501, 600))
+    assert ids(ring, 5) is None
+    assert ids(ring, 500) == list(range(501, 601))
+
+
+def test_a_full_table_with_missing_numbers_does_not_pretend_to_be_all() -> None:
+    ring = Ring()
+    ring.refill(kept(910, 1_000))
+    assert ids(ring, 5) is None
+
+
 def test_a_new_client_begins_with_the_newest_of_its_channel() -> None:
     ring = Ring()
     ring.refill([*kept(1, 20, task_id=5), *kept(21, 60, task_id=6)])
