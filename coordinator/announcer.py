@@ -148,6 +148,8 @@ class Announcer:
                 await self.publish()
             except TROUBLE:
                 await asyncio.sleep(_RETRY_S)
+                # What was not read or not told is due again, not only with the next news.
+                self.watch_changed()
             await asyncio.sleep(INTERVAL_S - _GATHER_S)
 
     async def publish(self) -> None:
@@ -159,9 +161,7 @@ class Announcer:
                 self._watched = await store.watched(connection)
             await self._census.take(connection)
             await self._publish_noted(connection)
-            if self._printed:
-                printed, self._printed = self._printed, set()
-                await store.printed(connection, list(printed)[:_PRINTED_MAX])
+            await self._tell_printed(connection)
 
     async def _publish_noted(self, connection: Connection) -> None:
         # Others go on noting while this waits.
@@ -179,6 +179,20 @@ class Announcer:
         if self._publications % FORGET_EVERY == 0:
             await store.forget_events(connection, self._conf.events_kept)
         self._publications += 1
+
+    async def _tell_printed(self, connection: Connection) -> None:
+        printed = list(self._printed)[:_PRINTED_MAX]
+        if not printed:
+            return
+        # What is printed again while this waits is told again.
+        self._printed.difference_update(printed)
+        try:
+            await store.printed(connection, printed)
+        except BaseException:
+            self._printed.update(printed)
+            raise
+        if self._printed:
+            self._noted.set()
 
     def _lines(self, events: list[NewEvent], many: list[Many]) -> list[NewEvent]:
         """In words, or in counts when it is too much for words."""

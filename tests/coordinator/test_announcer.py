@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.db.models import Sum
 from psycopg import AsyncConnection
 
+from coordinator import announcer as module
 from coordinator import words
 from coordinator.announcer import Announcer, Many
 from coordinator.database import Database, conninfo
@@ -123,6 +124,30 @@ async def test_output_is_announced_where_it_is_watched() -> None:
             await announcer.publish()
         heard = [each.payload async for each in listener.notifies(timeout=5, stop_after=1)]
     assert heard == ["42"]
+
+
+async def test_output_that_could_not_be_announced_is_announced_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise psycopg.OperationalError("gone")
+
+    for task_id in (42, 43):
+        await Watch.objects.acreate(task_id=task_id, web=UUID(int=3), until=in_s(60))
+    monkeypatch.setattr(module, "_PRINTED_MAX", 1)
+    async with await AsyncConnection.connect(conninfo(), autocommit=True) as listener:
+        await listener.execute("LISTEN taskmaster_output")
+        async with announcing() as announcer:
+            await announcer.publish()
+            announcer.note_output([42, 43])
+            with monkeypatch.context() as broken:
+                broken.setattr(store, "printed", refuse)
+                with pytest.raises(psycopg.OperationalError):
+                    await announcer.publish()
+            await announcer.publish()
+            await announcer.publish()
+        heard = {each.payload async for each in listener.notifies(timeout=5, stop_after=2)}
+    assert heard == {"42", "43"}
 
 
 async def test_what_could_not_be_told_is_told_later(monkeypatch: pytest.MonkeyPatch) -> None:
