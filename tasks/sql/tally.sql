@@ -1,11 +1,15 @@
 -- Adds what has ended to the writer's statistics of these ten seconds, in the transaction that writes
--- the ends. Index: primary key. Called by the flusher, and by operations, each with a source of its own.
+-- the ends. Index: primary key. Called by the flusher, and by operations, each with a source of its own;
+-- without one it is the session's, which no other transaction has at the same time.
 INSERT INTO tasks_statistic AS sum
     (at, source, complete, failed, cancelled, retried, wait, run)
 VALUES
     (
         date_bin('10 seconds', now(), '2000-01-01 00:00:00+00'),
-        %(source)s,
+        COALESCE(
+            %(source)s::uuid,
+            ('00000000-0000-4000-8000-' || lpad(to_hex(pg_backend_pid()), 12, '0'))::uuid
+        ),
         %(complete)s,
         %(failed)s,
         %(cancelled)s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.db import connections
 
@@ -30,7 +30,7 @@ class Tally:
         """Whether there is anything to add."""
         return bool(self.complete or self.failed or self.cancelled or self.retried)
 
-    def parameters(self, source: UUID) -> dict[str, Any]:
+    def parameters(self, source: UUID | None) -> dict[str, Any]:
         """Of tally.sql."""
         return {
             "source": source,
@@ -46,9 +46,9 @@ class Tally:
 def add(tally: Tally, using: str, source: UUID | None = None) -> None:
     """Adds what an operation has changed, in the current transaction.
 
-    Under a source of its own, new unless given: nobody waits for a row that another transaction
-    has touched.
+    Under a source of its own, that of the session unless given: nobody waits for a row that
+    another transaction has touched.
     """
     if tally:
         with connections[using].cursor() as cursor:
-            cursor.execute(statement("tally"), tally.parameters(source or uuid4()))
+            cursor.execute(statement("tally"), tally.parameters(source))

@@ -54,6 +54,15 @@ def test_pending_and_running_are_counted_by_queue() -> None:
     assert figures.counted_at is not None
 
 
+def test_what_is_done_one_by_one_is_summed_up_by_session() -> None:
+    for task_id in stored(5):
+        operations.cancel(task_id)
+        operations.retry(task_id)
+        operations.cancel(task_id)
+    assert Statistic.objects.values("source").distinct().count() == 1
+    assert read.overview().cancelled == 5
+
+
 def test_an_emptied_queue_disappears() -> None:
     [task_id] = stored(1, queue="mail")
     asyncio.run(_take_census())
