@@ -96,4 +96,4 @@ def _by_minute(values: list[float] | list[float | None]) -> list[float]:
 def _natural(name: str) -> list[tuple[int, str]]:
     """worker-2 before worker-10."""
     parts = name.replace("_", "-").split("-")
-    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]

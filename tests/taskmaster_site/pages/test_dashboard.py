@@ -53,6 +53,13 @@ def test_tasks_and_workers_are_there_at_the_first_paint() -> None:
     assert page.count("cancelled</span>") == 1
 
 
+def test_workers_are_in_the_order_of_their_numbers_whatever_they_are_called() -> None:
+    for name in ("w-10", "w-2", "w-²", "w-٣"):
+        worker(name)
+    cards = FRAGMENTS["workers"]()
+    assert cards.index("w-²") < cards.index("w-2<") < cards.index("w-٣") < cards.index("w-10")
+
+
 def test_workers_are_hidden_from_who_may_not_see_them() -> None:
     worker()
     page = text(client("view_task").get("/"))
