@@ -98,10 +98,11 @@ class Pusher:
         """Pushes until cancelled."""
         while True:
             listened = [channel for channel in self._channels if channel.listened]
-            if not listened:
-                # What is old by the time somebody looks again must not be shown to them.
-                for channel in self._channels:
+            for channel in self._channels:
+                if channel not in listened:
+                    # What is old by the time somebody looks again must not be shown to them.
                     channel.shown.clear()
+            if not listened:
                 await self._wanted.wait()
                 self._wanted.clear()
                 await asyncio.sleep(0)
