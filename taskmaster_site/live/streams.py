@@ -7,6 +7,7 @@ database: it is a coroutine that waits for the local listeners of django-eventst
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
@@ -19,6 +20,8 @@ from taskmaster_site.live.service import Live, live
 from tasks.events import ring
 from tasks.events.channels import DASHBOARD, DASHBOARD_WORKERS
 from tasks.events.grant import SCOPE_KEY, Grant
+
+log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -92,6 +95,8 @@ async def _serve(grant: Grant, receive: Receive, send: Send) -> None:
         pressure.close()
     if isinstance(ended[0], TimeoutError):
         pressure.drop()
+    elif isinstance(ended[0], Exception):
+        log.error("stream failed", exc_info=ended[0])
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
