@@ -150,13 +150,15 @@ def _shown(operation: Operation, user: Any) -> dict[str, Any]:
     may = user.has_perm(RULES[action].permission)
     preview = operation.state == State.PREVIEW
     handled = operation.done + operation.refusals
+    # Where the count was given up, there may be some although it found none.
+    some = operation.total or operation.at_least
     return {
         "operation": operation,
         "words": capfirst(_words(operation)),
         "explained": _EXPLAINED[action],
         "harsh": action in _HARSH,
         "list_of_tasks": _list(operation),
-        "may_confirm": preview and may and operation.created_by_id == user.pk and operation.total,
+        "may_confirm": preview and may and operation.created_by_id == user.pk and some,
         "may_cancel": may and (preview or operation.active),
         # There may be fewer by now, or more than were counted.
         "whole": max(operation.total, handled, 1),

@@ -275,3 +275,10 @@ def test_no_script_and_no_style_stands_in_the_page() -> None:
         content = page(shown).split('id="content-main"')[1]
         assert not re.search(r"<script>|<style|\sstyle=|\son\w+=", content)
         assert "default-src 'self'" in shown["Content-Security-Policy"]
+
+
+def test_a_preview_that_could_not_count_to_the_first_can_be_confirmed() -> None:
+    browser = client(*MAY)
+    operation = of()
+    Operation.objects.update(total=0, at_least=True)
+    assert button(browser.get(address(operation)))
