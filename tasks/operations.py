@@ -10,6 +10,7 @@ from tasks import submission
 from tasks.errors import IllegalTransition, InvalidField, TaskNotFound
 from tasks.events.event import Kind, NewEvent
 from tasks.events.publish import publish
+from tasks.ids import MAX_ID
 from tasks.lifecycle import Status
 from tasks.permissions import check_retry
 from tasks.statements import statement
@@ -76,6 +77,8 @@ def _apply(
     name: str, task_id: int, parameters: dict[str, Any], refusal: str, using: str
 ) -> tuple[Any, ...]:
     """The row that the statement returns: id, name and queue, and what else it has."""
+    if task_id > MAX_ID:
+        raise TaskNotFound(task_id)
     with connections[using].cursor() as cursor:
         cursor.execute(statement(name), {"ids": [task_id], **parameters})
         changed: tuple[Any, ...] | None = cursor.fetchone()

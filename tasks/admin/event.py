@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from tasks.admin import show
+from tasks.admin.filters import Equal
 from tasks.admin.readonly import ReadOnly
 from tasks.events.event import Kind
 from tasks.marks import EVENTS
@@ -19,22 +19,16 @@ from tasks.models import Event
 from tasks.permissions import VIEW
 
 
-class _Filter(admin.SimpleListFilter):
-    """Events by one column."""
+class _Found(Equal):
+    """The choices are what the events have."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """What stands in the column; events are few, since only the newest are kept."""
-        column = str(self.parameter_name)
-        found = Event.objects.exclude(**{column: ""}).order_by(column)
-        return [(value, value) for value in found.values_list(column, flat=True).distinct()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
-        """The events with the chosen value."""
-        chosen = {str(self.parameter_name): self.value()} if self.value() else {}
-        return queryset.filter(**chosen)
+        found = Event.objects.exclude(**{self.column: ""}).order_by(self.column)
+        return [(value, value) for value in found.values_list(self.column, flat=True).distinct()]
 
 
-class KindFilter(_Filter):
+class KindFilter(Equal):
     """Events of one kind."""
 
     title = "kind"
@@ -45,14 +39,14 @@ class KindFilter(_Filter):
         return [(kind.value, kind.value) for kind in Kind]
 
 
-class QueueFilter(_Filter):
+class QueueFilter(_Found):
     """Events of one queue's tasks."""
 
     title = "queue"
     parameter_name = "queue"
 
 
-class UserFilter(_Filter):
+class UserFilter(_Found):
     """What one user asked for."""
 
     title = "user"

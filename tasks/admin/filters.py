@@ -22,16 +22,24 @@ _NEW = 1_000
 _HOUR_S = 3_600
 
 
-class _Equal(admin.SimpleListFilter):
+class Equal(admin.SimpleListFilter):
     """The parameter is the name of a column, its value what stands there."""
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
-        """The tasks with the chosen value."""
-        chosen = {str(self.parameter_name): self.value()} if self.value() else {}
-        return queryset.filter(**chosen)
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows with the chosen value."""
+        chosen = self.value()
+        if not chosen:
+            return queryset
+        # PostgreSQL has no text with a NUL, and refuses to look for one.
+        return queryset.none() if "\0" in chosen else queryset.filter(**{self.column: chosen})
+
+    @property
+    def column(self) -> str:
+        """Its name."""
+        return str(self.parameter_name)
 
 
-class StatusFilter(_Equal):
+class StatusFilter(Equal):
     """Tasks of one status."""
 
     title = "status"
@@ -42,7 +50,7 @@ class StatusFilter(_Equal):
         return [(status.value, status.value) for status in Status]
 
 
-class NameFilter(_Equal):
+class NameFilter(Equal):
     """Tasks of one registered name."""
 
     title = "name"
@@ -53,7 +61,7 @@ class NameFilter(_Equal):
         return [(name, name) for name in registry.names()]
 
 
-class QueueFilter(_Equal):
+class QueueFilter(Equal):
     """Tasks of one queue."""
 
     title = "queue"

@@ -147,3 +147,10 @@ def test_a_task_s_page_says_why_it_is_not_running() -> None:
     assert "No coordinator seems to run" in page(
         client("view_task").get(f"{LIST}{task_id}/change/")
     )
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+def test_an_id_that_no_task_can_have_is_said_to_be_none(verb: str) -> None:
+    refused = client("view_task", "change_task").post(f"{LIST}{2**63}/{verb}/", follow=True)
+    assert refused.status_code == 200
+    assert f"There is no task {2**63}." in page(refused)
