@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import F, Func, IntegerField, Max, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact
 
+from tasks.ids import MAX_ID
 from tasks.lifecycle import Status
 from tasks.models import Task
 
@@ -24,12 +26,11 @@ _INDEXED = (frozenset({Status.PENDING}), frozenset({Status.PICKED, Status.STARTE
 MAX_STORED = 8_000
 #: The longest text that is searched for.
 MAX_TEXT = 200
-_MAX_ID = 2**63 - 1
 
 
-def newest_id() -> int:
+def newest_id(using: str = DEFAULT_DB_ALIAS) -> int:
     """The id of the newest task; 0 while there is none."""
-    return int(Task.objects.aggregate(newest=Max("pk"))["newest"] or 0)
+    return int(Task.objects.using(using).aggregate(newest=Max("pk"))["newest"] or 0)
 
 
 def within_reach(tasks: QuerySet[Task], statuses: Iterable[str] = ()) -> tuple[QuerySet[Task], str]:
@@ -61,7 +62,7 @@ def search(tasks: QuerySet[Task], text: str, *, newest: int | None = None) -> Qu
         return tasks
     since = (newest_id() if newest is None else newest) - REACH
     if len(words) == 1 and words[0].isascii() and words[0].isdigit():
-        by_id = Q(pk=min(int(words[0][:19]), _MAX_ID))
+        by_id = Q(pk=min(int(words[0][:19]), MAX_ID))
         return tasks.filter(by_id | _OneOf(_found(Task.objects.all(), words, since)))
     return _found(tasks, words, since)
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from django.db import connection
 
 from taskmaster_site.console.cursor import Cursor
+from tasks.ids import MAX_ID
 from tasks.models import Task
 from tasks.reasons import why
 from tasks.statements import statement
 
-_MAX_ID = 2**63 - 1
 #: Of text in a frame, in bytes of UTF-8.
 FRAME_MAX = 65_536
 _ROWS = 500
@@ -49,7 +49,7 @@ def look(
     `attempt`: which one's output, None for the newest. `status`: what the reader knows already.
     `room`: whether there is any for output. Blocks, and gives the connection back.
     """
-    if task_id > _MAX_ID:
+    if task_id > MAX_ID:
         return None
     try:
         # First the task, then its output: what has ended has printed everything before.

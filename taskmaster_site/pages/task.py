@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from taskmaster_site.pages.access import is_fragment, needs, toast
 from tasks import attempts, operations
 from tasks.errors import TaskMasterError
+from tasks.ids import MAX_ID
 from tasks.lifecycle import Status, Transition, allows
 from tasks.models import Event, Task
 from tasks.permissions import CHANGE, SUBMIT_SHELL, VIEW
@@ -25,7 +26,6 @@ from tasks.registry import SHELL
 
 #: The newest events that are shown.
 _EVENTS = 100
-_MAX_ID = 2**63 - 1
 
 
 @require_safe
@@ -57,7 +57,7 @@ def task(request: HttpRequest, task_id: int) -> HttpResponse:
 
 
 def _find(task_id: int) -> Task:
-    found = Task.objects.filter(pk=task_id).first() if task_id <= _MAX_ID else None
+    found = Task.objects.filter(pk=task_id).first() if task_id <= MAX_ID else None
     if found is None:
         raise Http404
     return found

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.errors import InvalidField, TooLarge
+from tasks import ids
+from tasks.errors import InvalidField
 
-#: The largest id that PostgreSQL's bigint can be.
-MAX_ID = 2**63 - 1
 #: The most tasks that one call retries.
 MAX_AT_ONCE = 1_000
 
@@ -27,15 +26,7 @@ def tasks_of(body: Any) -> object:
 
 def ids_of(body: Any) -> list[int]:
     """The ids that a body names. Raises InvalidField or TooLarge."""
-    ids = object_of(body).get("ids")
-    if not isinstance(ids, list) or not ids:
-        raise InvalidField("ids", "must be a list of ids, not empty.")
-    if len(ids) > MAX_AT_ONCE:
-        raise TooLarge("ids", f"holds {len(ids):,} ids; at most {MAX_AT_ONCE:,} at once.")
-    for index, task_id in enumerate(ids):
-        if isinstance(task_id, bool) or not isinstance(task_id, int) or not 0 < task_id <= MAX_ID:
-            raise InvalidField(f"ids[{index}]", "must be the id of a task.")
-    return ids
+    return ids.ids_of(object_of(body).get("ids"), MAX_AT_ONCE)
 
 
 def object_of(body: Any) -> dict[str, Any]:

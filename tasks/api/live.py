@@ -17,6 +17,7 @@ from tasks.api.filters import StrictFilterBackend
 from tasks.api.pagination import NewestFirst
 from tasks.api.views import JSON, problems
 from tasks.events.event import Kind
+from tasks.ids import MAX_ID
 from tasks.models import Event
 from tasks.permissions import VIEW, require
 from tasks.statistics import read
@@ -110,7 +111,7 @@ class EventFilter(filters.FilterSet):
     """The events that meet every condition given."""
 
     kind = filters.ChoiceFilter(choices=[(kind.value, kind.value) for kind in Kind])
-    task_id = filters.NumberFilter(min_value=1, max_value=2**63 - 1, decimal_places=0)
+    task_id = filters.NumberFilter(min_value=1, max_value=MAX_ID, decimal_places=0)
     queue = filters.CharFilter()
     worker_id = filters.UUIDFilter()
     user = filters.CharFilter(help_text="Who asked for it.")

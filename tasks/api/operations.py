@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
+from tasks.api.bodies import object_of
 from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
 from tasks.api.filters import StrictFilterBackend
 from tasks.api.pagination import NewestFirst
@@ -23,13 +24,12 @@ from tasks.bulk import operate
 from tasks.bulk.actions import Action
 from tasks.bulk.wanted import MAX_IDS, parse
 from tasks.errors import InvalidField, OperationNotFound
+from tasks.ids import MAX_ID
 from tasks.models import Operation
 from tasks.models.operation import State
 from tasks.permissions import VIEW, require
 from tasks.submission import MAX_PRIORITY, MAX_QUEUE, MIN_PRIORITY
 
-#: The largest id that PostgreSQL's bigint can be.
-_MAX_ID = 2**63 - 1
 _LISTED = [
     "id",
     "action",
@@ -181,9 +181,7 @@ class OperationsView(GenericAPIView[Operation]):
         `tasks.delete_task`, all else `tasks.change_task`; retried shell tasks need
         `tasks.submit_shell` besides, and are refused without it.
         """
-        if not isinstance(request.data, dict):
-            raise InvalidField("body", "must be an object.")
-        fields = dict(request.data)
+        fields = dict(object_of(request.data))
         dry_run = _flag(fields, "dry_run", default=False)
         at_once = _flag(fields, "confirm", default=True)
         wanted = parse(fields)
@@ -257,6 +255,6 @@ def _flag(fields: dict[str, Any], name: str, *, default: bool) -> bool:
 def _number(operation_id: str) -> int:
     """The id of a URL. Raises OperationNotFound for one that no row can have."""
     value = int(operation_id)
-    if value > _MAX_ID:
+    if value > MAX_ID:
         raise OperationNotFound(operation_id)
     return value

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from tasks import operations, submission
 from tasks.api import idempotency
-from tasks.api.bodies import MAX_ID, ids_of, object_of, tasks_of
+from tasks.api.bodies import ids_of, object_of, tasks_of
 from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
 from tasks.api.errors import MEDIA_TYPE
 from tasks.api.filters import OutputFilter, StrictFilterBackend, TaskFilter
@@ -37,6 +37,7 @@ from tasks.api.serializers import (
 from tasks.enqueue import bulk, enqueue
 from tasks.errors import IllegalTransition, InvalidField, NotAllowed, TaskNotFound
 from tasks.events.submitted import submitted
+from tasks.ids import MAX_ID
 from tasks.models import Task, TaskOutput
 from tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
 

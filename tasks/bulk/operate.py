@@ -9,7 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.utils import timezone
 
 from tasks.bulk.actions import RULES, Action
-from tasks.bulk.selection import Count, changeable, count, named, newest_id
+from tasks.bulk.selection import Count, changeable, count, named
 from tasks.bulk.wanted import Wanted
 from tasks.errors import IllegalTransition, NotAllowed, OperationNotFound
 from tasks.events.event import Kind, NewEvent
@@ -17,6 +17,7 @@ from tasks.events.publish import publish
 from tasks.models import Operation
 from tasks.models.operation import State
 from tasks.permissions import require
+from tasks.search import newest_id
 
 #: Tells the coordinators that there is an operation to run.
 CHANNEL = "taskmaster_operation"

@@ -60,12 +60,6 @@ def changeable(tasks: QuerySet[Task], action: Action) -> QuerySet[Task]:
     return tasks.filter(scheduled_at__gt=Now()) if action is Action.RUN_NOW else tasks
 
 
-def newest_id(using: str = DEFAULT_DB_ALIAS) -> int:
-    """Of all tasks; 0 of none."""
-    ids = Task.objects.using(using).order_by("-pk").values_list("pk", flat=True)
-    return ids.first() or 0
-
-
 def count(
     tasks: QuerySet[Task],
     upper_id: int,

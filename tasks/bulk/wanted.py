@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from tasks import submission
 from tasks.api.filters import TaskFilter
 from tasks.bulk.actions import RULES, Action
-from tasks.errors import InvalidField, TooLarge
+from tasks.errors import InvalidField
+from tasks.ids import ids_of
 from tasks.models import Task
 
 #: The most tasks that one operation may name one by one.
 MAX_IDS = 10_000
-#: The largest id that PostgreSQL's bigint can be.
-_MAX_ID = 2**63 - 1
 _FIELDS = ("action", "filter", "ids", "queue", "priority")
 
 
@@ -39,7 +38,7 @@ def parse(fields: Mapping[str, object]) -> Wanted:
     given = {name for name in ("filter", "ids") if fields.get(name) is not None}
     if len(given) != 1:
         raise InvalidField("filter", "is required, or ids; not both.")
-    ids = _ids(fields["ids"]) if "ids" in given else None
+    ids = sorted(set(ids_of(fields["ids"], MAX_IDS))) if "ids" in given else None
     return Wanted(
         action,
         _filter(fields["filter"], action) if ids is None else None,
@@ -67,17 +66,6 @@ def _priority(value: object, action: Action) -> int | None:
     if (value is not None) != (action is Action.SET_PRIORITY):
         raise InvalidField("priority", "goes with set_priority, which needs it.")
     return submission.priority(value) if value is not None else None
-
-
-def _ids(value: object) -> list[int]:
-    if not isinstance(value, list) or not value:
-        raise InvalidField("ids", "must be a list of ids, not empty.")
-    if len(value) > MAX_IDS:
-        raise TooLarge("ids", f"holds {len(value):,} ids; at most {MAX_IDS:,} at once.")
-    for index, each in enumerate(value):
-        if isinstance(each, bool) or not isinstance(each, int) or not 0 < each <= _MAX_ID:
-            raise InvalidField(f"ids[{index}]", "must be the id of a task.")
-    return sorted(set(value))
 
 
 def _filter(value: object, action: Action) -> dict[str, str]:

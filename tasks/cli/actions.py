@@ -18,13 +18,12 @@ from tasks.cli import arguments
 from tasks.cli.terminal import Printer
 from tasks.enqueue import enqueue
 from tasks.errors import IllegalTransition, InvalidField, TaskMasterError, TaskNotFound
+from tasks.ids import as_id
 from tasks.lifecycle import Status
 from tasks.models import Task, TaskOutput
 from tasks.reasons import why
 from tasks.registry import SHELL
 
-#: The largest id that PostgreSQL's bigint can be.
-_MAX_ID = 2**63 - 1
 #: How often a waiting command looks at its task: soon at first, then every half second.
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.02, 0.5
 #: What of a shell command a line of the list shows, in characters.
@@ -167,6 +166,6 @@ def _found(task_id: int) -> Task:
 def _id(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise InvalidField("ID", f"{text!r} is no id; it is a whole number, see `list`.")
-    if len(text) > len(str(_MAX_ID)) or int(text) > _MAX_ID:
+    if (found := as_id(text)) is None:
         raise TaskNotFound(text)
-    return int(text)
+    return found

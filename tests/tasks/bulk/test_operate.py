@@ -11,10 +11,11 @@ from django.db import connection
 from django.utils import timezone
 
 from tasks.bulk import operate
-from tasks.bulk.selection import changeable, count, named, newest_id
+from tasks.bulk.selection import changeable, count, named
 from tasks.bulk.wanted import parse
 from tasks.errors import IllegalTransition, InvalidField, NotAllowed, OperationNotFound, TooLarge
 from tasks.models import Operation, Task
+from tasks.search import newest_id
 from tests.tasks.api.people import user_with
 from tests.tasks.bulk.sample import an_operation, in_status
 from tests.tasks.sample import in_s, stored
