@@ -58,6 +58,8 @@ class EventStreamRenderer(BaseRenderer):
 
 class _StreamView(APIView):
     renderer_classes = [EventStreamRenderer, JSONRenderer]
+    # Django answers HEAD by GET: it would wait for the end of a stream.
+    http_method_names = ["get", "options"]
 
     def grant(self, request: Request, names: list[str]) -> HttpResponse:
         """Leaves the grant for the ASGI application. Raises NotAllowed, InvalidField, NeedsAsgi."""

@@ -128,3 +128,8 @@ def test_no_body_makes_an_endpoint_fail(frank_client: APIClient, address: str, b
     response = frank_client.generic("POST", address, body, content_type="application/json")
     assert response.status_code == HTTPStatus.BAD_REQUEST, response.content
     assert response["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/api/logs/stream", "/api/tasks/1/events/"])
+def test_the_head_of_a_stream_is_refused_since_it_would_never_end(db: None, path: str) -> None:
+    assert client_with(*ALL).head(path).status_code == HTTPStatus.METHOD_NOT_ALLOWED
