@@ -26,6 +26,7 @@ from tasks.events.event import Kind, NewEvent
 from tasks.lifecycle import Status
 from tasks.reports import Adopted, Changed, Lease
 from tasks.statistics.tally import Tally
+from tasks.templatetags.taskmaster import tasks as tasks_in_words
 from workers import store as workers
 from workers.store import Beat, Registration
 
@@ -297,7 +298,7 @@ class Lifeline:
                 self._lost[worker] = loss._replace(rescued=True)
             self._announcer.note_many(Many(Kind.RESCUED, rescued, words.rescued))
             if not loss.rescued:
-                fate = f"is gone, {len(rescued)} tasks rescued" if rescued else "has left"
+                fate = f"is gone, {tasks_in_words(len(rescued))} rescued" if rescued else "has left"
                 self._say(Kind.OFFLINE, f"{loss.name} {fate}", loss.name, worker)
             if rescued:
                 log.warning(

@@ -28,6 +28,7 @@ from tasks import store
 from tasks.conf import Settings
 from tasks.events.event import Kind, NewEvent
 from tasks.reports import Changed
+from tasks.templatetags.taskmaster import tasks as tasks_in_words
 from workers import store as workers
 
 log = logging.getLogger(__name__)
@@ -137,7 +138,8 @@ class Peers:
         self._announcer.note_many(Many(Kind.RELEASED, released, words.released))
         self._announcer.note_many(Many(Kind.RESCUED, rescued, words.rescued))
         if moved := len(released) + len(rescued):
-            self._announcer.note(NewEvent(Kind.OFFLINE, f"a coordinator died, {moved} tasks moved"))
+            text = f"a coordinator died, {tasks_in_words(moved)} moved"
+            self._announcer.note(NewEvent(Kind.OFFLINE, text))
             log.warning(
                 "took over from a dead coordinator",
                 extra={"coordinator": peer, "tasks": moved},

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from tasks.events.event import ORDINARY, Kind
 from tasks.models import Event
+from tasks.templatetags.taskmaster import tasks
 
 #: What happens to every task on its way, and says nothing to who looks at all of them.
 UNTOLD = (Kind.PICKED, Kind.RELEASED)
@@ -36,7 +37,7 @@ def _sum(group: list[Event]) -> Event:
     if len(group) == 1:
         return group[0]
     count = sum(event.count for event in group)
-    text = f"{count:,} tasks"
+    text = tasks(count)
     for word, one, many in (
         ("of", {event.queue for event in group}, "queues"),
         ("on", {event.worker for event in group}, "workers"),

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from tasks.admin.filters import NAMES
 from tasks.models import Task
 from tasks.search import FEW, REACH, newest_id, within_reach
+from tasks.templatetags.taskmaster import tasks
 
 
 class EstimatingPaginator(Paginator[Task]):
@@ -73,7 +74,7 @@ class TaskList(ChangeList):
     def count_text(self) -> str:
         """How many there are, for a person."""
         if not self.paginator.estimated:
-            return f"{self.result_count:,} task{'' if self.result_count == 1 else 's'}"
+            return tasks(self.result_count)
         # The planner knows only what was there when it last looked.
         if self.result_count == FEW + 1:
             return f"more than {FEW:,} tasks"

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from tasks.lifecycle import FINISHED, Status, Transition, sources
 from tasks.permissions import CHANGE, DELETE
+from tasks.templatetags.taskmaster import tasks
 
 
 class Action(StrEnum):
@@ -75,5 +76,5 @@ RULES: dict[Action, Rule] = {
 
 def tasks_in_words(count: int, *, at_least: bool = False) -> str:
     """`at least 1,284 tasks`."""
-    words = f"{count:,} task{'' if count == 1 else 's'}"
+    words = tasks(count)
     return f"at least {words}" if at_least else words

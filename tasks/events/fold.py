@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from tasks.events.event import ORDINARY, Kind, NewEvent
+from tasks.templatetags.taskmaster import tasks
 
 #: Single lines in one publication; what is more is folded. Ten publications a second make more
 #: lines than anybody reads.
@@ -64,7 +65,7 @@ def _line(group: Group, count: int) -> NewEvent:
 
 def _sentence(count: int, queue: str, worker: str) -> str:
     parts: Iterable[str] = (
-        f"{count:,} task{'' if count == 1 else 's'}",
+        tasks(count),
         f"of {queue}" if queue else "",
         f"on {worker}" if worker else "",
     )

@@ -181,6 +181,12 @@ def slot_marks(worker: Any) -> list[bool]:
 
 
 @register.filter
+def tasks(count: int) -> str:
+    """1 task, 1,284 tasks."""
+    return f"{count:,} task{'' if count == 1 else 's'}"
+
+
+@register.filter
 def thousands(count: int) -> str:
     """1,284 rather than 1284."""
     return f"{count:,}"
