@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from coordinator.database import TROUBLE, Database
+from coordinator.database import REFUSED, TROUBLE, Database
+from coordinator.refusals import Refusals
 from tasks import store
 from tasks.conf import Settings
 from tasks.events.event import ORDINARY, Kind, NewEvent
@@ -93,6 +94,7 @@ class Announcer:
         self._conf = conf
         self._clock = clock
         self._census = Census()
+        self._refusals = Refusals()
         self._events: list[NewEvent] = []
         self._many: list[Many] = []
         self._size = 0
@@ -127,6 +129,7 @@ class Announcer:
     def _take(self, events: list[NewEvent], many: list[Many]) -> None:
         size = len(events) + sum(len(each.rows) for each in many)
         if self._size + size > _WAITING_MAX:
+            self._refusals.note("events dropped: the database has been away for too long")
             return
         self._events += events
         self._many += many
@@ -159,9 +162,10 @@ class Announcer:
             if self._clock() - self._watch_read_at > _WATCH_S:
                 self._watch_read_at = self._clock()
                 self._watched = await store.watched(connection)
-            await self._census.take(connection)
             await self._publish_noted(connection)
             await self._tell_printed(connection)
+            # Last: of millions that wait a count takes seconds.
+            await self._census.take(connection)
 
     async def _publish_noted(self, connection: Connection) -> None:
         # Others go on noting while this waits.
@@ -171,6 +175,10 @@ class Announcer:
             return
         try:
             await store.publish(connection, lines)
+        except REFUSED as error:
+            # Again it would be refused again, and nothing else would be told any more.
+            reason = str(error).partition("\n")[0]
+            self._refusals.note("events dropped: the database refuses them", error=reason)
         except BaseException:
             later, later_many, self._events, self._many = self._events, self._many, events, many
             self._size = len(events) + sum(len(each.rows) for each in many)

@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "servestatic.middleware.ServeStaticMiddleware",
     "taskmaster_site.csp.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "taskmaster_site.nul.NoNul",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

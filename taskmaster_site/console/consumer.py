@@ -31,6 +31,7 @@ from taskmaster_site.live.guard import user_of
 from taskmaster_site.live.service import live
 from tasks.errors import InvalidField
 from tasks.events.grant import Grant
+from tasks.ids import MAX_ID
 from tasks.permissions import VIEW
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,9 @@ class Console(AsyncWebsocketConsumer):
         code = await _refusal(credential)
         if credential is None or code is not None:
             await self.close(code or ANONYMOUS)
+            return
+        if self._task_id > MAX_ID:
+            await self.close(UNKNOWN)
             return
         self._credential: Credential = credential
         try:

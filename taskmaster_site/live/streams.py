@@ -7,16 +7,19 @@ database: it is a coroutine that waits for the local listeners of django-eventst
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
+from http import HTTPStatus
 from typing import Any
 
 from django_eventstream.views import Listener, stream
 
 from taskmaster_site.live.pressure import Pressure, Send
 from taskmaster_site.live.service import Live, live
+from tasks.api.errors import MEDIA_TYPE, WORDS, problem
 from tasks.events import ring
 from tasks.events.channels import DASHBOARD, DASHBOARD_WORKERS
 from tasks.events.grant import SCOPE_KEY, Grant
@@ -81,6 +84,9 @@ def _once(receive: Receive) -> Receive:
 async def _serve(grant: Grant, receive: Receive, send: Send) -> None:
     """Streams until the client goes, is too slow, or may not read any more."""
     service = live()
+    if not await _is_ready(service):
+        await _refuse(send)
+        return
     pressure = Pressure(send)
     streaming = asyncio.create_task(_stream(service, grant, pressure), name="stream")
     leaving = asyncio.create_task(_gone(receive), name="stream-leaving")
@@ -100,10 +106,31 @@ async def _serve(grant: Grant, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+async def _is_ready(service: Live) -> bool:
+    """Whether the ring has been read, which a process that has just begun waits for."""
+    try:
+        async with asyncio.timeout(_READY_S):
+            await service.listener.ready.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _refuse(send: Send) -> None:
+    """503: the database does not answer."""
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    body = json.dumps(problem(status, WORDS[status])).encode()
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", b"2"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
 async def _stream(service: Live, grant: Grant, pressure: Pressure) -> None:
     """Raises TimeoutError when the client reads nothing."""
-    async with asyncio.timeout(_READY_S):
-        await service.listener.ready.wait()
     for channel in grant.channels:
         # The dashboard's fragments are this process's own, so whoever comes gets all of them.
         start = "0" if channel in ring.others else str(ring.ring.start(channel))

@@ -6,20 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Case, QuerySet, When
-from django.db.models.fields.json import KT
-from django.db.models.functions import Left
+from django.db.models import QuerySet
 from django.http import QueryDict
 
 from tasks.api.filters import TaskFilter
 from tasks.models import Task
-from tasks.registry import SHELL
+from tasks.models.task import command_head
 from tasks.search import MAX_TEXT, REACH, newest_id, within_reach
 
 #: Rows of the table.
 SHOWN = 25
-#: What of a shell command a row shows, in characters.
-_COMMAND_LENGTH = 120
 #: What the chips above the table stand for, in the words of the filter `status`.
 CHIPS = (
     ("All", ""),
@@ -44,7 +40,7 @@ class Filter:
     def of(cls, query: QueryDict) -> Filter:
         """From a query string; what is not known is left alone."""
         chosen = {name: str(query[name]) for name in NAMES if query.get(name)}
-        return cls(chosen, str(query.get("q", "")).replace("\0", " ").strip()[:MAX_TEXT])
+        return cls(chosen, str(query.get("q", "")).strip()[:MAX_TEXT])
 
     @property
     def active(self) -> bool:
@@ -95,5 +91,4 @@ def _head() -> QuerySet[Task]:
         "name", "queue", "status", "worker", "attempt", "max_attempts",
         "created_at", "scheduled_at", "started_at", "completed_at", "failed_at", "cancelled_at",
     )  # fmt: skip
-    command = Case(When(name=SHELL, then=Left(KT("kwargs__command"), _COMMAND_LENGTH)))
-    return tasks.annotate(command=command).order_by("-pk")
+    return tasks.annotate(command=command_head()).order_by("-pk")

@@ -28,10 +28,7 @@ class Equal(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The rows with the chosen value."""
         chosen = self.value()
-        if not chosen:
-            return queryset
-        # PostgreSQL has no text with a NUL, and refuses to look for one.
-        return queryset.none() if "\0" in chosen else queryset.filter(**{self.column: chosen})
+        return queryset.filter(**{self.column: chosen}) if chosen else queryset
 
     @property
     def column(self) -> str:

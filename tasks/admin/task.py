@@ -10,15 +10,13 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
-from django.db.models import Case, QuerySet, When
-from django.db.models.fields.json import KT
-from django.db.models.functions import Left
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from tasks import operations, registry
+from tasks import operations
 from tasks.admin import create_many, show
 from tasks.admin.actions import ACTIONS, TaskActionForm
 from tasks.admin.changelist import EstimatingPaginator, TaskList
@@ -30,6 +28,7 @@ from tasks.events.submitted import submitted
 from tasks.lifecycle import Status, Transition, allows
 from tasks.marks import mark
 from tasks.models import Task
+from tasks.models.task import command_head
 from tasks.permissions import CHANGE, DELETE
 from tasks.reasons import why
 from tasks.search import REACH, search
@@ -122,8 +121,7 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     # ---- the list ---------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
-        command = Case(When(name=registry.SHELL, then=Left(KT("kwargs__command"), 120)))
-        tasks = super().get_queryset(request).annotate(command=command)
+        tasks = super().get_queryset(request).annotate(command=command_head())
         if request.resolver_match and request.resolver_match.url_name == "tasks_task_changelist":
             return tasks.defer("args", "kwargs", "result", "errors")
         return tasks

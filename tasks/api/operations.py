@@ -24,7 +24,7 @@ from tasks.bulk import operate
 from tasks.bulk.actions import Action
 from tasks.bulk.wanted import MAX_IDS, parse
 from tasks.errors import InvalidField, OperationNotFound
-from tasks.ids import MAX_ID
+from tasks.ids import as_id
 from tasks.models import Operation
 from tasks.models.operation import State
 from tasks.permissions import VIEW, require
@@ -254,7 +254,7 @@ def _flag(fields: dict[str, Any], name: str, *, default: bool) -> bool:
 
 def _number(operation_id: str) -> int:
     """The id of a URL. Raises OperationNotFound for one that no row can have."""
-    value = int(operation_id)
-    if value > MAX_ID:
+    value = as_id(operation_id)
+    if value is None:
         raise OperationNotFound(operation_id)
     return value

@@ -37,7 +37,7 @@ from tasks.api.serializers import (
 from tasks.enqueue import bulk, enqueue
 from tasks.errors import IllegalTransition, InvalidField, NotAllowed, TaskNotFound
 from tasks.events.submitted import submitted
-from tasks.ids import MAX_ID
+from tasks.ids import as_id
 from tasks.models import Task, TaskOutput
 from tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
 
@@ -264,8 +264,8 @@ class RetryManyView(APIView):
 
 def number(task_id: str) -> int:
     """The id of a URL. Raises TaskNotFound for one that no row can have."""
-    value = int(task_id)
-    if value > MAX_ID:
+    value = as_id(task_id)
+    if value is None:
         raise TaskNotFound(task_id)
     return value
 

@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.db.models import Case, QuerySet, When
-from django.db.models.fields.json import KT
-from django.db.models.functions import Left
+from django.db.models import QuerySet
 
 from tasks import operations, submission
 from tasks.api.filters import TaskFilter
@@ -21,8 +19,8 @@ from tasks.errors import IllegalTransition, InvalidField, TaskMasterError, TaskN
 from tasks.ids import as_id
 from tasks.lifecycle import Status
 from tasks.models import Task, TaskOutput
+from tasks.models.task import command_head
 from tasks.reasons import why
-from tasks.registry import SHELL
 
 #: How often a waiting command looks at its task: soon at first, then every half second.
 _FIRST_LOOK_S, _LAST_LOOK_S = 0.02, 0.5
@@ -67,8 +65,8 @@ def list_tasks(options: Mapping[str, Any], out: Printer) -> None:
     )
     for field, rules in chosen.errors.items():
         raise InvalidField(f"--{field}", " ".join(map(str, rules)))
-    command = Case(When(name=SHELL, then=Left(KT("kwargs__command"), _COMMAND_LENGTH)))
-    tasks: QuerySet[Task] = chosen.qs.annotate(command=command).order_by("-pk")[:limit]
+    listed = chosen.qs.annotate(command=command_head(_COMMAND_LENGTH))
+    tasks: QuerySet[Task] = listed.order_by("-pk")[:limit]
     if options["json"]:
         out.json(TaskRowSerializer(tasks, many=True).data)
     elif rows := list(tasks):

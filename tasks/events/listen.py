@@ -31,9 +31,12 @@ _ANSWER_S = 5.0
 #: At most ten deliveries a second, however many processes publish; a few at once.
 _INTERVAL_S, _BURST = 0.1, 3
 _RETRY_S = (0.1, 2.0)
-_NEWER = "SELECT * FROM tasks_event WHERE id > %s ORDER BY id LIMIT %s"
+#: By name: a later version may have added some, while this one still runs.
+_COLUMNS = 'id, at, kind, text, task_id, task, queue, worker, worker_id, "user", count'
+_NEWER = f"SELECT {_COLUMNS} FROM tasks_event WHERE id > %s ORDER BY id LIMIT %s"
 _NEWEST = (
-    "SELECT * FROM (SELECT * FROM tasks_event ORDER BY id DESC LIMIT %s) AS newest ORDER BY id"
+    f"SELECT * FROM (SELECT {_COLUMNS} FROM tasks_event ORDER BY id DESC LIMIT %s) AS newest "
+    "ORDER BY id"
 )
 
 Row: TypeAlias = dict[str, Any]

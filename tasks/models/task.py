@@ -8,9 +8,12 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models import Case, When
+from django.db.models.fields.json import KT
+from django.db.models.functions import Left, Now
 
 from tasks.lifecycle import Status
+from tasks.registry import SHELL
 from tasks.submission import (
     CONTINUE,
     MAX_NAME,
@@ -20,6 +23,11 @@ from tasks.submission import (
     MIN_PRIORITY,
     ON_LOST_CONTACT,
 )
+
+
+def command_head(longest: int = 120) -> Case:
+    """For a list: the head of a shell command in so many characters, null for a callable."""
+    return Case(When(name=SHELL, then=Left(KT("kwargs__command"), longest)))
 
 
 class Task(models.Model):

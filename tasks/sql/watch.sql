@@ -1,5 +1,4 @@
--- A web process shows these tasks for the next minute; the coordinators are told if they may not
--- know it. Called by the web's watch.
+-- A web process shows these tasks for the next minute; the coordinators are told. Called by the web's watch.
 WITH renewed AS (
     INSERT INTO tasks_watch (task_id, web, until)
     SELECT

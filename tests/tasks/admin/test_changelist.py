@@ -137,9 +137,3 @@ def test_no_counts_beside_the_filters() -> None:
     with CaptureQueriesContext(connection) as asked:
         browser.get(f"{LIST}?_facets=True")
     assert not [each for each in asked if "FILTER" in each["sql"]]
-
-
-@pytest.mark.parametrize("name", ["queue", "status", "name"])
-def test_a_filter_for_what_no_text_can_hold_finds_nothing(name: str) -> None:
-    stored(1)
-    assert listed(client("view_task"), f"?{name}=mail%00") == []

@@ -44,7 +44,6 @@ def test_the_log_is_read_and_linked_to_tasks() -> None:
         ("?q=7", {"raised <b>"}),
         ("?q=shop", {"raised <b>"}),
         ("?q=nowhere", set()),
-        ("?queue=ma%00il", set()),
     ],
 )
 def test_filters_and_search(query: str, found: set[str]) -> None:

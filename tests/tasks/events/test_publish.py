@@ -20,6 +20,13 @@ from tests.tasks.events.sample import an_event
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+@pytest.fixture(autouse=True)
+def _alone() -> None:
+    """What tests before this one published is out, and gone."""
+    assert drain()
+    Event.objects.all().delete()
+
+
 def test_what_is_published_is_stored_with_all_it_says() -> None:
     publish([an_event(Kind.FAILED, 7, worker="worker-1", user="eve", count=3)])
     assert drain()
