@@ -31,7 +31,7 @@ FOLDER = "TASKMASTER_SCREENSHOTS"
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     if chromium is None:
-        pytest.skip("browser tests need chromium; on Debian: apt-get install chromium")
+        pytest.skip("needs chromium; on Debian: apt-get install chromium")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=chromium, args=[*_SANDBOX, *_FLAGS])
 

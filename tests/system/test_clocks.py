@@ -41,7 +41,9 @@ from tests.tasks.sample import stored
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not LIBRARIES, reason="needs Debian's package faketime"),
+    pytest.mark.skipif(
+        not LIBRARIES, reason="needs libfaketimeMT.so.1; on Debian: apt-get install libfaketime"
+    ),
     pytest.mark.parametrize(("here", "there"), [(300, -300), (-300, 300)], ids=["ahead", "behind"]),
 ]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 import psycopg
 import pytest
@@ -32,6 +32,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 start = sync_to_async(an_operation)
 store = sync_to_async(stored)
+LOOKING = "SELECT pid FROM pg_locks WHERE relation = 'tasks_operation'::regclass AND NOT granted"
+RESTING = "SELECT pid FROM pg_stat_activity WHERE pid = %s AND state = 'idle'"
 
 
 @contextmanager
@@ -40,6 +42,21 @@ def held(task_id: int) -> Iterator[None]:
     with psycopg.connect(conninfo()) as other:
         other.execute("SELECT FROM tasks_task WHERE id = %s FOR UPDATE", [task_id])
         yield
+
+
+@asynccontextmanager
+async def idle_coordinator() -> AsyncIterator[None]:
+    """One that has looked for operations, found none, and waits for its safety poll."""
+    with psycopg.connect(conninfo(), autocommit=True) as other:
+        # Its first look waits for the table: so it is seen to look.
+        other.execute("BEGIN")
+        other.execute("LOCK TABLE tasks_operation")
+        async with coordinator():
+            await until(lambda: other.execute(LOOKING).fetchone())
+            [pid] = other.execute(LOOKING).fetchone() or [0]
+            other.execute("COMMIT")
+            await until(lambda: other.execute(RESTING, [pid]).fetchone())
+            yield
 
 
 async def until_state(operation: Operation, state: str, deadline_s: float = 20.0) -> None:
@@ -94,9 +111,7 @@ async def test_one_that_lives_goes_on_within_seconds() -> None:
 
 
 async def test_an_idle_coordinator_begins_at_once_and_tells_it() -> None:
-    async with coordinator():
-        # It looks when it starts, which nothing tells, and waits for its safety poll then.
-        await asyncio.sleep(0.5)
+    async with idle_coordinator():
         await store(40, queue="mail")
         began = time.monotonic()
         operation = await start("cancel", filter={"queue": "mail"})

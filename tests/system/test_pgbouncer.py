@@ -15,7 +15,9 @@ from tests.system.pgbouncer import BINARY, running_pgbouncer
 from tests.system.programs import Feed, Site, running_site, until
 from tests.system.server import Server
 
-pytestmark = pytest.mark.skipif(BINARY is None, reason="needs Debian's package pgbouncer")
+pytestmark = pytest.mark.skipif(
+    BINARY is None, reason="needs pgbouncer; on Debian: apt-get install pgbouncer"
+)
 
 SESSIONS = "SELECT client_port FROM pg_stat_activity WHERE application_name = ANY (%s)"
 LOUD = "Traceback| (WARNING|ERROR|CRITICAL) "

@@ -84,12 +84,12 @@ async def test_a_child_that_leaks_is_followed_by_a_fresh_one(pool: str) -> None:
 @POOLS
 async def test_a_child_that_leaks_finishes_what_it_runs(pool: str) -> None:
     options = ("--pool", pool, "--concurrency", "2", "--max-memory-per-child", "250")
-    async with coordinator() as address, worker(address, *options):
+    async with coordinator() as address, worker(address, *options) as process:
         began = time.monotonic()
         long = await call("leak_and_sleep", 300, 4)
         await until_counted(1, status="started")
-        # At the latest with the second look the child is replaced.
-        await asyncio.sleep(max(0.0, began + 2.5 - time.monotonic()))
+        await until_log(process, "child recycled")
+        assert time.monotonic() - began < 2.5, "it is replaced with the second look at the latest"
         ran = await pids([await call("pid") for _ in range(6)])
         assert (await Task.objects.aget(pk=long)).status == "started"
         [old] = await pids([long])

@@ -87,6 +87,7 @@ async def until_log(process: subprocess.Popen[str], text: str) -> None:
     def read() -> None:
         assert process.stdout is not None
         for line in process.stdout:
+            assert "Traceback" not in line, line + process.stdout.read()
             if text in line:
                 return
         raise AssertionError(f"it ended without saying {text!r}")

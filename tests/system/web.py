@@ -51,9 +51,10 @@ async def web(**extra: str) -> AsyncIterator[Web]:
     )
     served = Web(process, port)
     try:
-        while not await asyncio.to_thread(served.answers):
-            assert process.poll() is None
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            while not await asyncio.to_thread(served.answers):
+                assert process.poll() is None
+                await asyncio.sleep(0.05)
         yield served
     finally:
         await asyncio.to_thread(end, process)

@@ -7,14 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.coordinator.service.intruder import (
-    Intruder,
-    intruder,
-)
+from tests.coordinator.service.intruder import Intruder, intruder
 from tests.coordinator.service.watched import logged, undisturbed
-from tests.system.fleet import (
-    WireWorker,
-)
+from tests.system.fleet import WireWorker
 from tests.system.programs import Program
 
 

@@ -12,18 +12,9 @@ from django.utils import timezone
 
 from proto import taskmaster_pb2 as pb
 from tasks.models import Task
-from tests.coordinator.service.intruder import (
-    KINDS,
-    Intruder,
-    report,
-    rows,
-    status,
-)
+from tests.coordinator.service.intruder import KINDS, Intruder, report, rows, status
 from tests.coordinator.service.watched import said_once, store
-from tests.system.fleet import (
-    WireWorker,
-    until_counted,
-)
+from tests.system.fleet import WireWorker, until_counted
 from tests.system.programs import Program
 from workers.models import Worker
 

@@ -15,20 +15,9 @@ from rest_framework.authtoken.models import Token
 
 from proto import taskmaster_pb2 as pb
 from tasks.models import Task, TaskOutput
-from tests.coordinator.service.intruder import (
-    DEADLINE_S,
-    KINDS,
-    Intruder,
-    report,
-    rows,
-    status,
-)
+from tests.coordinator.service.intruder import DEADLINE_S, KINDS, Intruder, report, rows, status
 from tests.coordinator.service.watched import said_once, store, undisturbed
-from tests.system.fleet import (
-    WireWorker,
-    acount,
-    until_counted,
-)
+from tests.system.fleet import WireWorker, acount, until_counted
 from tests.system.programs import Program
 from tests.tasks.sample import in_s
 

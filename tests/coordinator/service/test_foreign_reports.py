@@ -9,20 +9,9 @@ import pytest
 
 from proto import taskmaster_pb2 as pb
 from tasks.models import Task, TaskOutput
-from tests.coordinator.service.intruder import (
-    KINDS,
-    Intruder,
-    intruder,
-    report,
-    rows,
-)
+from tests.coordinator.service.intruder import KINDS, Intruder, intruder, report, rows
 from tests.coordinator.service.watched import said_once, store
-from tests.system.fleet import (
-    WireWorker,
-    coordinator,
-    until,
-    until_counted,
-)
+from tests.system.fleet import WireWorker, coordinator, until, until_counted
 from tests.system.programs import Program
 from tests.tasks.sample import in_s
 

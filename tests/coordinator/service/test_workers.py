@@ -14,18 +14,9 @@ import pytest
 
 from proto import taskmaster_pb2 as pb
 from tasks.models import Task
-from tests.coordinator.service.intruder import (
-    Intruder,
-    rows,
-    status,
-)
+from tests.coordinator.service.intruder import Intruder, rows, status
 from tests.coordinator.service.watched import said_once, store
-from tests.system.fleet import (
-    ROOT,
-    WireWorker,
-    until,
-    until_counted,
-)
+from tests.system.fleet import ROOT, WireWorker, until, until_counted
 from tests.system.programs import Program
 
 pytestmark = pytest.mark.django_db(transaction=True)

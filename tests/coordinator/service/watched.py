@@ -10,12 +10,7 @@ from pathlib import Path
 from asgiref.sync import sync_to_async
 
 from tasks.models import Task
-from tests.system.fleet import (
-    database_url,
-    end,
-    free_port,
-    until_counted,
-)
+from tests.system.fleet import database_url, end, free_port, until_counted
 from tests.system.programs import Program
 from tests.system.programs import until as until_true
 from tests.tasks.sample import stored

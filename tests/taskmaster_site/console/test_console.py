@@ -6,12 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from tasks import operations
-from tests.taskmaster_site.console.reader import (
-    becomes,
-    console,
-    prints,
-    started,
-)
+from tests.taskmaster_site.console.reader import becomes, console, prints, started
 from tests.tasks.api.people import user_with
 from tests.tasks.sample import stored
 

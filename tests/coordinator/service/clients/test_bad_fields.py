@@ -10,15 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from proto import taskmaster_pb2 as pb
 from tasks.models import Task
-from tests.coordinator.service.clients.client import (
-    ADD,
-    Client,
-    Code,
-    at,
-    listed,
-    refused,
-    sums,
-)
+from tests.coordinator.service.clients.client import ADD, Client, Code, at, listed, refused, sums
 from tests.system.fleet import acount
 
 pytestmark = pytest.mark.django_db(transaction=True)
