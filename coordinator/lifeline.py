@@ -23,9 +23,8 @@ from coordinator.store import Identity
 from tasks import store
 from tasks.conf import Settings
 from tasks.events.event import Kind, NewEvent
-from tasks.lifecycle import Status
-from tasks.reports import Adopted, Changed, Lease
-from tasks.statistics.tally import Tally
+from tasks.reports import Adopted, Lease
+from tasks.statistics.tally import tally_of
 from tasks.templatetags.taskmaster import tasks as tasks_in_words
 from workers import store as workers
 from workers.store import Beat, Registration
@@ -78,12 +77,6 @@ class Loss(NamedTuple):
     #: When it is sure that it has stopped what it stops without contact.
     stoppable_at: float
     rescued: bool = False
-
-
-def tally_of(rescued: Sequence[Changed]) -> Tally:
-    """What a rescue adds to the statistics."""
-    failed = sum(task.status == Status.FAILED for task in rescued)
-    return Tally(failed=failed, retried=len(rescued) - failed)
 
 
 class Lifeline:

@@ -22,12 +22,12 @@ from coordinator import store as coordinators
 from coordinator import words
 from coordinator.announcer import Announcer, Many
 from coordinator.database import TROUBLE, Database
-from coordinator.lifeline import tally_of
 from coordinator.store import Beat, Identity
 from tasks import store
 from tasks.conf import Settings
 from tasks.events.event import Kind, NewEvent
 from tasks.reports import Changed
+from tasks.statistics.tally import tally_of
 from tasks.templatetags.taskmaster import tasks as tasks_in_words
 from workers import store as workers
 

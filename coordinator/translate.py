@@ -11,7 +11,7 @@ from tasks.reports import Chunk, Completion, Failure, Lease, Release, Start
 from tasks.submission import MAX_PAUSE_S
 
 if TYPE_CHECKING:
-    from coordinator.flusher import Batch, Entry
+    from coordinator.batch import Batch, Entry
 
 #: How an attempt ended, as its entry in `errors` says it.
 EXIT_CLASS = {

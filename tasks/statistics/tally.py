@@ -9,6 +9,8 @@ from uuid import UUID
 
 from django.db import connections
 
+from tasks.lifecycle import Status
+from tasks.reports import Changed
 from tasks.statements import statement
 from tasks.statistics.histogram import histogram
 
@@ -41,6 +43,12 @@ class Tally:
             "wait": histogram(self.waits, self.each_time_stands_for) if self.waits else [],
             "run": histogram(self.runs, self.each_time_stands_for) if self.runs else [],
         }
+
+
+def tally_of(rescued: Sequence[Changed]) -> Tally:
+    """What a rescue, or attempts that failed, add."""
+    failed = sum(task.status == Status.FAILED for task in rescued)
+    return Tally(failed=failed, retried=len(rescued) - failed)
 
 
 def add(tally: Tally, using: str, source: UUID | None = None) -> None:

@@ -13,7 +13,6 @@ from django.utils import timezone
 from psycopg import AsyncConnection
 
 from coordinator.database import conninfo
-from coordinator.lifeline import tally_of
 from tasks import operations, store
 from tasks.models import Census as CensusRow
 from tasks.models import Statistic, Task
@@ -22,7 +21,7 @@ from tasks.statements import statement
 from tasks.statistics import read
 from tasks.statistics.census import Census
 from tasks.statistics.histogram import histogram
-from tasks.statistics.tally import Tally
+from tasks.statistics.tally import Tally, tally_of
 from tests.tasks.sample import in_s, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
