@@ -6,8 +6,10 @@ program asks for (`tasks.enqueue`, `tasks.operations`) runs on Django's connecti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from operator import attrgetter
+from types import NoneType
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -34,6 +36,14 @@ from tasks.statements import statement
 from tasks.statistics.tally import Tally
 
 Connection: TypeAlias = AsyncConnection[tuple[Any, ...]]
+
+#: How PostgreSQL writes what needs no quotes within an array.
+_BARE: dict[type, Callable[[Any], str]] = {
+    int: int.__repr__,
+    float: float.__repr__,
+    UUID: attrgetter("hex"),
+    NoneType: lambda _: "NULL",
+}
 
 
 async def scan(connection: Connection) -> list[Pair]:
@@ -264,7 +274,18 @@ async def _ids(connection: Connection, name: str, parameters: dict[str, Any]) ->
 
 
 def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
-    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    return dict(zip(names, map(_array, zip(*rows, strict=True)), strict=True))
+
+
+def _array(column: Sequence[Any]) -> str | list[Any]:
+    """A column for the statement, as PostgreSQL writes arrays where no element needs quotes.
+
+    psycopg looks at each element by itself, which took a seventh of a coordinator's time.
+    """
+    kinds = set(map(type, column))
+    if not kinds <= _BARE.keys():
+        return list(column)
+    return f"{{{','.join([_BARE[type(value)](value) for value in column])}}}"
 
 
 def _lease_columns(leases: Sequence[Lease]) -> dict[str, Any]:
