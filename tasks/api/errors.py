@@ -21,6 +21,7 @@ from rest_framework.views import set_rollback
 
 from tasks.errors import (
     ConfigurationError,
+    Conflict,
     IllegalTransition,
     InvalidField,
     KeyReused,
@@ -41,6 +42,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     NotAllowed: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     IllegalTransition: HTTPStatus.CONFLICT,
+    Conflict: HTTPStatus.CONFLICT,
     KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,

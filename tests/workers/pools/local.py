@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -35,8 +36,10 @@ def wanted(count: int, pool: str = "herons", /, **environment: str) -> Wanted:
     return Wanted(pool, count, argv, {"DATABASE_URL": database_url(), **environment}, 30)
 
 
-def provider(folder: Path, address: str = NOBODY) -> LocalProvider:
-    return LocalProvider(Members(connect), folder, lambda: [address], lambda: None)
+def provider(
+    folder: Path, address: str = NOBODY, clock: Callable[[], float] = time.monotonic
+) -> LocalProvider:
+    return LocalProvider(Members(connect), folder, lambda: [address], lambda: None, clock=clock)
 
 
 async def observed(

@@ -8,9 +8,11 @@ as their workers are registered, and are told to go through their coordinator.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from pathlib import Path
@@ -21,12 +23,17 @@ from workers.pools.members import Member, Members, Started
 from workers.pools.provider import Died, Observed, ProviderFailed, ProviderMissing, Wanted, tail
 from workers.pools.spawner import Spawner, TemplateFailed
 
+log = logging.getLogger(__name__)
+
 #: What is reserved and has no process after this time never came to be; what is on another host
 #: and has not registered is gone.
 _UNBORN_S = 30.0
 #: A worker that was told to go and does not drain has not heard it; it is told through its
 #: coordinator then. Longer than a heartbeat.
 _DEAF_S = 10.0
+#: A worker that runs and is nowhere registered for so long knows no living coordinator: another is
+#: started in its place.
+_LOST_S = 30.0
 #: Beyond the stop limit, until what does not end is killed.
 _KILL_S = 10.0
 
@@ -42,6 +49,8 @@ class LocalProvider:
         folder: Path,
         coordinators: Callable[[], Sequence[str]],
         on_exit: Callable[[], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._members = members
         #: The logs go here, in a folder for each pool.
@@ -49,6 +58,7 @@ class LocalProvider:
         #: Addresses for the workers, this coordinator's first.
         self._coordinators = coordinators
         self._on_exit = on_exit
+        self._clock = clock
         self._host = socket.gethostname()
         #: By pool: the environment, and the template that has it.
         self._spawners: dict[str, tuple[dict[str, str], Spawner]] = {}
@@ -56,6 +66,8 @@ class LocalProvider:
         self._exits: dict[tuple[str, int], int] = {}
         #: Templates that ended before they forked anything.
         self._stillborn: dict[str, list[Died]] = {}
+        #: By id: since when a member runs without being registered.
+        self._silent: dict[int, float] = {}
 
     async def check(self, wanted: Wanted) -> None:
         """Raises ProviderMissing where processes cannot be started in this way."""
@@ -75,6 +87,10 @@ class LocalProvider:
             elif _is_leaving(member):
                 stopping += 1
                 await self._press(member, wanted.stop_limit_s)
+            elif self._is_lost(member):
+                log.warning("worker is nowhere registered", extra={"worker": member.name})
+                await self._tell_to_go([member])
+                stopping += 1
             else:
                 running += 1
             if member.host == self._host:
@@ -210,6 +226,13 @@ class LocalProvider:
             return True
         return processes.born(member.pid) == member.born
 
+    def _is_lost(self, member: Member) -> bool:
+        if member.worker_id is not None or member.pid is None or member.host != self._host:
+            self._silent.pop(member.id, None)
+            return False
+        since = self._silent.setdefault(member.id, self._clock())
+        return self._clock() - since > _LOST_S
+
     def _adopted(self, member: Member) -> Started | None:
         """The process of a row that whoever started it had no time to note: its worker came."""
         if member.pid is not None or member.worker_pid is None or member.host != self._host:
@@ -225,6 +248,7 @@ class LocalProvider:
             known[1].exited.clear()
         for member in gone:
             code = self._exits.pop((member.name, member.pid or 0), None)
+            self._silent.pop(member.id, None)
             if member.host != self._host or _is_leaving(member) or code == 0:
                 continue
             died.append(Died(code, logs.end_of(Path(member.log_path)), member.age_s))

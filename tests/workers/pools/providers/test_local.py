@@ -142,3 +142,14 @@ async def test_what_was_reserved_and_never_came_to_be_is_forgotten(tmp_path: Pat
     seen = await provider(tmp_path).observe(wanted(2))
     assert seen.running == 1
     assert [died.exit_code for died in seen.died] == [None]
+
+
+async def test_a_worker_that_finds_no_living_coordinator_is_replaced(tmp_path: Path) -> None:
+    local = provider(tmp_path)
+    await local.scale(wanted(1))
+    assert await local.observe(wanted(1)) == Observed(1)
+    later = provider(tmp_path, clock=iter([0.0, 0.0, 0.0, 31.0, 31.0]).__next__)
+    assert await later.observe(wanted(1)) == Observed(1)
+    assert await later.observe(wanted(1)) == Observed(0, 1)
+    assert await observed(later, wanted(1), lambda seen: not seen.stopping) == Observed(0)
+    await local.close()
