@@ -40,6 +40,7 @@ from tasks import store as task_store
 from tasks.conf import Settings
 from tasks.errors import ConfigurationError
 from workers import store as worker_store
+from workers.pools.reconciler import Reconciler
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +119,9 @@ class Process:
             self.announcer,
             on_pending=self._on_pending,
         )
+        self.reconciler = Reconciler(
+            self.database.connection, conf, self.announcer.note, lambda: self.peers.addresses
+        )
         self.listener = Listener(
             direct_conninfo(),
             coordinator,
@@ -127,7 +131,9 @@ class Process:
             on_worker=self.dispatcher.command,
             on_watch=self.announcer.watch_changed,
             on_operation=self.operator.wake,
+            on_pool=self.reconciler.wake,
             on_connect=self._register,
+            leading=self.reconciler.leading,
             notify=self.database.notify,
         )
         self.vitals = Vitals(
@@ -206,6 +212,7 @@ class Process:
                     ("held", self.held),
                     ("dispatcher", self.dispatcher),
                     ("capacity", self.capacity),
+                    ("reconciler", self.reconciler),
                 )
             ]
             deciding.append(group.create_task(self.vitals.log_figures(), name="figures"))
@@ -270,9 +277,8 @@ class Process:
             task.cancel()
         await asyncio.gather(*deciding, return_exceptions=True)
         self.flusher.release(self.held.clear())
-        running = 0
-        for link in list(self.dispatcher.links.values()):
-            running += len(self.dispatcher.disconnect(link))
+        links = list(self.dispatcher.links.values())
+        running = sum(len(self.dispatcher.disconnect(link)) for link in links)
         await self.server.stop(_STOP_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.conf.shutdown_grace_s):

@@ -23,6 +23,7 @@ _LINKS = (
     "bulk",
     "operations",
     "workers",
+    "pools",
     "stats",
     "events",
     "stream",

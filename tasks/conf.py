@@ -35,6 +35,7 @@ _POSITIVE = (
     "stream_check_s",
     "coordinator_pool_max",
     "db_pool_wait_s",
+    "provider_timeout_s",
     "grpc_port",
 )
 
@@ -107,6 +108,9 @@ class Settings:
     #: Who finds no free connection waits this long, and is told then.
     db_pool_wait_s: float = 2.0
 
+    #: What runs the workers of a pool (processes here, Docker, a cluster) answers within this time,
+    #: or has failed.
+    provider_timeout_s: float = 30.0
     #: How long SIGTERM leaves running tasks before they are handed back.
     shutdown_grace_s: float = 30.0
     #: Where a coordinator listens.

@@ -53,8 +53,10 @@ class Heard:
             on_worker=lambda *wish: self.wishes.append(wish),
             on_watch=lambda: None,
             on_operation=lambda: None,
+            on_pool=lambda: None,
             on_connect=self._connected,
             notify=self._notify,
+            leading=asyncio.Event(),
             probe_s=probe_s,
         )
 
