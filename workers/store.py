@@ -22,6 +22,8 @@ class Registration(NamedTuple):
     pool: str
     queues: list[str]
     slots: int
+    #: The id of the join token that let it in; None: it needed none.
+    join_token: int | None = None
 
 
 class Beat(NamedTuple):
@@ -51,6 +53,23 @@ async def register(connection: Connection, worker: Registration, coordinator: UU
     await connection.execute(
         statement("register", _SQL), {**worker._asdict(), "coordinator": coordinator}
     )
+
+
+async def admit(connection: Connection, digest: str, worker: UUID) -> int | None:
+    """Takes a use of the join token with this digest for a worker; the token's id.
+
+    None when the token is unknown, revoked, expired or used up, or the worker is another token's.
+    """
+    parameters = {"digest": digest, "worker": worker}
+    cursor = await connection.execute(statement("admit", _SQL), parameters)
+    row = await cursor.fetchone()
+    return int(row[0]) if row else None
+
+
+async def dismissed(connection: Connection, tokens: Sequence[int]) -> set[int]:
+    """Which of these join tokens are valid no more."""
+    cursor = await connection.execute(statement("dismissed", _SQL), {"ids": list(tokens)})
+    return {row[0] for row in await cursor.fetchall()}
 
 
 async def heartbeat(connection: Connection, beats: Sequence[Beat], coordinator: UUID) -> Wishes:
