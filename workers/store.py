@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from tasks.errors import TaskMasterError
 from tasks.statements import statement
 from tasks.store import Connection
 
@@ -48,6 +49,18 @@ class Wishes(NamedTuple):
     commands: dict[UUID, str]
 
 
+class JoinToken(NamedTuple):
+    """A join token, and what makes it invalid: nothing (empty), `revoked` or `expired`."""
+
+    id: int
+    name: str
+    fault: str
+
+
+class NotAdmitted(TaskMasterError):
+    """The join token does not let this worker in."""
+
+
 async def register(connection: Connection, worker: Registration, coordinator: UUID) -> None:
     """Makes the worker's row, or brings it back online."""
     await connection.execute(
@@ -55,15 +68,21 @@ async def register(connection: Connection, worker: Registration, coordinator: UU
     )
 
 
-async def admit(connection: Connection, digest: str, worker: UUID) -> int | None:
-    """Takes a use of the join token with this digest for a worker; the token's id.
-
-    None when the token is unknown, revoked, expired or used up, or the worker is another token's.
-    """
-    parameters = {"digest": digest, "worker": worker}
-    cursor = await connection.execute(statement("admit", _SQL), parameters)
+async def join_token(connection: Connection, digest: str) -> JoinToken | None:
+    """The join token of which this is kept."""
+    cursor = await connection.execute(statement("join_token", _SQL), {"digest": digest})
     row = await cursor.fetchone()
-    return int(row[0]) if row else None
+    return JoinToken._make(row) if row else None
+
+
+async def admit(connection: Connection, token: int, worker: UUID) -> None:
+    """Takes a use of a join token for a worker, unless it has joined with it before.
+
+    Raises NotAdmitted when the token is invalid or used up, or the worker is another token's.
+    """
+    cursor = await connection.execute(statement("admit", _SQL), {"token": token, "worker": worker})
+    if await cursor.fetchone() is None:
+        raise NotAdmitted
 
 
 async def dismissed(connection: Connection, tokens: Sequence[int]) -> set[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from django.utils import timezone
 from tasks.errors import IllegalTransition, InvalidField, NotFound
 from tasks.events.event import Kind, NewEvent
 from tasks.events.publish import publish
+from workers.joining.digest import digest
 from workers.models import JoinToken
 
 #: So that a token is known as such where it should not be, by people and by scanners.
@@ -36,11 +36,6 @@ class Made(NamedTuple):
 
     row: JoinToken
     secret: str
-
-
-def digest(secret: str) -> str:
-    """What is kept of a token: its SHA-256, in hex."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def make(

@@ -18,6 +18,7 @@ from tasks.errors import IllegalTransition, InvalidField
 from tests.tasks.sample import in_s
 from workers import store
 from workers.joining import tokens
+from workers.joining.digest import digest
 from workers.models import JoinToken
 from workers.store import Registration
 
@@ -29,11 +30,16 @@ async def joins(secret: str, worker: UUID | None = None) -> bool:
     """Whether a worker that says hello with it is let in, and registered then."""
     who = worker or uuid4()
     async with await AsyncConnection.connect(conninfo(), autocommit=True) as session:
-        token = await store.admit(session, tokens.digest(secret), who)
-        if token is not None:
-            row = Registration(who, "w", "h", 1, "threads", [], 1, token)
-            await store.register(session, row, uuid4())
-        return token is not None
+        found = await store.join_token(session, digest(secret))
+        if found is None:
+            return False
+        try:
+            await store.admit(session, found.id, who)
+        except store.NotAdmitted:
+            return False
+        row = Registration(who, "w", "h", 1, "threads", [], 1, found.id)
+        await store.register(session, row, uuid4())
+        return True
 
 
 def test_only_a_digest_is_kept_of_a_token_of_256_random_bits() -> None:
@@ -83,8 +89,14 @@ async def test_a_valid_token_lets_in_and_a_wrong_revoked_or_expired_one_does_not
     )
     assert await joins(good)
     assert (await JoinToken.objects.aget(name="good")).last_used_at is not None
-    for secret in (revoked, expired, good[:-1], good + "x", "", tokens.digest(good)):
+    for secret in (revoked, expired, good[:-1], good + "x", "", digest(good)):
         assert not await joins(secret)
+    async with await AsyncConnection.connect(conninfo(), autocommit=True) as session:
+        faults = [await store.join_token(session, digest(each)) for each in (revoked, expired)]
+        assert [each and each.fault for each in faults] == ["revoked", "expired"]
+        tokens_of = JoinToken.objects.values_list("id", flat=True).order_by("id")
+        gone = await store.dismissed(session, [each async for each in tokens_of])
+    assert gone == {each.id for each in faults if each}
     assert await JoinToken.objects.filter(last_used_at=None).acount() == 2
 
 
