@@ -50,7 +50,7 @@ class Wishes(NamedTuple):
 
 
 class JoinToken(NamedTuple):
-    """A join token, and what makes it invalid: nothing (empty), `revoked` or `expired`."""
+    """A join token, and what is against a worker's joining with it, in words (empty: nothing)."""
 
     id: int
     name: str
@@ -68,9 +68,10 @@ async def register(connection: Connection, worker: Registration, coordinator: UU
     )
 
 
-async def join_token(connection: Connection, digest: str) -> JoinToken | None:
-    """The join token of which this is kept."""
-    cursor = await connection.execute(statement("join_token", _SQL), {"digest": digest})
+async def join_token(connection: Connection, digest: str, worker: UUID | None) -> JoinToken | None:
+    """The join token of which this is kept, for this worker (None: for one that is new)."""
+    parameters = {"digest": digest, "worker": worker}
+    cursor = await connection.execute(statement("join_token", _SQL), parameters)
     row = await cursor.fetchone()
     return JoinToken._make(row) if row else None
 

@@ -18,8 +18,6 @@ from coordinator.database import TROUBLE, Database
 from coordinator.lifeline import Lifeline
 from coordinator.links import Link
 from coordinator.refusals import Refusals
-from coordinator.service.hello import worker_id_of
-from tasks.errors import InvalidField
 from workers import store as workers
 from workers.joining.digest import digest
 
@@ -57,8 +55,11 @@ class Gate:
 
     # ---- hello ------------------------------------------------------------------------------
 
-    async def open(self, context: Context) -> Pass | None:
-        """What the caller shows; None where nothing is needed. Aborts when it is not valid."""
+    async def open(self, context: Context, worker: str) -> Pass | None:
+        """What a worker shows that says hello; None where nothing is needed.
+
+        Aborts when it does not let the worker in.
+        """
         if not self._tokens:
             return None
         shown = _shown(context)
@@ -68,14 +69,14 @@ class Gate:
             # One question at a time: who knocks without end must not keep its connections from
             # the others.
             async with self._asking, self._database.connection() as connection:
-                found = await workers.join_token(connection, shown)
+                found = await workers.join_token(connection, shown, _uuid(worker))
         except TROUBLE:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "The database is away; come again.")
             raise AssertionError from None
         if found is None:
             await self.refuse(context, "nobody knows it")
         if found.fault:
-            await self.refuse(context, f"it is {found.fault}", token=found.name)
+            await self.refuse(context, found.fault, token=found.name)
         return Pass(found.id, found.name, shown)
 
     async def refuse(self, context: Context, why: str, **details: object) -> NoReturn:
@@ -99,15 +100,12 @@ class Gate:
 
         Aborts when the id is no UUID, or the caller does not show the token it joined with.
         """
-        rule, link = "", None
-        try:
-            link = self._links.get(worker_id_of(text))
-        except InvalidField as error:
-            rule = str(error)
+        worker_id = _uuid(text)
+        link = self._links.get(worker_id) if worker_id else None
         if self._tokens and (link is None or not compare_digest(_shown(context), link.digest)):
             await self.refuse(context, "it is not the worker's")
-        if rule:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, rule)
+        if worker_id is None:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "worker_id: must be a UUID.")
         return link
 
     # ---- whose token is valid no more -------------------------------------------------------
@@ -128,6 +126,13 @@ class Gate:
             for link in [each for each in self._links.values() if each.join_token in gone]:
                 del self._links[link.worker_id]
                 self._lifeline.expel(link)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _shown(context: Context) -> str:

@@ -71,7 +71,7 @@ class WorkerService(rpc.WorkerServiceServicer):
         self, request: pb.WorkerHello, context: Context
     ) -> AsyncIterator[pb.CoordinatorMessage]:
         """Registers the worker and streams to it for as long as it listens."""
-        shown = await self._gate.open(context)
+        shown = await self._gate.open(context, request.worker_id)
         registration = await self._registration(request, context)
         if shown is not None:
             registration = registration._replace(join_token=shown.token)
@@ -82,7 +82,7 @@ class WorkerService(rpc.WorkerServiceServicer):
                 registration, [lease for lease in running if lease not in others]
             )
         except NotAdmitted:
-            why = "it is used up, or the worker is another's"
+            why = "it was used up or revoked meanwhile"
             await self._gate.refuse(context, why, worker=registration.name)
         except TROUBLE:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "The database is away; come again.")

@@ -30,7 +30,7 @@ async def joins(secret: str, worker: UUID | None = None) -> bool:
     """Whether a worker that says hello with it is let in, and registered then."""
     who = worker or uuid4()
     async with await AsyncConnection.connect(conninfo(), autocommit=True) as session:
-        found = await store.join_token(session, digest(secret))
+        found = await store.join_token(session, digest(secret), None)
         if found is None:
             return False
         try:
@@ -92,8 +92,10 @@ async def test_a_valid_token_lets_in_and_a_wrong_revoked_or_expired_one_does_not
     for secret in (revoked, expired, good[:-1], good + "x", "", digest(good)):
         assert not await joins(secret)
     async with await AsyncConnection.connect(conninfo(), autocommit=True) as session:
-        faults = [await store.join_token(session, digest(each)) for each in (revoked, expired)]
-        assert [each and each.fault for each in faults] == ["revoked", "expired"]
+        faults = [
+            await store.join_token(session, digest(each), None) for each in (revoked, expired)
+        ]
+        assert [each and each.fault for each in faults] == ["it is revoked", "it is expired"]
         tokens_of = JoinToken.objects.values_list("id", flat=True).order_by("id")
         gone = await store.dismissed(session, [each async for each in tokens_of])
     assert gone == {each.id for each in faults if each}
