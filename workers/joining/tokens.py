@@ -38,6 +38,16 @@ class Made(NamedTuple):
     secret: str
 
 
+def check(name: str, *, expires_at: datetime | None, uses: int | None) -> None:
+    """Raises InvalidField for what no new token can have."""
+    if not 0 < len(name) <= _NAME_MAX or not name.isprintable():
+        raise InvalidField("name", f"must be 1 to {_NAME_MAX} printable characters.")
+    if expires_at is not None and expires_at <= timezone.now():
+        raise InvalidField("expires_at", "lies in the past; leave it out for a token that lasts.")
+    if uses is not None and not 1 <= uses <= USES_MAX:
+        raise InvalidField("uses", f"is {uses}; it must be from 1 to {USES_MAX:,}.")
+
+
 def make(
     name: str,
     *,
@@ -50,12 +60,7 @@ def make(
 
     Raises InvalidField for a name that is taken or no name, a time that is over, or no uses.
     """
-    if not 0 < len(name) <= _NAME_MAX or not name.isprintable():
-        raise InvalidField("name", f"must be 1 to {_NAME_MAX} printable characters.")
-    if expires_at is not None and expires_at <= timezone.now():
-        raise InvalidField("expires_at", "lies in the past; leave it out for a token that lasts.")
-    if uses is not None and not 1 <= uses <= USES_MAX:
-        raise InvalidField("uses", f"is {uses}; it must be from 1 to {USES_MAX:,}.")
+    check(name, expires_at=expires_at, uses=uses)
     secret = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     row = JoinToken(
         name=name, digest=digest(secret), created_by=by, expires_at=expires_at, uses_left=uses

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -119,3 +121,26 @@ async def test_a_worker_is_its_token_s_and_nobody_else_s() -> None:
     assert await joins(first, heron)
     assert not await joins(second, heron)
     assert await joins(first, heron)
+
+
+async def test_of_two_workers_that_come_at_once_one_gets_the_last_use() -> None:
+    token = (await make("one", uses=1)).row.pk
+    first, second = [await AsyncConnection.connect(conninfo(), autocommit=True) for _ in range(2)]
+    async with first, second:
+        async with first.transaction():
+            await store.admit(first, token, uuid4())
+            waiting = asyncio.create_task(store.admit(second, token, uuid4()))
+            await until_blocked(first, second.info.backend_pid)
+        with pytest.raises(store.NotAdmitted):
+            await waiting
+
+
+async def until_blocked(session: AsyncConnection[Any], pid: int) -> None:
+    """Waits until the backend waits for a lock."""
+    async with asyncio.timeout(10):
+        while True:
+            found = await session.execute("SELECT cardinality(pg_blocking_pids(%s))", [pid])
+            row = await found.fetchone()
+            if row and row[0]:
+                return
+            await asyncio.sleep(0.01)
