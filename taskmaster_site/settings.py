@@ -174,5 +174,6 @@ LOGGING: dict[str, Any] = {
         "psycopg.pool": {"level": "ERROR"},
         # A client's mistake is the client's to read.
         "django.request": {"level": "ERROR", "filters": ["unsaid"]},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }
