@@ -39,7 +39,7 @@ async def joins(secret: str, worker: UUID | None = None) -> bool:
             await store.admit(session, found.id, who)
         except store.NotAdmitted:
             return False
-        row = Registration(who, "w", "h", 1, "threads", [], 1, found.id)
+        row = Registration(who, "w", "h", 1, "threads", "", [], 1, found.id)
         await store.register(session, row, uuid4())
         return True
 
