@@ -1,7 +1,7 @@
 """`kubernetes`: workers as pods of a Deployment that has the name of the pool.
 
-Its replicas are set through the scale subresource. What a worker is stands in the Deployment: its
-image, options, environment, terminationGracePeriodSeconds. Options and environment of the pool reach
+Its replicas are set through the scale subresource. What a worker is stands in the Deployment:
+its image, options, environment and grace. Options and environment of the pool reach
 it through the manifest alone. The cluster is that of KUBECONFIG, or the one that the coordinator's
 pod runs in, or that of ~/.kube/config; the namespace is the context's or the pod's.
 """
