@@ -3,7 +3,7 @@
     python -m taskmaster_site.probe web | coordinator | worker
 
 Exit code 0 when it is; else 1 and one line that says why not. `web`: `/healthz` answers 200.
-`coordinator`: its gRPC health check says SERVING, over TLS if TASKMASTER_TLS_CERT is set.
+`coordinator`: its gRPC health check says SERVING, over TLS if it has a certificate.
 `worker`: it has a connection to a coordinator. A worker without one goes on with what it runs, so
 this tells whether it gets work, and is no reason to kill it.
 """
@@ -52,14 +52,18 @@ def coordinator(environ: Mapping[str, str]) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     host = environ.get("TASKMASTER_GRPC_HOST", "127.0.0.1")
+    # On every address: also on this one, which is in its certificate.
+    host = "localhost" if host in ("0.0.0.0", "::") else host
     address = f"{host}:{environ.get('TASKMASTER_GRPC_PORT', '50051')}"
-    with _channel(address, environ) as channel:
-        try:
+    try:
+        with _channel(address, environ) as channel:
             answer = health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_S
             )
-        except grpc.RpcError as error:
-            raise Unwell(f"{address} does not answer: {error.details()}") from None
+    except grpc.RpcError as error:
+        raise Unwell(f"{address} does not answer: {error.details()}") from None
+    except OSError as error:
+        raise Unwell(f"its certificate cannot be read: {error}") from None
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise Unwell(f"{address} does not serve")
 
@@ -70,16 +74,9 @@ def _channel(address: str, environ: Mapping[str, str]) -> grpc.Channel:
     certificate, key = environ.get("TASKMASTER_TLS_CERT"), environ.get("TASKMASTER_TLS_KEY")
     if not certificate or not key:
         return grpc.insecure_channel(address)
-    authority = environ.get("TASKMASTER_TLS_CA", certificate)
-    try:
-        return grpc.secure_channel(
-            address,
-            grpc.ssl_channel_credentials(
-                Path(authority).read_bytes(), Path(key).read_bytes(), Path(certificate).read_bytes()
-            ),
-        )
-    except OSError as error:
-        raise Unwell(f"its certificate cannot be read: {error}") from None
+    authority = environ.get("TASKMASTER_TLS_CA")
+    files = [Path(path).read_bytes() if path else None for path in (authority, key, certificate)]
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(*files))
 
 
 def worker(environ: Mapping[str, str]) -> None:
