@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 
 #: Slots are to be busy for this share of the time: beyond it waiting times grow fast.
@@ -107,9 +108,8 @@ class Autoscaler:
         ended = self._loads[-1].ended - self._loads[0].ended
         if ended <= 0:
             return None
-        looks = list(self._loads)
         worked = sum(
             (late.at - early.at) * (early.busy + late.busy) / 2
-            for early, late in zip(looks, looks[1:], strict=False)
+            for early, late in pairwise(self._loads)
         )
         return worked / ended
