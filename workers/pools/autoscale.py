@@ -56,7 +56,7 @@ class Autoscaler:
         self._loads: deque[Load] = deque()
         #: (at, workers needed then).
         self._needs: deque[tuple[float, int]] = deque()
-        self._began_at: float | None = None
+        self._began_at = float("inf")
         self._changed_at = float("-inf")
 
     def decide(self, policy: Policy, desired: int, load: Load) -> int:
@@ -64,12 +64,14 @@ class Autoscaler:
         self._look(policy, load)
         needed = self._needed(policy, desired, load)
         self._needs.append((load.at, needed))
+        quiet_s = load.at - max(self._began_at, self._changed_at)
         chosen = desired
         if needed > desired:
             if load.at - self._changed_at >= _STEP_S:
                 # At most twice as many: the figures of a pool that has just grown say little.
                 chosen = min(needed, max(2 * desired, desired + 1))
-        elif self._calm(policy, load):
+        elif quiet_s >= policy.cool_down_s:
+            # The looks of a whole cool-down are there, and all were taken at this size.
             chosen = min(desired, max(each for _, each in self._needs))
         chosen = max(policy.minimum, min(policy.maximum, chosen))
         if chosen != desired:
@@ -77,18 +79,12 @@ class Autoscaler:
         return chosen
 
     def _look(self, policy: Policy, load: Load) -> None:
-        if self._began_at is None:
-            self._began_at = load.at
+        self._began_at = min(self._began_at, load.at)
         self._loads.append(load)
         while load.at - self._loads[0].at > _MEAN_OVER_S:
             self._loads.popleft()
         while self._needs and load.at - self._needs[0][0] > policy.cool_down_s:
             self._needs.popleft()
-
-    def _calm(self, policy: Policy, load: Load) -> bool:
-        """Whether the looks of a whole cool-down are there, and nothing has changed in it."""
-        since = max(self._changed_at, self._began_at or load.at)
-        return load.at - since >= policy.cool_down_s
 
     def _needed(self, policy: Policy, desired: int, load: Load) -> int:
         hold_s = self._hold_s()

@@ -121,11 +121,11 @@ def test_before_anything_has_ended_the_pool_grows_by_doubling() -> None:
 
 
 def test_fewer_workers_only_after_they_were_too_many_for_a_whole_cool_down() -> None:
-    scaler = Autoscaler()
+    scaler, desired = Autoscaler(), 13
     idle_since = 100
     for at in range(0, 300, 5):
         load = Load(at, due=0, oldest_wait_s=0, busy=40 if at < idle_since else 0, ended=at)
-        desired = scaler.decide(_POLICY, 13, load)
+        desired = scaler.decide(_POLICY, desired, load)
         assert desired == 13 or at >= idle_since + _POLICY.cool_down_s
     assert desired == _POLICY.minimum
 
