@@ -62,3 +62,7 @@ class IllegalTransition(TaskMasterError):
 
 class KeyReused(TaskMasterError):
     """An Idempotency-Key was sent before with another submission. HTTP 422."""
+
+
+class Unavailable(TaskMasterError):
+    """What it takes is not there at the moment. HTTP 503."""

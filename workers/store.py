@@ -20,6 +20,8 @@ class Registration(NamedTuple):
     host: str
     pid: int
     pool: str
+    #: The pool it counts for; empty: none.
+    pool_name: str
     queues: list[str]
     slots: int
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from tasks.conf import Settings
 from tasks.errors import ConfigurationError
+from workers.pools.names import NAME as POOL_NAME
 
 POOLS = ("process", "threads", "async")
 _QUEUE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -34,6 +35,8 @@ class Options:
     queues: tuple[str, ...]
     pool: str
     slots: int
+    #: The pool whose size it counts for; empty: none.
+    pool_name: str = ""
     #: A child is recycled when it has begun so many tasks; None: never.
     max_tasks_per_child: int | None = None
     #: A child is recycled when its resident memory is above this, in MiB; None: never.
@@ -45,6 +48,8 @@ class Options:
         argv += ["--pool", self.pool, "--concurrency", str(self.slots)]
         if self.queues:
             argv += ["--queues", ",".join(self.queues)]
+        if self.pool_name:
+            argv += ["--pool-name", self.pool_name]
         if self.max_tasks_per_child is not None:
             argv += ["--max-tasks-per-child", str(self.max_tasks_per_child)]
         if self.max_memory_per_child_mb is not None:
@@ -76,6 +81,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="how Python tasks run: 'process', one child process a slot, so that a time-out, a "
         "cancellation or a crash ends one task (default); 'threads' or 'async', all slots in one "
         "child, for short tasks and tasks that wait",
+    )
+    parser.add_argument(
+        "--pool-name",
+        metavar="NAME",
+        help="the pool whose size this worker counts for; whoever runs the workers of a pool sets "
+        "it (default: none)",
     )
     parser.add_argument(
         "--concurrency",
@@ -110,6 +121,7 @@ def from_arguments(
         queues=_queues(values["queues"]),
         pool=pool,
         slots=_whole("--concurrency", values["concurrency"], _SLOTS_MAX) or _cores(),
+        pool_name=_pool_name(values["pool_name"]),
         max_tasks_per_child=_whole(
             "--max-tasks-per-child", values["max_tasks_per_child"], _TASKS_MAX
         ),
@@ -125,6 +137,14 @@ def _name(text: str | None) -> str:
     if not 0 < len(text) <= _NAME_MAX or not text.isprintable():
         raise ConfigurationError(f"--name must be 1 to {_NAME_MAX} printable characters.")
     return text
+
+
+def _pool_name(text: str | None) -> str:
+    if text is not None and not re.fullmatch(POOL_NAME, text):
+        raise ConfigurationError(
+            f"--pool-name is {text!r}; it takes 1 to 63 of a-z, 0-9 and -, the - only within."
+        )
+    return text or ""
 
 
 def _queues(text: str | None) -> tuple[str, ...]:

@@ -170,6 +170,7 @@ class Session:
             slots=self._options.slots,
             running=_executions(self._known()),
             protocol=PROTOCOL,
+            pool_name=self._options.pool_name,
         )
 
     def _known(self) -> Iterable[tuple[int, int]]:

@@ -26,6 +26,13 @@ class Worker(models.Model):
         max_length=8, choices=WorkerStatus, default=WorkerStatus.ONLINE, db_default="online"
     )
     pool = models.CharField(max_length=8, help_text="process, threads or async")
+    pool_name = models.CharField(
+        max_length=63,
+        default="",
+        db_default="",
+        blank=True,
+        help_text="The pool it belongs to; empty: started by hand.",
+    )
     queues = ArrayField(
         models.CharField(max_length=64),
         default=list,
@@ -59,6 +66,11 @@ class Worker(models.Model):
 
     class Meta:
         ordering = ["name", "registered_at"]
+        indexes = [
+            models.Index(
+                fields=["pool_name"], condition=~models.Q(status="offline"), name="worker_of_pool"
+            )
+        ]
         permissions = [("kill_worker", "Can kill workers")]
 
     def __str__(self) -> str:

@@ -1,0 +1,1 @@
+"""Pools: how many workers there shall be, and who makes it so."""

@@ -1,7 +1,7 @@
 -- A worker said hello: makes its row, or brings it back online under its new coordinator.
 -- Called by the lifeline.
 INSERT INTO workers_worker
-    (id, name, host, pid, status, pool, queues, slots, coordinator)
+    (id, name, host, pid, status, pool, pool_name, queues, slots, coordinator)
 VALUES
     (
         %(id)s,
@@ -10,6 +10,7 @@ VALUES
         %(pid)s,
         'online',
         %(pool)s,
+        %(pool_name)s,
         %(queues)s::text[],
         %(slots)s,
         %(coordinator)s
