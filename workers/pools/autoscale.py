@@ -87,13 +87,13 @@ class Autoscaler:
             self._needs.popleft()
 
     def _needed(self, policy: Policy, desired: int, load: Load) -> int:
-        hold_s = self._hold_s()
-        if hold_s is None:
-            # Nothing has ended yet, so nobody knows how long these tasks take.
-            backlog = float(min(load.due, policy.concurrency * desired))
+        hold_s, slots = self._hold_s(), load.busy / _BUSY_SHARE
+        if hold_s is not None:
+            slots += load.due * hold_s / policy.target_wait_s
         else:
-            backlog = load.due * hold_s / policy.target_wait_s
-        slots = load.busy / _BUSY_SHARE + backlog
+            # Nothing has ended yet, so nobody knows how long these tasks take: twice as many
+            # workers, but not more slots than there are tasks.
+            slots = max(slots, min(load.busy + load.due, 2 * policy.concurrency * desired))
         needed = ceil(slots / policy.concurrency)
         if load.due and load.oldest_wait_s > policy.target_wait_s:
             # Whatever the means say, it is not enough.
