@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from taskmaster_site.health import healthz
+from taskmaster_site.metrics import MetricsView
 from taskmaster_site.pages import create, dashboard, task, workers
 
 # The header has the ways; the lists need the room.
@@ -23,6 +24,7 @@ urlpatterns = [
     path("workers/<uuid:worker_id>/stop/", workers.stop, name="worker-stop"),
     path("workers/<uuid:worker_id>/kill/", workers.kill, name="worker-kill"),
     path("healthz", healthz),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("api/", include("taskmaster_site.api")),
     path("admin/", admin.site.urls),
 ]
