@@ -24,7 +24,7 @@ from coordinator.models import Coordinator
 from tasks.permissions import VIEW, require
 from tasks.statistics import read
 from tasks.statistics.census import Census
-from workers.models import Worker, WorkerStatus
+from workers.models import Worker, WorkerPool, WorkerStatus
 
 #: Bars of the charts that the quantiles are taken from: a minute.
 _BARS = 6
@@ -67,6 +67,7 @@ class _Figures(Collector):
         yield from _queues()
         yield from _times()
         yield from _workers()
+        yield from _pools()
         yield from _coordinators()
 
 
@@ -159,6 +160,20 @@ def _workers() -> Iterator[Metric]:
     slots = alive.aggregate(slots=Sum("slots", default=0), busy=Sum("busy", default=0))
     yield _gauge("slots", "Slots of the workers that are there.", [], [((), slots["slots"])])
     yield _gauge("slots_busy", "Slots in which a task runs.", [], [((), slots["busy"])])
+
+
+def _pools() -> Iterator[Metric]:
+    states = ("desired", "actual", "registered", "draining")
+    yield _gauge(
+        "pool_workers",
+        "Workers of a pool: those there shall be, and what the reconciler found last.",
+        ["pool", "state"],
+        [
+            ((pool.name, state), getattr(pool, state))
+            for pool in WorkerPool.objects.all()
+            for state in states
+        ],
+    )
 
 
 def _coordinators() -> Iterator[Metric]:

@@ -17,7 +17,7 @@ from coordinator.models import Coordinator
 from examples.tasks import add
 from tasks.enqueue import bulk, new
 from tasks.models import Task
-from workers.models import Worker
+from workers.models import Worker, WorkerPool
 
 pytestmark = pytest.mark.django_db
 
@@ -82,6 +82,13 @@ def test_workers_slots_and_coordinators_are_counted_while_they_are_there(viewer:
     )
     assert figures["taskmaster_coordinator_connections",] == 8
     assert figures["taskmaster_queue_due", "mail"] == 0
+
+
+def test_a_pool_has_its_desired_and_its_actual_size(viewer: User) -> None:
+    WorkerPool.objects.create(name="mail", desired=5, actual=4, registered=3, draining=1)
+    figures = _scrape(viewer)
+    found = {key[2]: value for key, value in figures.items() if key[1:2] == ("mail",)}
+    assert found == {"desired": 5, "actual": 4, "registered": 3, "draining": 1}
 
 
 def test_what_prometheus_asks_for_by_default_is_answered(viewer: User) -> None:

@@ -91,7 +91,8 @@ def test_over_a_recorded_hour_the_wait_stays_near_the_target_without_flapping() 
     # Far fewer than the pool that carries the peak all the time.
     used = sum(run.sizes[: len(load)])
     assert used < 0.6 * max(run.sizes) * len(load)
-    assert run.reversals <= len(load) / 300
+    # A load that swings within minutes is followed, its noise is not.
+    assert run.reversals <= len(load) / 120
     # Nothing comes any more.
     assert run.sizes[-1] == _POLICY.minimum
 
