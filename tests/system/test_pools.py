@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from tasks.models import Event
-from tests.system.fleet import coordinator, end, free_port, manage, serving, until_counted
+from tests.system.fleet import coordinator, free_port, manage, serving, until_counted
 from tests.system.workers import MODULE, call
 from tests.workers.pools.local import end_all
 from workers.models import PoolMember, Worker, WorkerPool
@@ -135,14 +135,12 @@ async def test_a_provider_that_is_missing_or_fails_is_shown_and_its_workers_are_
 
 async def test_workers_outlive_a_coordinator_that_stops_and_are_the_next_one_s() -> None:
     port = free_port()
-    first = manage("runcoordinator", "--port", str(port))
-    await serving(f"127.0.0.1:{port}")
-    await scale("herons", 2)
-    await until_steady(2)
-    before = await members()
-    running = await call("sleep", 3)
-    await until_counted(1, status="started")
-    assert await asyncio.to_thread(end, first) == 0
+    async with coordinator(port):
+        await scale("herons", 2)
+        await until_steady(2)
+        before = await members()
+        running = await call("sleep", 3)
+        await until_counted(1, status="started")
     async with coordinator(port):
         await until_steady(2)
         assert await members() == before

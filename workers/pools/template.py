@@ -93,6 +93,9 @@ class Template:
         for stream in (1, 2):
             os.dup2(log, stream)
         os.close(log)
+        with contextlib.suppress(OSError):
+            # What `ps` and `top` show; the kernel keeps 15 characters.
+            Path("/proc/self/comm").write_text(message["name"][:15], encoding="utf-8")
         try:
             return worker.run(message["argv"], fork_launcher)
         finally:
