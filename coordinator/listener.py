@@ -5,6 +5,7 @@ the next safety poll at most. When it has connected, and once a minute, the list
 sent to itself from another session; when that does not come it connects anew, and when that does
 not help it says so: behind a pooler in transaction mode nobody hears anything. The session also
 holds the coordinator's advisory lock: when it breaks, the others may take over what this one holds.
+One of the sessions holds a second lock: its coordinator is the one that reconciles pools.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ CANCEL = "taskmaster_cancel"
 WORKER = "taskmaster_worker"
 WATCH = "taskmaster_watch"
 OPERATION = "taskmaster_operation"
+POOL = "taskmaster_pool"
 #: How often the listener sends itself a message.
 PROBE_S = 60.0
 #: How long that message may take.
@@ -39,6 +41,8 @@ _PROBE_TIMEOUT_S = 5.0
 _RETRY_S = (0.1, 2.0)
 #: A lock that a session of ours still holds, which broke without the server's noticing.
 _LOCK_RETRY_S = 5.0
+#: How often one that does not reconcile pools tries to become the one that does.
+_LEAD_S = 1.0
 
 
 class Listener:
@@ -55,8 +59,10 @@ class Listener:
         on_worker: Callable[[UUID, str], None],
         on_watch: Callable[[], None],
         on_operation: Callable[[], None],
+        on_pool: Callable[[], None],
         on_connect: Callable[[], Awaitable[None]],
         notify: Callable[[str], Awaitable[None]],
+        leading: asyncio.Event,
         probe_s: float = PROBE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -68,6 +74,7 @@ class Listener:
         self._on_worker = on_worker
         self._on_watch = on_watch
         self._on_operation = on_operation
+        self._on_pool = on_pool
         self._on_connect = on_connect
         #: Sends an empty message to a channel, from another session.
         self._notify = notify
@@ -76,6 +83,8 @@ class Listener:
         self._probe = f"taskmaster_probe_{coordinator.hex}"
         #: Set while the session listens.
         self.listening = asyncio.Event()
+        #: Set while the session has the lock of the one coordinator that reconciles pools.
+        self._leading = leading
         #: When anything was last heard, the own message among it; at first, since when it listens.
         self.heard_at: float | None = None
         #: How many sessions in a row did not hear themselves.
@@ -96,13 +105,14 @@ class Listener:
                 self._trouble.met(error)
             finally:
                 self.listening.clear()
+                self._leading.clear()
             await asyncio.sleep(pause)
             pause = min(longest, pause * 2)
 
     async def _listen(self, connection: Connection) -> None:
         """Returns when the session is deaf."""
         locked = await store.lock(connection, self._coordinator)
-        for channel in (WAKE, CANCEL, WORKER, WATCH, OPERATION, self._probe):
+        for channel in (WAKE, CANCEL, WORKER, WATCH, OPERATION, POOL, self._probe):
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         await self._on_connect()
         if self.heard_at is None:
@@ -149,6 +159,10 @@ class Listener:
         # A generator that is left before its end loses what came in the same packet.
         stop_after = None if until is None else 1
         while not came and (left_s := deadline - self._clock()) > 0:
+            if not self._leading.is_set():
+                left_s = min(left_s, _LEAD_S)
+                if await store.lead(connection):
+                    self._leading.set()
             async for each in connection.notifies(timeout=left_s, stop_after=stop_after):
                 self.heard_at = self._clock()
                 came = came or each.channel == until
@@ -167,6 +181,8 @@ class Listener:
                     self._on_watch()
                 case "taskmaster_operation":
                     self._on_operation()
+                case "taskmaster_pool":
+                    self._on_pool()
                 case "taskmaster_worker":
                     worker, wanted = payload.split()
                     if wanted not in COMMANDS:

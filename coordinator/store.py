@@ -9,6 +9,8 @@ from tasks.statements import statement
 from tasks.store import Connection
 
 _SQL = "coordinator.sql"
+#: Of all coordinators of a database one holds it: the one that reconciles pools.
+_LEAD = 0x7461736B6577
 
 
 class Identity(NamedTuple):
@@ -57,6 +59,13 @@ async def lock(connection: Connection, coordinator: UUID) -> bool:
     cursor = await connection.execute(statement("lock", _SQL), {"lock_key": lock_key(coordinator)})
     row = await cursor.fetchone()
     return bool(row and row[-1])
+
+
+async def lead(connection: Connection) -> bool:
+    """Takes the session-level lock of the one that reconciles pools; returns whether it did."""
+    cursor = await connection.execute(statement("lead", _SQL), {"lock_key": _LEAD})
+    row = await cursor.fetchone()
+    return bool(row and row[0])
 
 
 async def register(connection: Connection, identity: Identity) -> None:

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from taskmaster_site import demo, postgres
+from taskmaster_site.demo_workers import Workers
 from taskmaster_site.processes import Fleet
 from tasks.errors import ConfigurationError, TaskMasterError
 
@@ -147,7 +148,9 @@ def worker_online() -> bool:
 async def run_with_own_fleet(folder: Path) -> int:
     """The same with a coordinator and workers of its own."""
     os.environ["TASKMASTER_LOG_LEVEL"] = "WARNING"
-    fleet = Fleet(demo.parts(postgres.free_port(), postgres.free_port())[1:])
+    workers = Workers()
+    await workers.start()
+    fleet = Fleet(demo.parts(postgres.free_port(), postgres.free_port())[1:], workers)
     loop = asyncio.get_running_loop()
     outcome: list[asyncio.Future[int]] = []
 
@@ -155,7 +158,10 @@ async def run_with_own_fleet(folder: Path) -> int:
         outcome.append(loop.run_in_executor(None, run, folder))
         outcome[0].add_done_callback(lambda _: fleet.stop())
 
-    code = await fleet.run(60.0, work)
+    try:
+        code = await fleet.run(60.0, work)
+    finally:
+        await workers.restore()
     return await outcome[0] if outcome else code
 
 

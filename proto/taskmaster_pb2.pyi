@@ -412,6 +412,7 @@ class WorkerHello(_message.Message):
     SLOTS_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
+    POOL_NAME_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """A UUID made anew by each worker process: a name used again is never mistaken for the old one."""
     name: _builtins.str
@@ -422,6 +423,8 @@ class WorkerHello(_message.Message):
     slots: _builtins.int
     protocol: _builtins.int
     """1. Another number is refused with FAILED_PRECONDITION."""
+    pool_name: _builtins.str
+    """The pool whose size it counts for; empty: none."""
     @_builtins.property
     def queues(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Empty: every queue."""
@@ -442,10 +445,11 @@ class WorkerHello(_message.Message):
         slots: _builtins.int = ...,
         running: _abc.Iterable[Global___Execution] | None = ...,
         protocol: _builtins.int = ...,
+        pool_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "name", b"name", "pid", b"pid", "pool", b"pool", "protocol", b"protocol", "queues", b"queues", "running", b"running", "slots", b"slots", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "name", b"name", "pid", b"pid", "pool", b"pool", "pool_name", b"pool_name", "protocol", b"protocol", "queues", b"queues", "running", b"running", "slots", b"slots", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

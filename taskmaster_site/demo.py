@@ -10,15 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from taskmaster_site import postgres
+from taskmaster_site.demo_workers import Workers
 from taskmaster_site.processes import Child, Fleet
 from tasks.errors import TaskMasterError
 
 ROOT = Path(__file__).resolve().parent.parent
-WORKERS = ("worker-1", "worker-2")
 USER = "admin"
 #: How long a part may take until it answers its health check.
 _READY_S = 60.0
@@ -94,7 +93,6 @@ def parts(web: int, grpc: int) -> list[list[Child]]:
     endpoint = f"tcp:port={web}:interface=127.0.0.1:backlog=2048"
     address = f"127.0.0.1:{grpc}"
     daphne = ["-m", "daphne", "-v", "0", "-e", endpoint, "taskmaster_site.asgi:application"]
-    worker = [python, manage, "runworker", "--coordinator", address, "--concurrency", "4"]
     return [
         [Child("web", [python, *daphne], lambda: web_answers(web))],
         [
@@ -104,7 +102,6 @@ def parts(web: int, grpc: int) -> list[list[Child]]:
                 lambda: _coordinator_answers(address),
             )
         ],
-        [Child(name, [*worker, "--name", name], _worker_answers(name)) for name in WORKERS],
     ]
 
 
@@ -138,33 +135,19 @@ async def _coordinator_answers(address: str) -> bool:
     return await asked.wait() == 0
 
 
-def _worker_answers(name: str) -> Callable[[], Awaitable[bool]]:
-    """Online, and heard of since this process began."""
-    from django.utils import timezone
-
-    since = timezone.now()
-
-    async def answers() -> bool:
-        from django.db import OperationalError
-
-        from workers.models import Worker
-
-        online = Worker.objects.filter(name=name, status="online", registered_at__gte=since)
-        with contextlib.suppress(OperationalError):
-            return await online.aexists()
-        return False
-
-    return answers
-
-
 async def run(web: int, grpc: int) -> int:
     """Runs all parts until a signal; returns the exit code."""
-    fleet = Fleet(parts(web, grpc))
+    workers = Workers()
+    await workers.start()
+    fleet = Fleet(parts(web, grpc), workers)
     loop = asyncio.get_running_loop()
     # SIGHUP: its terminal was closed.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, fleet.stop)
-    return await fleet.run(_READY_S, lambda: _announce(web, grpc))
+    try:
+        return await fleet.run(_READY_S, lambda: _announce(web, grpc))
+    finally:
+        await workers.restore()
 
 
 def _announce(web: int, grpc: int) -> None:
@@ -174,6 +157,7 @@ def _announce(web: int, grpc: int) -> None:
         f"  admin      http://127.0.0.1:{web}/admin/\n"
         f"  API        http://127.0.0.1:{web}/api/docs/\n"
         f"  gRPC       127.0.0.1:{grpc}\n"
+        f"  workers    the pool default; their logs are in .data/pools/default/\n"
         f"Ctrl+C stops everything.\n",
         flush=True,
     )

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 #: The longest that a part may take to stop: a worker's own grace and a little more.
 _STOP_S = 40.0
@@ -27,18 +28,33 @@ class Child:
     process: asyncio.subprocess.Process | None = field(default=None, init=False)
 
 
+class Followers(Protocol):
+    """What one of the processes runs: ready after all of them, and stopped before any."""
+
+    async def ready(self) -> bool:
+        """Whether they do their work."""
+
+    async def stop(self) -> None:
+        """Ends them; returns when they have gone."""
+
+    def hurry(self) -> None:
+        """Ends them sooner."""
+
+
 class Fleet:
     """Processes that live and end together.
 
     They are given in stages: stopped last stage first, those of one stage at the same time.
     """
 
-    def __init__(self, stages: Sequence[Sequence[Child]]) -> None:
+    def __init__(self, stages: Sequence[Sequence[Child]], followers: Followers) -> None:
         self._stages = stages
+        self._followers = followers
         self._children = [child for stage in stages for child in stage]
         self._stopping = asyncio.Event()
         self._killed = False
         self._all_ready = False
+        self._followers_gone = False
 
     def stop(self) -> None:
         """The first time: an orderly end. The second time: at once."""
@@ -47,8 +63,10 @@ class Fleet:
             self._stopping.set()
             return
         self._killed = True
-        for child in self._children:
-            _kill(child)
+        self._followers.hurry()
+        if self._followers_gone:
+            for child in self._children:
+                _kill(child)
 
     async def run(self, ready_s: float, announce: Callable[[], None]) -> int:
         """Starts all, announces them when each is ready, runs until `stop`; the exit code.
@@ -65,6 +83,10 @@ class Fleet:
         readying.cancel()
         failed = not self._stopping.is_set()
         self._stopping.set()
+        if failed:
+            self._followers.hurry()
+        await self._followers.stop()
+        self._followers_gone = True
         for stage in reversed(self._stages):
             await asyncio.gather(*(self._stop(child) for child in stage))
         for task in (stop, *ends):
@@ -112,8 +134,10 @@ class Fleet:
                 while waiting:
                     waiting = [child for child in waiting if not await child.ready()]
                     await asyncio.sleep(_CHECK_S if waiting else 0)
+                while not await self._followers.ready():
+                    await asyncio.sleep(_CHECK_S)
         except TimeoutError:
-            names = ", ".join(child.name for child in waiting)
+            names = ", ".join(child.name for child in waiting) or "the workers"
             print(f"Not ready after {ready_s:.0f} s: {names}. Its log is above.", flush=True)
             self.stop()
             return
@@ -122,7 +146,9 @@ class Fleet:
 
     async def _stop(self, child: Child) -> None:
         assert child.process is not None
-        if child.process.returncode is None:
+        if self._killed:
+            _kill(child)
+        elif child.process.returncode is None:
             child.process.terminate()
         try:
             async with asyncio.timeout(_STOP_S):

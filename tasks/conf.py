@@ -35,6 +35,7 @@ _POSITIVE = (
     "stream_check_s",
     "coordinator_pool_max",
     "db_pool_wait_s",
+    "provider_timeout_s",
     "grpc_port",
 )
 
@@ -107,11 +108,17 @@ class Settings:
     #: Who finds no free connection waits this long, and is told then.
     db_pool_wait_s: float = 2.0
 
+    #: What runs the workers of a pool (processes here, Docker, a cluster) answers within this time,
+    #: or has failed.
+    provider_timeout_s: float = 30.0
     #: How long SIGTERM leaves running tasks before they are handed back.
     shutdown_grace_s: float = 30.0
     #: Where a coordinator listens.
     grpc_host: str = "127.0.0.1"
     grpc_port: int = 50051
+    #: `host:port` under which workers and other coordinators find it; empty: where it listens, by
+    #: the name of its host when that is every address.
+    grpc_advertise: str = ""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -60,6 +60,10 @@ class IllegalTransition(TaskMasterError):
     """The status of what it is about does not allow it. HTTP 409, gRPC FAILED_PRECONDITION."""
 
 
+class Conflict(TaskMasterError):
+    """What is there already does not allow it. HTTP 409."""
+
+
 class KeyReused(TaskMasterError):
     """An Idempotency-Key was sent before with another submission. HTTP 422."""
 

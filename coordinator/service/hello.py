@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 from proto import taskmaster_pb2 as pb
 from tasks.errors import InvalidField
 from tasks.submission import queue_name
+from workers.pools.names import NAME as POOL_NAME
 from workers.store import Registration
 
 SLOTS_MAX = 10_000
@@ -24,9 +26,16 @@ def registration(hello: pb.WorkerHello) -> Registration:
         host=_limited("host", hello.host, 255),
         pid=min(hello.pid, 2**31 - 1),
         pool=_one_of("pool", hello.pool, ("process", "threads", "async")),
+        pool_name=_pool_name(hello.pool_name),
         queues=[queue_name(queue, at="queues.") for queue in hello.queues],
         slots=_within("slots", hello.slots, 1, SLOTS_MAX),
     )
+
+
+def _pool_name(text: str) -> str:
+    if text and not re.fullmatch(POOL_NAME, text):
+        raise InvalidField("pool_name", f"is {text[:REPEAT_MAX]!r}; it must be a pool's name.")
+    return text
 
 
 def worker_id_of(text: str) -> UUID:

@@ -66,5 +66,11 @@ filter.addEventListener("click", (event) => {
 // The whole table again when the last filter is gone.
 filter.addEventListener("htmx:after:request", () => (filteredAt = performance.now()));
 
+// What was typed has been sent: the field is empty for the next number.
+document.addEventListener("htmx:after:request", (event) => {
+  const { sourceElement } = event.detail.ctx;
+  if (sourceElement.matches("form[data-resets]")) sourceElement.reset();
+});
+
 showCharts(JSON.parse(document.getElementById("charts").textContent));
 listen(() => document.querySelector("[data-stream]").dataset.stream, { fragments: take });

@@ -11,8 +11,10 @@ addEventListener("pointermove", (event) => {
   pointed = { within: event.target.closest?.("[data-fragment]"), at: performance.now() };
 }, { passive: true });
 
-/** Whether somebody points at something in there, or has selected some of it. */
+/** Whether somebody points at something in there, types, or has selected some of it. */
 export function isBusy(element) {
+  const active = document.activeElement;
+  if (element.contains(active) && active.matches("input") && active.value !== active.defaultValue) return true;
   if (element === pointed.within && performance.now() - pointed.at < STILL_MS) return true;
   const selection = getSelection();
   return !selection.isCollapsed && element.contains(selection.anchorNode);

@@ -33,8 +33,8 @@ _SLOWEST_S = 1.0
 #: A push is followed by a pause of so many times what it took.
 _SHARE = 4
 _RETRY_S = 1.0
-#: The fragment that only who may see workers is shown.
-_WORKERS = "workers"
+#: The fragments that only who may see workers is shown.
+_OF_WORKERS = frozenset({"workers", "pools"})
 
 _census = Census()
 
@@ -77,8 +77,8 @@ class Pusher:
     """Of one web process."""
 
     def __init__(self, fragments: Fragments) -> None:
-        of_workers = {_WORKERS: fragments[_WORKERS]}
-        of_tasks = {name: render for name, render in fragments.items() if name != _WORKERS}
+        of_workers = {name: fragments[name] for name in fragments if name in _OF_WORKERS}
+        of_tasks = {name: fragments[name] for name in fragments if name not in _OF_WORKERS}
         self._channels = [Channel(DASHBOARD, of_tasks), Channel(DASHBOARD_WORKERS, of_workers)]
         for channel in self._channels:
             ring.others[channel.name] = channel.since

@@ -29,7 +29,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         **figures.queues(now),
         **figures.tasks(now, rows.Filter.of(request.GET)),
         **figures.activity(now),
-        **(figures.workers(now) if sees_workers else {}),
+        **({**figures.workers(now), **figures.pools(now)} if sees_workers else {}),
         "charts": figures.charts(),
         "chips": rows.CHIPS,
         "sees_workers": sees_workers,

@@ -13,7 +13,7 @@ from taskmaster_site.pages import rows
 from taskmaster_site.pages.activity import UNTOLD, lines
 from tasks.models import Event
 from tasks.statistics import read as statistics
-from workers.models import Worker, WorkerStatus
+from workers.models import Worker, WorkerPool, WorkerStatus
 
 #: Lines of the activity log.
 _EVENTS = 40
@@ -21,6 +21,9 @@ _EVENTS = 40
 _LOOKED_AT = 200
 #: Points of a sparkline: one a minute.
 _SPARK = 60
+
+#: How many workers the buttons of a pool offer.
+_STEPS = (1, 3, 5, 10)
 
 Context = dict[str, Any]
 
@@ -75,6 +78,15 @@ def workers(now: datetime | None = None) -> Context:
     present = list(Worker.objects.exclude(status=WorkerStatus.OFFLINE))
     present.sort(key=lambda worker: _natural(worker.name))
     return {"now": now, "workers": present}
+
+
+def pools(now: datetime | None = None) -> Context:
+    """Every pool, each with the numbers of its buttons."""
+    found = [
+        (pool, [step for step in _STEPS if pool.minimum <= step <= pool.maximum])
+        for pool in WorkerPool.objects.all()
+    ]
+    return {"now": now, "pools": found}
 
 
 def _complaint() -> str:

@@ -34,4 +34,5 @@ FRAGMENTS: dict[str, Callable[[], str]] = {
     "tasks": _template("tasks", figures.tasks),
     "activity": _template("activity", figures.activity),
     "workers": _template("workers", figures.workers),
+    "pools": _template("pools", figures.pools),
 }

@@ -21,6 +21,7 @@ from rest_framework.views import set_rollback
 
 from tasks.errors import (
     ConfigurationError,
+    Conflict,
     IllegalTransition,
     InvalidField,
     KeyReused,
@@ -28,6 +29,7 @@ from tasks.errors import (
     NotFound,
     TaskMasterError,
     TooLarge,
+    Unavailable,
 )
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,9 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     NotAllowed: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     IllegalTransition: HTTPStatus.CONFLICT,
+    Conflict: HTTPStatus.CONFLICT,
     KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
     Http404: HTTPStatus.NOT_FOUND,
     PermissionDenied: HTTPStatus.FORBIDDEN,
@@ -71,10 +75,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
         headers = _drf_headers(error)
     else:
         status = _status(error)
-        spoken = isinstance(error, TaskMasterError) and status < HTTPStatus.INTERNAL_SERVER_ERROR
+        spoken = isinstance(error, TaskMasterError) and status != HTTPStatus.INTERNAL_SERVER_ERROR
         detail = str(error) if spoken else WORDS[status]
         field = getattr(error, "field", None)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, Unavailable):
         request = context.get("request")
         where = f"{request.method} {request.path}" if request is not None else "a request"
         log.error("%s failed: %s", where, error, exc_info=error)

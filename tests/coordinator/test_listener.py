@@ -22,7 +22,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_locks "
-    "WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+    "WHERE locktype = 'advisory' AND pid <> pg_backend_pid() "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 
 
@@ -52,8 +53,10 @@ class Heard:
             on_worker=lambda *wish: self.wishes.append(wish),
             on_watch=lambda: None,
             on_operation=lambda: None,
+            on_pool=lambda: None,
             on_connect=self._connected,
             notify=self._notify,
+            leading=asyncio.Event(),
             probe_s=probe_s,
         )
 

@@ -85,7 +85,7 @@ def test_it_runs_tasks_stops_cleanly_and_goes_on_with_its_data() -> None:
         demo.until_it_says("Ctrl+C stops everything.")
         assert "TaskMaster is ready:" in demo.lines
         assert f"http://127.0.0.1:{demo.port}/" in demo.output
-        assert re.search(r"^worker-1 +\| .*worker ready", demo.output, re.MULTILINE)
+        assert re.search(r"^coordinator \| .*worker joined .*default-1", demo.output, re.MULTILINE)
         user = re.search(r"^user: (\S+)$", demo.output, re.MULTILINE)
         password = re.search(r"^password: (\S+)$", demo.output, re.MULTILINE)
         assert user is not None

@@ -10,7 +10,7 @@ from django.test import Client
 
 from coordinator.models import Coordinator
 from tests.tasks.api.people import user_with
-from workers.models import Worker
+from workers.models import Worker, WorkerPool
 
 pytestmark = pytest.mark.django_db
 
@@ -88,3 +88,30 @@ def test_coordinators_are_listed() -> None:
     shown = client().get("/admin/coordinator/coordinator/").content.decode()
     assert "127.0.0.1:1" in shown
     assert "online" in shown
+
+
+def test_a_pool_is_made_and_changed_by_the_rules_and_shows_no_secret() -> None:
+    browser = client()
+    fields = {
+        "name": "storks", "provider": "local", "desired": 2, "minimum": 0, "maximum": 5,
+        "concurrency": 2, "kind": "threads", "queues": "a,b", "stop_limit_s": 60,
+        "environment": '{"API_TOKEN": "hush"}', "target_wait_s": 10, "cool_down_s": 60,
+    }  # fmt: skip
+    url = "/admin/workers/workerpool/"
+    wrong = browser.post(f"{url}add/", {**fields, "desired": 6}).content.decode()
+    assert "is 6; this pool takes from 0 to 5." in wrong
+    assert browser.post(f"{url}add/", fields).status_code == 302
+    pool = WorkerPool.objects.get(name="storks")
+    assert (pool.desired, pool.queues) == (2, ["a", "b"])
+    page = browser.get(f"{url}{pool.pk}/change/").content.decode()
+    assert "hush" not in page
+    shown = {**fields, "environment": '{"API_TOKEN": "********", "TZ": "UTC"}', "desired": 3}
+    assert browser.post(f"{url}{pool.pk}/change/", shown).status_code == 302
+    pool.refresh_from_db()
+    assert (pool.desired, pool.environment) == (3, {"API_TOKEN": "hush", "TZ": "UTC"})
+    chosen = {"_selected_action": [pool.pk], "action": "one_more"}
+    said = browser.post(url, chosen, follow=True).content.decode()
+    assert "Pool storks shall have 4 workers." in said
+    kept = browser.post(f"{url}{pool.pk}/delete/", {"post": "yes"}, follow=True)
+    assert "scale it to 0" in kept.content.decode()
+    assert WorkerPool.objects.filter(name="storks").exists()

@@ -21,6 +21,7 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "pid",
             "status",
             "pool",
+            "pool_name",
             "queues",
             "slots",
             "busy",

@@ -2,10 +2,15 @@
 
 from django.urls import path
 
-from workers.api import views
+from workers.api import pools, views
 
 urlpatterns = [
     path("workers/", views.WorkersView.as_view(), name="workers"),
+    path("workers/scale/", pools.ScaleView.as_view(), name="scale"),
+    # As people write it by hand; a POST cannot be sent on to the other.
+    path("workers/scale", pools.ScaleView.as_view(schema=None)),
+    path("pools/", pools.PoolsView.as_view(), name="pools"),
+    path("pools/<str:name>/", pools.PoolView.as_view(), name="pool"),
     path("workers/<uuid:worker_id>/", views.WorkerView.as_view(), name="worker"),
     path("workers/<uuid:worker_id>/drain/", views.DrainView.as_view(), name="drain"),
     path("workers/<uuid:worker_id>/undrain/", views.UndrainView.as_view(), name="undrain"),

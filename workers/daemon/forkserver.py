@@ -37,6 +37,20 @@ class Refusal(NamedTuple):
     code: int
 
 
+class LauncherProcess(Protocol):
+    """The launcher as a child of the supervisor."""
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code. Raises subprocess.TimeoutExpired."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+
+
 class Watcher(Protocol):
     """Whoever asked for a process."""
 
@@ -62,7 +76,7 @@ class ForkServer:
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
+        process: LauncherProcess,
         control: socket.socket,
         worker: str,
         on_lost: Callable[[], None],

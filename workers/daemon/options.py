@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import socket
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.conf import Settings
 from tasks.errors import ConfigurationError
+from workers.joining.addresses import is_loopback, joined
+from workers.joining.tls import Access, of_worker
+from workers.pools.names import NAME as POOL_NAME
 
 POOLS = ("process", "threads", "async")
 _QUEUE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -34,10 +36,14 @@ class Options:
     queues: tuple[str, ...]
     pool: str
     slots: int
+    #: The pool whose size it counts for; empty: none.
+    pool_name: str = ""
     #: A child is recycled when it has begun so many tasks; None: never.
     max_tasks_per_child: int | None = None
     #: A child is recycled when its resident memory is above this, in MiB; None: never.
     max_memory_per_child_mb: int | None = None
+    #: TLS and the join token, which the environment alone says.
+    access: Access = field(default_factory=Access)
 
     def argv(self) -> list[str]:
         """The command line that says the same again."""
@@ -45,6 +51,8 @@ class Options:
         argv += ["--pool", self.pool, "--concurrency", str(self.slots)]
         if self.queues:
             argv += ["--queues", ",".join(self.queues)]
+        if self.pool_name:
+            argv += ["--pool-name", self.pool_name]
         if self.max_tasks_per_child is not None:
             argv += ["--max-tasks-per-child", str(self.max_tasks_per_child)]
         if self.max_memory_per_child_mb is not None:
@@ -61,7 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--coordinator",
         metavar="HOST:PORT[,HOST:PORT]",
-        help="coordinators, tried in turn; only loopback addresses for now "
+        help="coordinators, tried in turn; beyond loopback over TLS alone "
         "(default: TASKMASTER_COORDINATORS, else the settings grpc_host and grpc_port)",
     )
     parser.add_argument(
@@ -76,6 +84,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="how Python tasks run: 'process', one child process a slot, so that a time-out, a "
         "cancellation or a crash ends one task (default); 'threads' or 'async', all slots in one "
         "child, for short tasks and tasks that wait",
+    )
+    parser.add_argument(
+        "--pool-name",
+        metavar="NAME",
+        help="the pool whose size this worker counts for; whoever runs the workers of a pool sets "
+        "it (default: none)",
     )
     parser.add_argument(
         "--concurrency",
@@ -103,19 +117,24 @@ def from_arguments(
     pool = values["pool"]
     if pool not in POOLS:
         raise ConfigurationError(f"--pool is {pool!r}; it must be one of {', '.join(POOLS)}.")
+    access = of_worker(environ)
     addresses = values["coordinator"] or environ.get("TASKMASTER_COORDINATORS")
     return Options(
         name=_name(values["name"]),
-        coordinators=_coordinators(addresses or f"{conf.grpc_host}:{conf.grpc_port}"),
+        coordinators=_coordinators(
+            addresses or joined(conf.grpc_host, conf.grpc_port), tls=access.ca is not None
+        ),
         queues=_queues(values["queues"]),
         pool=pool,
         slots=_whole("--concurrency", values["concurrency"], _SLOTS_MAX) or _cores(),
+        pool_name=_pool_name(values["pool_name"]),
         max_tasks_per_child=_whole(
             "--max-tasks-per-child", values["max_tasks_per_child"], _TASKS_MAX
         ),
         max_memory_per_child_mb=_whole(
             "--max-memory-per-child", values["max_memory_per_child"], _MEMORY_MAX_MB
         ),
+        access=access,
     )
 
 
@@ -125,6 +144,14 @@ def _name(text: str | None) -> str:
     if not 0 < len(text) <= _NAME_MAX or not text.isprintable():
         raise ConfigurationError(f"--name must be 1 to {_NAME_MAX} printable characters.")
     return text
+
+
+def _pool_name(text: str | None) -> str:
+    if text is not None and not re.fullmatch(POOL_NAME, text):
+        raise ConfigurationError(
+            f"--pool-name is {text!r}; it takes 1 to 63 of a-z, 0-9 and -, the - only within."
+        )
+    return text or ""
 
 
 def _queues(text: str | None) -> tuple[str, ...]:
@@ -157,7 +184,7 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _coordinators(text: str) -> tuple[str, ...]:
+def _coordinators(text: str, *, tls: bool) -> tuple[str, ...]:
     addresses = [address.strip() for address in text.split(",") if address.strip()]
     if not addresses:
         raise ConfigurationError("--coordinator is empty; give HOST:PORT, like 127.0.0.1:50051.")
@@ -167,21 +194,12 @@ def _coordinators(text: str) -> tuple[str, ...]:
             raise ConfigurationError(
                 f"--coordinator: {address!r} is no HOST:PORT, like 127.0.0.1:50051."
             )
-        if not is_loopback(address):
+        if not tls and not is_loopback(address):
             raise ConfigurationError(
-                f"--coordinator: {address} is no loopback address. Coordinators on other hosts "
-                "need TLS and join tokens, which are not there yet; use 127.0.0.1."
+                f"--coordinator: {address} is no loopback address, and there is no TLS: a join "
+                "token would travel in plain text. Set TASKMASTER_TLS_CA and TASKMASTER_JOIN_TOKEN."
             )
     return tuple(dict.fromkeys(addresses))
-
-
-def is_loopback(address: str) -> bool:
-    """Whether `host:port` stays on this machine."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str], conf: Settings) -> Options:

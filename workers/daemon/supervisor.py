@@ -8,13 +8,12 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 from uuid import uuid4
 
 from tasks.conf import Settings
 from tasks.errors import TaskMasterError
 from workers.daemon.executor import Executor
-from workers.daemon.forkserver import ForkServer
+from workers.daemon.forkserver import ForkServer, LauncherProcess
 from workers.daemon.gauge import Gauge
 from workers.daemon.memory import MemoryWatch
 from workers.daemon.options import Options
@@ -44,7 +43,7 @@ class Supervisor:
         self,
         options: Options,
         conf: Settings,
-        launcher: subprocess.Popen[bytes],
+        launcher: LauncherProcess,
         control: socket.socket,
     ) -> None:
         worker_id = str(uuid4())

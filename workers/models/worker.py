@@ -26,6 +26,13 @@ class Worker(models.Model):
         max_length=8, choices=WorkerStatus, default=WorkerStatus.ONLINE, db_default="online"
     )
     pool = models.CharField(max_length=8, help_text="process, threads or async")
+    pool_name = models.CharField(
+        max_length=63,
+        default="",
+        db_default="",
+        blank=True,
+        help_text="The pool it belongs to; empty: started by hand.",
+    )
     queues = ArrayField(
         models.CharField(max_length=64),
         default=list,
@@ -46,6 +53,13 @@ class Worker(models.Model):
         help_text="What an operator has told it to do, once and for all.",
     )
     coordinator = models.UUIDField(null=True)
+    join_token = models.ForeignKey(
+        "workers.JoinToken",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="workers",
+        help_text="With what it joined; nothing: over loopback.",
+    )
     rss_bytes = models.BigIntegerField(default=0, db_default=0)
     cpu = models.FloatField(default=0, db_default=0, help_text="1.0: one core fully used.")
     tasks_done = models.BigIntegerField(default=0, db_default=0)
@@ -59,6 +73,11 @@ class Worker(models.Model):
 
     class Meta:
         ordering = ["name", "registered_at"]
+        indexes = [
+            models.Index(
+                fields=["pool_name"], condition=~models.Q(status="offline"), name="worker_of_pool"
+            )
+        ]
         permissions = [("kill_worker", "Can kill workers")]
 
     def __str__(self) -> str:

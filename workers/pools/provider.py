@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from tasks.errors import TaskMasterError, Unavailable
+from tasks.errors import Unavailable
 
 #: What is kept of the log of a worker that died.
 LOG_LINES, LOG_CHARACTERS = 20, 4_000
@@ -16,8 +16,8 @@ class ProviderMissing(Unavailable):
     """No Docker, no cluster, no rights: says what is missing and what to do. HTTP 503."""
 
 
-class ProviderFailed(TaskMasterError):
-    """The engine answered with an error, which is the message."""
+class ProviderFailed(Unavailable):
+    """The engine answered with an error, which is the message. HTTP 503."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`manage.py taskmaster`: submit, list, show, cancel and retry tasks, many too; steer workers."""
+"""`manage.py taskmaster`: submit, list, show, cancel and retry tasks; steer workers and pools."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from tasks.cli import actions, arguments, operate
 from tasks.cli.terminal import Printer
 from tasks.errors import ConfigurationError, TaskMasterError
 from workers import cli as workers
+from workers.joining import cli as joining
+from workers.pools import cli as pools
 
 _ACTIONS = {
     "submit": actions.submit,
@@ -28,16 +30,20 @@ _ACTIONS = {
     "undrain": workers.undrain,
     "stop": workers.stop,
     "kill": workers.kill,
+    "scale": pools.scale,
+    "pools": pools.pools,
+    "join-token": joining.join_token,
+    "certs": joining.certs,
 }
 
 
 class Command(BaseCommand):
-    """Parses the options and hands over to `tasks.cli.actions` and `workers.cli`."""
+    """Parses the options and hands over to `tasks.cli` and `workers.cli`."""
 
     help = (
         "Submit tasks, see what became of them, cancel and retry them, many at once too; drain, "
-        "stop and kill workers. Whoever may run this command may do all of it: it works on the "
-        "database, without a user. "
+        "stop and kill workers, scale their pools, let those of other hosts join. Whoever may run "
+        "this command may do all of it: it works on the database, without a user. "
         "`taskmaster ACTION --help` shows the options of an action, with examples."
     )
     requires_system_checks = ()
@@ -47,6 +53,8 @@ class Command(BaseCommand):
         arguments.add_actions(action)
         operate.add_options(action("operate", "do something to many tasks", operate.EXAMPLES))
         workers.add_actions(action)
+        pools.add_actions(action)
+        joining.add_actions(action)
 
     def handle(self, *args: Any, **options: Any) -> None:
         # What the terminal's encoding lacks is replaced: output may hold any character.

@@ -63,6 +63,12 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         "undrain_worker": "post /api/workers/{worker_id}/undrain/",
         "stop_worker": "post /api/workers/{worker_id}/stop/",
         "kill_worker": "post /api/workers/{worker_id}/kill/",
+        "scale_pool": "post /api/workers/scale/",
+        "list_pools": "get /api/pools/",
+        "create_pool": "post /api/pools/",
+        "get_pool": "get /api/pools/{name}/",
+        "change_pool": "patch /api/pools/{name}/",
+        "delete_pool": "delete /api/pools/{name}/",
         "obtain_token": "post /api/token/",
     }
 
@@ -139,8 +145,8 @@ def test_the_docs_load_nothing_from_elsewhere() -> None:
 def test_the_root_links_to_what_there_is(client: APIClient) -> None:
     links = client.get("/api/").json()
     assert set(links) == {
-        "tasks", "bulk", "operations", "workers", "stats", "events", "stream", "token", "schema",
-        "docs",
+        "tasks", "bulk", "operations", "workers", "pools", "stats", "events", "stream", "token",
+        "schema", "docs",
     }  # fmt: skip
     for name, address in links.items():
         if name == "stream":

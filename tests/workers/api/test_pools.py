@@ -1,0 +1,191 @@
+"""Pools by REST."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from uuid import uuid4
+
+import pytest
+from rest_framework.test import APIClient
+
+from tasks.events.publish import drain
+from tasks.models import Event
+from tests.tasks.api.people import assert_problem, client_with
+from workers.models import Worker, WorkerPool
+
+SCALE = "/api/workers/scale/"
+URL = "/api/pools/"
+
+
+@pytest.fixture
+def herons(db: None) -> WorkerPool:
+    return WorkerPool.objects.create(name="herons", desired=3, minimum=1, maximum=10)
+
+
+@pytest.fixture
+def client(db: None) -> APIClient:
+    """A client that may do everything with pools."""
+    return client_with(
+        "workers.view_worker",
+        "workers.scale_pool",
+        "workers.add_workerpool",
+        "workers.change_workerpool",
+        "workers.delete_workerpool",
+    )
+
+
+def desired() -> int:
+    return WorkerPool.objects.values_list("desired", flat=True).get(name="herons")
+
+
+@pytest.mark.parametrize("url", [SCALE, SCALE.rstrip("/")])
+def test_scaling_changes_what_is_desired(herons: WorkerPool, url: str) -> None:
+    scaling = client_with("workers.scale_pool")
+    answer = scaling.post(url, {"count": 10, "pool": "herons"}, format="json")
+    assert (answer.status_code, answer.json()["desired"]) == (HTTPStatus.OK, 10)
+    assert desired() == 10
+
+
+def test_without_a_name_it_is_the_default_pool(db: None) -> None:
+    WorkerPool.objects.get_or_create(name="default")
+    client_with("workers.scale_pool").post(SCALE, {"count": 2}, format="json")
+    assert WorkerPool.objects.get(name="default").desired == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "words"),
+    [
+        ({"count": -1}, "count", "is -1; it must be a whole number from 1 to 10"),
+        ({"count": 2.5}, "count", "is 2.5"),
+        ({"count": 2.0}, "count", "is 2.0"),
+        ({"count": True}, "count", "is True"),
+        ({"count": "3"}, "count", "is '3'"),
+        ({"count": None}, "count", "is None"),
+        ({"count": 11}, "count", "from 1 to 10"),
+        ({"count": 0}, "count", "from 1 to 10"),
+        ({"count": 10**30}, "count", "from 1 to 10"),
+        ({}, "count", "is required"),
+        ({"count": 3, "force": True}, "force", "unknown field"),
+    ],
+)
+def test_a_count_that_is_wrong_is_refused_and_nothing_changes(
+    herons: WorkerPool, client: APIClient, body: dict[str, object], field: str, words: str
+) -> None:
+    answer = client.post(SCALE, {"pool": "herons", **body}, format="json")
+    assert_problem(answer, HTTPStatus.BAD_REQUEST, words, field=field)
+    assert desired() == 3
+
+
+def test_an_unknown_pool_or_a_provider_that_is_not_there_is_told_at_once(
+    herons: WorkerPool, client: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = client.post(SCALE, {"count": 2, "pool": "storks"}, format="json")
+    assert_problem(answer, HTTPStatus.NOT_FOUND, "There is no pool storks.")
+    assert_problem(
+        client.post(SCALE, {"count": 2, "pool": 7}, format="json"),
+        HTTPStatus.BAD_REQUEST,
+        field="pool",
+    )
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent")
+    WorkerPool.objects.update(provider="compose")
+    answer = client.post(SCALE, {"count": 2, "pool": "herons"}, format="json")
+    assert_problem(answer, HTTPStatus.SERVICE_UNAVAILABLE)
+    assert desired() == 3
+
+
+def test_each_right_is_one_of_its_own(herons: WorkerPool) -> None:
+    viewer = client_with("workers.view_worker")
+    assert viewer.get(f"{URL}herons/").json()["desired"] == 3
+    refused = viewer.post(SCALE, {"count": 4, "pool": "herons"}, format="json")
+    assert_problem(refused, HTTPStatus.FORBIDDEN, "workers.scale_pool")
+    scaler = client_with("workers.scale_pool")
+    assert scaler.patch(f"{URL}herons/", {"desired": 4}, format="json").status_code == 200
+    refused = scaler.patch(f"{URL}herons/", {"desired": 5, "maximum": 9}, format="json")
+    assert_problem(refused, HTTPStatus.FORBIDDEN, "workers.change_workerpool")
+    refused = scaler.post(URL, {"name": "storks"}, format="json")
+    assert_problem(refused, HTTPStatus.FORBIDDEN, "workers.add_workerpool")
+    refused = scaler.delete(f"{URL}herons/")
+    assert_problem(refused, HTTPStatus.FORBIDDEN, "workers.delete_workerpool")
+    assert_problem(scaler.get(URL), HTTPStatus.FORBIDDEN, "workers.view_worker")
+    assert_problem(APIClient().post(SCALE, {"count": 1}), HTTPStatus.UNAUTHORIZED)
+    assert desired() == 4
+
+
+def test_a_pool_is_made_changed_and_deleted(client: APIClient) -> None:
+    fields = {
+        "name": "storks",
+        "desired": 2,
+        "maximum": 5,
+        "kind": "threads",
+        "concurrency": 8,
+        "queues": ["a", "b"],
+        "environment": {"TZ": "UTC", "API_TOKEN": "hush"},
+        "stop_limit_s": 60,
+    }
+    made = client.post(URL, fields, format="json")
+    assert made.status_code == HTTPStatus.CREATED
+    assert made.json().items() >= {
+        **fields, "environment": {"TZ": "UTC", "API_TOKEN": "********"}, "state": "steady"
+    }.items()  # fmt: skip
+    assert "storks" in [pool["name"] for pool in client.get(URL).json()["results"]]
+    assert_problem(client.post(URL, fields, format="json"), HTTPStatus.CONFLICT, "storks already")
+    # What was not shown comes back as the mark, and stays.
+    environment = {"TZ": "CET", "API_TOKEN": "********"}
+    client.patch(f"{URL}storks/", {"environment": environment}, format="json")
+    stored = WorkerPool.objects.get(name="storks")
+    assert stored.environment == {"TZ": "CET", "API_TOKEN": "hush"}
+    assert_problem(client.delete(f"{URL}storks/"), HTTPStatus.CONFLICT, "scale it to 0")
+    client.patch(f"{URL}storks/", {"desired": 0}, format="json")
+    worker = Worker.objects.create(
+        id=uuid4(), name="s", host="h", pid=1, pool="threads", pool_name="storks", slots=1
+    )
+    assert_problem(client.delete(f"{URL}storks/"), HTTPStatus.CONFLICT, "1 there")
+    moved = client.patch(f"{URL}storks/", {"provider": "compose"}, format="json")
+    assert_problem(moved, HTTPStatus.CONFLICT, "to change its provider")
+    worker.delete()
+    assert client.delete(f"{URL}storks/").status_code == HTTPStatus.NO_CONTENT
+    assert_problem(client.get(f"{URL}storks/"), HTTPStatus.NOT_FOUND, "no pool storks")
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": "Storks"}, "name"),
+        ({"name": "-a"}, "name"),
+        ({"name": "a\n"}, "name"),
+        ({"provider": "nomad"}, "provider"),
+        ({"desired": 9}, "desired"),
+        ({"desired": 1, "minimum": 2}, "desired"),
+        ({"minimum": 6}, "minimum"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"kind": ["process"]}, "kind"),
+        ({"queues": ["a b"]}, "queues.queue"),
+        ({"environment": {"A": 1}}, "environment.A"),
+        ({"environment": {"A=B": "1"}}, "environment.A=B"),
+        ({"environment": {"TASKMASTER_SHUTDOWN_GRACE_S": "1"}},
+         "environment.TASKMASTER_SHUTDOWN_GRACE_S"),
+        ({"stop_limit_s": -1}, "stop_limit_s"),
+        ({"stop_limit_s": "soon"}, "stop_limit_s"),
+        ({"autoscale": 1}, "autoscale"),
+        ({"actual": 3}, "actual"),
+    ],
+)  # fmt: skip
+def test_a_field_that_breaks_a_rule_is_named(
+    client: APIClient, fields: dict[str, object], field: str
+) -> None:
+    answer = client.post(URL, {"name": "storks", "maximum": 5, **fields}, format="json")
+    assert_problem(answer, HTTPStatus.BAD_REQUEST, field=field)
+    assert not WorkerPool.objects.filter(name="storks").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_scaled_is_in_the_activity_log() -> None:
+    WorkerPool.objects.create(name="herons", desired=3)
+    scaling = client_with("workers.scale_pool")
+    for _ in range(2):
+        scaling.post(SCALE, {"count": 10, "pool": "herons"}, format="json")
+    assert drain()
+    [event] = Event.objects.filter(kind="operator")
+    assert event.text == "pool herons: 3 → 10"
+    assert event.user.startswith("user-")
