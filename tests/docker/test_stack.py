@@ -135,6 +135,9 @@ def test_the_images_run_as_nobody_in_particular_and_hold_no_authority_of_the_bui
     engine: dict[str, str],
 ) -> None:
     run = ["docker", "run", "--rm", "--entrypoint", "sh"]
-    said = call([*run, images.TASKMASTER, "-c", "id -u; find / -xdev -name 'ca-bundle*'"], engine)
+    said = call(
+        [*run, images.TASKMASTER, "-c", "id -u; find / -xdev -name 'ca-bundle*' 2>&- || true"],
+        engine,
+    )
     assert said == "10001"
     assert call([*run, images.PGBOUNCER, "-c", "id -un"], engine) == "postgres"
