@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -38,9 +39,11 @@ class Stream:
         self._messages = self._read()
 
     @classmethod
-    async def open(cls, port: int, path: str, headers: dict[str, str]) -> Stream:
+    async def open(
+        cls, port: int, path: str, headers: dict[str, str], tls: ssl.SSLContext | None = None
+    ) -> Stream:
         """Connects to 127.0.0.1 and waits for the answer's head."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24, ssl=tls)
         lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Accept: text/event-stream"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         writer.write("\r\n".join([*lines, "", ""]).encode())

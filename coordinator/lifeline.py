@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 from uuid import UUID
 
 from coordinator import words
@@ -18,6 +17,7 @@ from coordinator.announcer import Announcer, Many
 from coordinator.database import TROUBLE, Database
 from coordinator.dispatcher import Dispatcher
 from coordinator.flusher import Flusher
+from coordinator.heartbeats import Answer, Heartbeat, Loss, Written
 from coordinator.links import Link
 from coordinator.store import Identity
 from tasks import store
@@ -39,44 +39,6 @@ _GATHER_S = 0.05
 _LATE = 0.25
 #: A turn that comes later than this means that the process was frozen, or starved.
 _ABSENT_S = 2.0
-
-
-class Written(NamedTuple):
-    """What became of a batch of heartbeats."""
-
-    #: Whether the database took it.
-    durable: bool
-    #: What of all that was named is live; all of it when nobody knows.
-    live: set[Lease]
-    #: Whom an operator wants to drain.
-    draining: set[UUID]
-
-
-class Answer(NamedTuple):
-    """What a worker is told."""
-
-    durable: bool
-    stale: list[Lease]
-    drain: bool
-
-
-class Heartbeat(NamedTuple):
-    """A heartbeat that waits to be written, and the call that waits for its answer."""
-
-    beat: Beat
-    #: What the worker says it has.
-    running: set[Lease]
-    answer: asyncio.Future[Written]
-
-
-class Loss(NamedTuple):
-    """A worker that is gone: when to rescue what it ran (seconds of the clock)."""
-
-    name: str
-    rescue_at: float
-    #: When it is sure that it has stopped what it stops without contact.
-    stoppable_at: float
-    rescued: bool = False
 
 
 class Lifeline:
@@ -117,8 +79,13 @@ class Lifeline:
     async def welcome(
         self, registration: Registration, running: Sequence[Lease]
     ) -> list[tuple[Lease, Adopted]]:
-        """Registers a worker and takes over what it still holds of `running`."""
+        """Registers a worker and takes over what it still holds of `running`.
+
+        Raises NotAdmitted when its join token does not let it in.
+        """
         async with self._database.transaction() as connection:
+            if registration.join_token is not None:
+                await workers.admit(connection, registration.join_token, registration.id)
             await workers.register(connection, registration, self._identity.id)
             adopted = (
                 await store.adopt(
@@ -141,6 +108,13 @@ class Lifeline:
         grace_s = self._conf.reconnect_grace_s if link.flights or not link.draining else 0.0
         self._lose(link, self._clock() + grace_s)
         log.info("worker left", extra={"worker": link.name})
+
+    def expel(self, link: Link) -> None:
+        """The stream of a worker is ended from here, and what it ran is rescued at once."""
+        if not link.closed:
+            link.expelled = True
+            self._lose(link, self._clock())
+            log.warning("worker expelled: its join token is not valid", extra={"worker": link.name})
 
     def _lose(self, link: Link, rescue_at: float) -> None:
         self._dispatcher.disconnect(link)

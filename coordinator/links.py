@@ -62,6 +62,11 @@ class Link:
     #: Heartbeats since then, to know one that comes far too often.
     beats: int = 0
     beats_since: float = 0.0
+    #: The join token it came with, and its digest; None where none is needed.
+    join_token: int | None = None
+    digest: str = ""
+    #: Whether the token was valid no more, so that its stream was ended.
+    expelled: bool = False
     #: Leases it has accepted and did not name in its newest heartbeat.
     missing: set[Lease] = field(default_factory=set)
 

@@ -11,7 +11,6 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
-import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -29,7 +28,8 @@ from coordinator.listener import Listener
 from coordinator.operator import Operator
 from coordinator.peers import Peers
 from coordinator.service.clients import TaskService
-from coordinator.service.parsing import Parsing
+from coordinator.service.gate import Gate
+from coordinator.service.server import in_words, listen, new_server
 from coordinator.service.workers import WorkerService
 from coordinator.store import Identity
 from coordinator.strangers import Strangers
@@ -38,27 +38,13 @@ from proto import taskmaster_pb2 as pb
 from proto import taskmaster_pb2_grpc as rpc
 from tasks import store as task_store
 from tasks.conf import Settings
-from tasks.errors import ConfigurationError
 from workers import store as worker_store
+from workers.joining.addresses import found_under, joined
+from workers.joining.tls import ServerTls
 from workers.pools.reconciler import Reconciler
 
 log = logging.getLogger(__name__)
 
-#: Clients may ping this often (the workers do every 10 s); gRPC's own minimum of 300 s would end
-#: their connections with too_many_pings.
-_SERVER_OPTIONS = [
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    # Of a worker that is frozen the heartbeats tell, not this.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 15_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    # Above the largest arguments that a client may send, so that they are refused by the rule that
-    # they break; a bulk travels in chunks.
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-    # Without it a second coordinator could listen on the same port unseen.
-    ("grpc.so_reuseport", 0),
-]
 _SERVICES = ("TaskService", "WorkerService")
 #: What uses Django's connections at the same time: client calls, and chunks of operations.
 _DJANGO_THREADS = 2
@@ -69,12 +55,15 @@ _STOP_S = 1.0
 class Process:
     """The parts of one coordinator and their wiring."""
 
-    def __init__(self, conf: Settings, host: str, port: int) -> None:
+    def __init__(self, conf: Settings, host: str, port: int, tls: ServerTls | None = None) -> None:
         coordinator = uuid4()
         self.conf = conf
+        self.tls = tls
+        #: Where it listens; its identity's address is where others find it.
+        self.listens_on = joined(host, port)
         self.identity = Identity(
             id=coordinator,
-            address=f"{host}:{port}",
+            address=conf.grpc_advertise or joined(found_under(host), port),
             host=socket.gethostname(),
             pid=os.getpid(),
         )
@@ -122,6 +111,7 @@ class Process:
         self.reconciler = Reconciler(
             self.database.connection, conf, self.announcer.note, lambda: self.peers.addresses
         )
+        self.gate = Gate(self.database, self.lifeline, tokens=tls is not None)
         self.listener = Listener(
             direct_conninfo(),
             coordinator,
@@ -157,7 +147,7 @@ class Process:
         self.capacity = CapacityWriter(self.database, self.dispatcher, coordinator)
         self._registered = False
         self.health = health.aio.HealthServicer()
-        self.server = grpc.aio.server(interceptors=[Parsing()], options=_SERVER_OPTIONS)
+        self.server = new_server()
 
     def _on_pending(self) -> None:
         self.claimer.wake_all()
@@ -203,6 +193,7 @@ class Process:
                 group.create_task(part.run(), name=name)
                 for name, part in (
                     ("lifeline", self.lifeline),
+                    ("gate", self.gate),
                     ("peers", self.peers),
                     ("vitals", self.vitals),
                     ("lag", self.vitals.lag),
@@ -241,6 +232,7 @@ class Process:
             coordinators=lambda: self.peers.addresses,
             held=self.held.leases,
             strangers=Strangers(self.database),
+            gate=self.gate,
         )
         rpc.add_WorkerServiceServicer_to_server(workers, self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
@@ -250,18 +242,12 @@ class Process:
         )
 
     async def _listen(self) -> None:
-        address = self.identity.address
-        try:
-            port = self.server.add_insecure_port(address)
-        except RuntimeError:
-            port = 0
-        if not port:
-            raise ConfigurationError(
-                f"Port {address} is taken; choose another with --port or TASKMASTER_GRPC_PORT."
-            )
+        listen(self.server, self.listens_on, self.tls)
         await self.server.start()
         await self._serve(True)
-        log.info("coordinator ready", extra={"coordinator": address})
+        log.info(
+            "coordinator ready", extra={"coordinator": self.identity.address, **in_words(self.tls)}
+        )
 
     async def _serve(self, well: bool) -> None:
         """Says in the health check whether this coordinator does its work."""

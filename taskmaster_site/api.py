@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urljoin
+
+from django.db import DEFAULT_DB_ALIAS
 from django.urls import Resolver404, include, path, re_path, resolve
 from drf_spectacular.utils import extend_schema, inline_serializer
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -15,8 +19,14 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
+from taskmaster_site import shards, trouble
 from tasks.api.errors import MEDIA_TYPE
+from tasks.api.live import OverviewSerializer
 from tasks.api.serializers import ProblemSerializer
+from tasks.api.views import problems
+from tasks.permissions import VIEW, require
+from tasks.shards import reading
+from tasks.statistics.read import Overview, overview
 
 _LINKS = (
     "tasks",
@@ -25,6 +35,7 @@ _LINKS = (
     "workers",
     "pools",
     "stats",
+    "shards",
     "events",
     "stream",
     "token",
@@ -69,6 +80,54 @@ class TokenView(ObtainAuthToken):
         return super().post(request, *args, **kwargs)
 
 
+class ShardSerializer(serializers.Serializer[Any]):
+    """One database that this web reads."""
+
+    name = serializers.CharField()
+    api = serializers.URLField(help_text="Where its API is read.")
+    answers = serializers.BooleanField(help_text="Whether the database does.")
+    overview = OverviewSerializer(allow_null=True)
+
+
+class ShardsView(APIView):
+    """The databases that this web reads."""
+
+    @extend_schema(
+        operation_id="list_shards",
+        summary="List the databases that this web reads",
+        responses={200: ShardSerializer(many=True), **problems()},
+    )
+    def get(self, request: Request) -> Response:
+        """Each with its counters; the web's own, `default`, first."""
+        require(request.user, VIEW)
+        root = reverse("api:root", request=request)
+        rows = []
+        for name in shards.names():
+            address = root if name == DEFAULT_DB_ALIAS else urljoin(root, f"/shards/{name}/api/")
+            overview = _overview(name)
+            rows.append(
+                {
+                    "name": name,
+                    "api": address,
+                    "answers": overview is not None,
+                    "overview": overview,
+                }
+            )
+        return Response(ShardSerializer(rows, many=True).data)
+
+
+def _overview(name: str) -> Overview | None:
+    """None when the database does not answer; that of the web itself is everybody's trouble."""
+    try:
+        with reading(name):
+            return overview()
+    except Exception as error:
+        if name == DEFAULT_DB_ALIAS or not trouble.is_trouble(error):
+            raise
+        trouble.met(error)
+        return None
+
+
 class NotFoundView(APIView):
     """Every other address below /api/."""
 
@@ -94,6 +153,7 @@ urlpatterns = [
     path("", RootView.as_view(), name="root"),
     path("", include("tasks.api.urls")),
     path("", include("workers.api.urls")),
+    path("shards/", ShardsView.as_view(), name="shards"),
     path("token/", TokenView.as_view(), name="token"),
     path(
         "schema/",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import psycopg
+from django.db import DEFAULT_DB_ALIAS
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolTimeout
@@ -23,13 +25,16 @@ _NOWHERE: dict[str, Any] = {"host": "127.0.0.1", "port": "1", "dbname": "none", 
 #: its own pauses double up to minutes, and nobody must wait that long for a server that is back.
 _RECONNECT_S = 2.0
 
+_SHARD = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 
-def django_database(declared: Mapping[str, Any]) -> dict[str, Any]:
+
+def django_database(declared: Mapping[str, Any], url: str | None = None) -> dict[str, Any]:
     """The entry for `DATABASES`; `declared` is the TASKMASTER dict.
 
-    Raises ConfigurationError for a malformed DATABASE_URL and for wrong settings.
+    `url`: another database than that of DATABASE_URL or the embedded one. Raises
+    ConfigurationError for a malformed URL and for wrong settings.
     """
-    parts = _parts()
+    parts = _parts() if url is None else _read("TASKMASTER_SHARDS", url)
     settings = conf.read(declared, os.environ)
     # Where there is no server there is nothing to wait for.
     wait_s = 0.5 if parts == _NOWHERE else settings.db_pool_wait_s
@@ -63,6 +68,25 @@ def django_database(declared: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def shard_urls() -> dict[str, str]:
+    """The databases beside the web's own, by name: TASKMASTER_SHARDS="north=URL south=URL".
+
+    Raises ConfigurationError with one line that says what is wrong.
+    """
+    found: dict[str, str] = {}
+    for part in os.environ.get("TASKMASTER_SHARDS", "").split():
+        name, _, url = part.partition("=")
+        if not _SHARD.fullmatch(name) or name == DEFAULT_DB_ALIAS or not url:
+            raise ConfigurationError(
+                "TASKMASTER_SHARDS must be NAME=URL, with blanks between several; a name is 1 to "
+                f"31 small letters, digits, _ and -, from a letter on, and not {DEFAULT_DB_ALIAS}."
+            )
+        if name in found:
+            raise ConfigurationError(f"TASKMASTER_SHARDS names {name} twice.")
+        found[name] = url
+    return found
+
+
 def missing(error: BaseException) -> str:
     """Says for a person which database was tried, without its password."""
     if not os.environ.get("DATABASE_URL") and postgres.default().url() is None:
@@ -93,16 +117,17 @@ def reason(error: BaseException) -> str:
 
 def _parts() -> dict[str, Any]:
     url = os.environ.get("DATABASE_URL") or postgres.default().url()
-    if not url:
-        return dict(_NOWHERE)
+    return _read("DATABASE_URL", url) if url else dict(_NOWHERE)
+
+
+def _read(variable: str, url: str) -> dict[str, Any]:
     try:
-        parts = conninfo_to_dict(url)
+        return dict(conninfo_to_dict(url))
     except ProgrammingError as error:
         raise ConfigurationError(
-            f"DATABASE_URL is no PostgreSQL URL like postgresql://user:password@host:5432/name: "
-            f"{str(error).strip()}"
+            f"{variable} holds no PostgreSQL URL like "
+            f"postgresql://user:password@host:5432/name: {str(error).strip()}"
         ) from None
-    return dict(parts)
 
 
 def _pool_max() -> int:

@@ -27,18 +27,28 @@ def secret_key(folder: Path) -> str:
             "that user, in a checkout of your own, or set TASKMASTER_SECRET_KEY."
         ) from None
     except FileNotFoundError:
-        folder.mkdir(exist_ok=True)
-        # Of two processes that start at once, one makes it.
-        part = folder / f"secret_key.{os.getpid()}"
-        part.touch(mode=0o600)
-        part.write_text(secrets.token_urlsafe(48))
         try:
-            os.link(part, file)
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
-        return file.read_text().strip()
+            return _make_key(file)
+        except OSError as error:
+            raise ConfigurationError(
+                f"No secret key can be kept in {folder} ({error.strerror}); set "
+                "TASKMASTER_SECRET_KEY, the same for all processes."
+            ) from None
+
+
+def _make_key(file: Path) -> str:
+    file.parent.mkdir(exist_ok=True)
+    # Of two processes that start at once, one makes it.
+    part = file.with_name(f"{file.name}.{os.getpid()}")
+    part.touch(mode=0o600)
+    part.write_text(secrets.token_urlsafe(48))
+    try:
+        os.link(part, file)
+    except FileExistsError:
+        pass
+    finally:
+        part.unlink()
+    return file.read_text().strip()
 
 
 def refuse_unsafe(*, debug: bool, key: str, hosts: Sequence[str]) -> None:

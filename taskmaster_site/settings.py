@@ -8,7 +8,7 @@ from typing import Any
 
 import django
 
-from taskmaster_site.database import django_database
+from taskmaster_site.database import django_database, shard_urls
 from taskmaster_site.logs import log_level
 from taskmaster_site.safety import LOOPBACK, refuse_unsafe, secret_key
 
@@ -63,6 +63,7 @@ MIDDLEWARE = [
     "taskmaster_site.csp.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "taskmaster_site.nul.NoNul",
+    "taskmaster_site.shards.Shards",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -91,7 +92,11 @@ TEMPLATES = [
 
 #: See `tasks.conf.Settings`; TASKMASTER_<NAME> in the environment wins.
 TASKMASTER: dict[str, Any] = {}
-DATABASES = {"default": django_database(TASKMASTER)}
+DATABASES = {
+    "default": django_database(TASKMASTER),
+    **{name: django_database(TASKMASTER, url) for name, url in shard_urls().items()},
+}
+DATABASE_ROUTERS = ["tasks.shards.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -174,5 +179,6 @@ LOGGING: dict[str, Any] = {
         "psycopg.pool": {"level": "ERROR"},
         # A client's mistake is the client's to read.
         "django.request": {"level": "ERROR", "filters": ["unsaid"]},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
     },
 }

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from taskmaster_site.health import healthz
+from taskmaster_site.metrics import MetricsView
 from taskmaster_site.pages import create, dashboard, pools, task, workers
 
 # The header has the ways; the lists need the room.
@@ -25,6 +26,7 @@ urlpatterns = [
     path("pools/<str:name>/scale/", pools.scale, name="pool-scale"),
     path("pools/<str:name>/scale/<int:count>/", pools.scale, name="pool-scale"),
     path("healthz", healthz),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("api/", include("taskmaster_site.api")),
     path("admin/", admin.site.urls),
 ]

@@ -116,6 +116,9 @@ class Settings:
     #: Where a coordinator listens.
     grpc_host: str = "127.0.0.1"
     grpc_port: int = 50051
+    #: `host:port` under which workers and other coordinators find it; empty: where it listens, by
+    #: the name of its host when that is every address.
+    grpc_advertise: str = ""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -35,8 +35,9 @@ class Prospects(NamedTuple):
     holder_lives: bool
 
 
-def why(task: Task, *, using: str = DEFAULT_DB_ALIAS) -> str | None:
+def why(task: Task) -> str | None:
     """Why the task is not running yet, in a sentence; None once it runs or has ended."""
+    using = task._state.db or DEFAULT_DB_ALIAS
     match task.status:
         case Status.WAITING:
             return "It waits for other tasks to end."

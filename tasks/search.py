@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db import DEFAULT_DB_ALIAS
 from django.db.models import F, Func, IntegerField, Max, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact
@@ -28,8 +27,8 @@ MAX_STORED = 8_000
 MAX_TEXT = 200
 
 
-def newest_id(using: str = DEFAULT_DB_ALIAS) -> int:
-    """The id of the newest task; 0 while there is none."""
+def newest_id(using: str | None = None) -> int:
+    """The id of the newest task; 0 while there is none. Without a database: of the one read."""
     return int(Task.objects.using(using).aggregate(newest=Max("pk"))["newest"] or 0)
 
 

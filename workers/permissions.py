@@ -1,4 +1,4 @@
-"""Who may see and steer workers, and scale and change pools."""
+"""Who may see and steer workers, scale and change pools, and let workers in."""
 
 #: Workers, and their pools.
 VIEW = "workers.view_worker"
@@ -10,3 +10,6 @@ SCALE = "workers.scale_pool"
 ADD_POOL = "workers.add_workerpool"
 CHANGE_POOL = "workers.change_workerpool"
 DELETE_POOL = "workers.delete_workerpool"
+#: Making join tokens, and revoking them.
+MAKE_TOKEN = "workers.add_jointoken"
+REVOKE_TOKEN = "workers.change_jointoken"

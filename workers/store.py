@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+from tasks.errors import TaskMasterError
 from tasks.statements import statement
 from tasks.store import Connection
 
@@ -24,6 +25,8 @@ class Registration(NamedTuple):
     pool_name: str
     queues: list[str]
     slots: int
+    #: The id of the join token that let it in; None: it needed none.
+    join_token: int | None = None
 
 
 class Beat(NamedTuple):
@@ -48,11 +51,47 @@ class Wishes(NamedTuple):
     commands: dict[UUID, str]
 
 
+class JoinToken(NamedTuple):
+    """A join token, and what is against a worker's joining with it, in words (empty: nothing)."""
+
+    id: int
+    name: str
+    fault: str
+
+
+class NotAdmitted(TaskMasterError):
+    """The join token does not let this worker in."""
+
+
 async def register(connection: Connection, worker: Registration, coordinator: UUID) -> None:
     """Makes the worker's row, or brings it back online."""
     await connection.execute(
         statement("register", _SQL), {**worker._asdict(), "coordinator": coordinator}
     )
+
+
+async def join_token(connection: Connection, digest: str, worker: UUID | None) -> JoinToken | None:
+    """The join token of which this is kept, for this worker (None: for one that is new)."""
+    parameters = {"digest": digest, "worker": worker}
+    cursor = await connection.execute(statement("join_token", _SQL), parameters)
+    row = await cursor.fetchone()
+    return JoinToken._make(row) if row else None
+
+
+async def admit(connection: Connection, token: int, worker: UUID) -> None:
+    """Takes a use of a join token for a worker, unless it has joined with it before.
+
+    Raises NotAdmitted when the token is invalid or used up, or the worker is another token's.
+    """
+    cursor = await connection.execute(statement("admit", _SQL), {"token": token, "worker": worker})
+    if await cursor.fetchone() is None:
+        raise NotAdmitted
+
+
+async def dismissed(connection: Connection, tokens: Sequence[int]) -> set[int]:
+    """Which of these join tokens are valid no more."""
+    cursor = await connection.execute(statement("dismissed", _SQL), {"ids": list(tokens)})
+    return {row[0] for row in await cursor.fetchall()}
 
 
 async def heartbeat(connection: Connection, beats: Sequence[Beat], coordinator: UUID) -> Wishes:

@@ -17,7 +17,8 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from psycopg.errors import ReadOnlySqlTransaction
 
-from coordinator.service.workers import Context
+from coordinator.refusals import Refusals
+from coordinator.service.gate import Context
 from proto import taskmaster_pb2 as pb
 from proto import taskmaster_pb2_grpc as rpc
 from tasks import enqueue, operations, permissions, submission
@@ -65,6 +66,7 @@ class TaskService(rpc.TaskServiceServicer):
     def __init__(self, threads: ThreadPoolExecutor) -> None:
         #: They may use Django's connections.
         self._threads = threads
+        self._refusals = Refusals()
 
     async def SubmitTask(  # noqa: N802
         self, request: pb.SubmitTaskRequest, context: Context
@@ -158,6 +160,7 @@ class TaskService(rpc.TaskServiceServicer):
         try:
             return await run_async()
         except Unauthenticated as error:
+            self._refusals.note("call refused: no token of a user", peer=context.peer())
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
         except TaskMasterError as error:
             await context.abort(_status(error), str(error))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, TypeAlias
 from uuid import UUID
 
 import grpc
@@ -17,11 +16,11 @@ from coordinator.flusher import Flusher
 from coordinator.lifeline import Lifeline
 from coordinator.links import BEATS_MAX, Link
 from coordinator.refusals import Refusals
+from coordinator.service.gate import Context, Gate
 from coordinator.service.hello import (
     REPEAT_MAX,
     SLOTS_MAX,
     registration,
-    worker_id_of,
 )
 from coordinator.strangers import Strangers
 from proto import taskmaster_pb2 as pb
@@ -29,7 +28,7 @@ from proto import taskmaster_pb2_grpc as rpc
 from tasks.conf import Settings
 from tasks.errors import InvalidField
 from tasks.reports import Lease
-from workers.store import Beat, Registration
+from workers.store import Beat, NotAdmitted, Registration
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +38,6 @@ _OFFERS_MAX = 200
 _OFFER_BYTES_MAX = 1_000_000
 #: A worker has no more than its slots, and what has ended and was not confirmed.
 _RUNNING_MAX = 2 * SLOTS_MAX
-#: Of so many workers that have come and gone it is known what they had.
-_LINKS_MAX = 1_000
-
-Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 
 class WorkerService(rpc.WorkerServiceServicer):
@@ -59,6 +54,7 @@ class WorkerService(rpc.WorkerServiceServicer):
         coordinators: Callable[[], Sequence[str]],
         held: Callable[[], Sequence[Lease]],
         strangers: Strangers,
+        gate: Gate,
     ) -> None:
         self._dispatcher = dispatcher
         self._flusher = flusher
@@ -69,21 +65,25 @@ class WorkerService(rpc.WorkerServiceServicer):
         self._held = held
         self._strangers = strangers
         self._refusals = Refusals()
-        #: The newest of each worker, also of those whose stream has just broken and whose reports
-        #: still come.
-        self._links: dict[UUID, Link] = {}
+        self._gate = gate
 
     async def ReceiveTasks(  # noqa: N802
         self, request: pb.WorkerHello, context: Context
     ) -> AsyncIterator[pb.CoordinatorMessage]:
         """Registers the worker and streams to it for as long as it listens."""
+        shown = await self._gate.open(context, request.worker_id)
         registration = await self._registration(request, context)
+        if shown is not None:
+            registration = registration._replace(join_token=shown.token)
         running = await self._running(request.running, context)
         others = {*self._dispatcher.foreign(registration.id, running), *self._held()}
         try:
             adopted = await self._lifeline.welcome(
                 registration, [lease for lease in running if lease not in others]
             )
+        except NotAdmitted:
+            why = "it was used up or revoked meanwhile"
+            await self._gate.refuse(context, why, worker=registration.name)
         except TROUBLE:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "The database is away; come again.")
         link = Link(
@@ -92,8 +92,10 @@ class WorkerService(rpc.WorkerServiceServicer):
             frozenset(registration.queues) or None,
             registration.slots,
             last_seen=self._lifeline.now(),
+            join_token=registration.join_token,
+            digest=shown.digest if shown else "",
         )
-        self._remember(link)
+        self._gate.remember(link)
         known = {lease for lease, _ in adopted}
         self._dispatcher.tell_stale(link, [lease for lease in running if lease not in known])
         log.info("worker joined", extra={"worker": link.name, "slots": link.slots})
@@ -107,14 +109,10 @@ class WorkerService(rpc.WorkerServiceServicer):
                     yield link.commands.popleft()
                 while link.outbox and not link.commands:
                     yield pb.CoordinatorMessage(offers=_take_offers(link))
+            if link.expelled:
+                await self._gate.refuse(context, "it is valid no more", worker=link.name)
         finally:
             self._lifeline.left(link)
-
-    def _remember(self, link: Link) -> None:
-        self._links.pop(link.worker_id, None)
-        self._links[link.worker_id] = link
-        if len(self._links) > _LINKS_MAX:
-            del self._links[next(iter(self._links))]
 
     def _welcome(self) -> pb.Welcome:
         contact_s = self._conf.silence_s - self._conf.lost_contact_margin_s
@@ -162,9 +160,9 @@ class WorkerService(rpc.WorkerServiceServicer):
         self, request: pb.Heartbeat, context: Context
     ) -> pb.HeartbeatReply:
         """Keeps the heartbeat; names the leases that are stale."""
-        worker_id = await self._known(request.worker_id, context)
-        link = self._dispatcher.links.get(worker_id) if worker_id else None
-        if worker_id is None or link is None:
+        known = await self._gate.known(request.worker_id, context)
+        link = self._dispatcher.links.get(known.worker_id) if known else None
+        if link is None:
             return pb.HeartbeatReply(unknown_worker=True, coordinators=self._coordinators())
         interval_s = self._conf.heartbeat_interval_s
         if not link.may_beat(self._lifeline.now(), interval_s):
@@ -174,7 +172,7 @@ class WorkerService(rpc.WorkerServiceServicer):
                 f"heartbeats: more than {BEATS_MAX} in {interval_s:g} s, where one is wanted.",
             )
         beat = Beat(
-            id=worker_id,
+            id=link.worker_id,
             slots=min(max(request.slots, 1), SLOTS_MAX),
             busy=min(request.busy, SLOTS_MAX),
             rss_bytes=min(request.rss_bytes, 2**62),
@@ -198,24 +196,23 @@ class WorkerService(rpc.WorkerServiceServicer):
         self, request: pb.StatusUpdate, context: Context
     ) -> pb.StatusReceipt:
         """Hands reports to the flusher; answers when they are durable."""
-        worker_id = await self._known(request.worker_id, context)
-        if worker_id is None:
+        known = await self._gate.known(request.worker_id, context)
+        if known is None:
             self._refusals.note("report refused: it is of an unknown worker")
             await context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION, "worker_id: unknown; say hello first."
             )
             raise AssertionError
-        known = self._links[worker_id]
         if (rule := translate.absurd(request)) is not None:
             self._refusals.note("report refused: it breaks a rule", worker=known.name, rule=rule)
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, rule)
         refused = await self._strange(known, request, context)
         if refused:
             request = translate.without(request, refused)
-        link = self._dispatcher.links.get(worker_id)
+        link = self._dispatcher.links.get(known.worker_id)
         if link is not None:
             self._note(link, request)
-        stale = await self._flusher.write(request, known.name, worker_id)
+        stale = await self._flusher.write(request, known.name, known.worker_id)
         if stale and link is not None:
             self._dispatcher.ended(link, stale, None)
         return pb.StatusReceipt(stale=_executions([*(each.lease for each in refused), *stale]))
@@ -247,14 +244,6 @@ class WorkerService(rpc.WorkerServiceServicer):
         ended.extend(Lease(each.task_id, each.lease) for each in update.failed)
         if ended:
             self._dispatcher.ended(link, ended, _mean_run_s(update))
-
-    async def _known(self, text: str, context: Context) -> UUID | None:
-        """The id of a worker that has said hello here. Aborts when it is no UUID."""
-        try:
-            worker_id = worker_id_of(text)
-        except InvalidField as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        return worker_id if worker_id in self._links else None
 
 
 def _take_offers(link: Link) -> pb.Offers:

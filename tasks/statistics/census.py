@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection as django_connection
+from django.db import connections
 
+from tasks import shards
 from tasks.statements import statement
 from tasks.store import Connection
 
@@ -34,7 +35,7 @@ class Census:
 
     def take_for_screen(self) -> None:
         """The same over Django's connection: in the web, while somebody looks."""
-        with django_connection.cursor() as cursor:
+        with connections[shards.current()].cursor() as cursor:
             cursor.execute(statement("census"), self._parameters())
             if self._counted(cursor.fetchone()):
                 cursor.execute(statement("rollup"))

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
+from django.db import connections
 from django.db.models import Min, Sum
 from django.utils import timezone
 
+from tasks import shards
 from tasks.lifecycle import Status
 from tasks.models import Census, Depth, Statistic, Task
 from tasks.statements import statement
@@ -86,7 +87,7 @@ class QueueDepth:
 
 def overview() -> Overview:
     """The counters."""
-    with connection.cursor() as cursor:
+    with connections[shards.current()].cursor() as cursor:
         cursor.execute(statement("totals"))
         complete, failed, cancelled, complete_per_s, failed_per_s = cursor.fetchone()
     census = Census.objects.first()
@@ -122,14 +123,15 @@ class _Charts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._series: Series | None = None
+        self._series: dict[str, Series] = {}
 
     def get(self) -> Series:
         end = int((time.time() - _SETTLE_S) // STEP_S) * STEP_S
         with self._lock:
-            if self._series is None or self._series.at[-1] != end - STEP_S:
-                self._series = _read_series(end)
-            return self._series
+            series = self._series.get(shards.current())
+            if series is None or series.at[-1] != end - STEP_S:
+                series = self._series[shards.current()] = _read_series(end)
+            return series
 
 
 _charts = _Charts()

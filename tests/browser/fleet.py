@@ -24,7 +24,12 @@ class Fleet(Site):
     """Web, coordinator and two workers of four processes each."""
 
     def __init__(self, folder: Path, server: Server) -> None:
-        environment = {"DATABASE_URL": server.url, "TASKMASTER_TASK_MODULES": MODULES}
+        environment = {
+            "DATABASE_URL": server.url,
+            "TASKMASTER_TASK_MODULES": MODULES,
+            # What tests leave running is nothing to wait for at the end.
+            "TASKMASTER_SHUTDOWN_GRACE_S": "1",
+        }
         super().__init__(folder, server.token, environment)
         self.server = server
         self.url = f"http://127.0.0.1:{self.web_port}"

@@ -181,7 +181,8 @@ async def test_due_tasks_outlive_a_broken_connection() -> None:
         async with await psycopg.AsyncConnection.connect(conninfo(), autocommit=True) as killer:
             await killer.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE application_name = 'taskmaster-coordinator' AND pid <> pg_backend_pid()"
+                "WHERE datname = current_database() "
+                "AND application_name = 'taskmaster-coordinator' AND pid <> pg_backend_pid()"
             )
         await until(lambda: link.outbox, 10)
         assert [offer.task_id for offer in sent(link)] == [task.task_id]

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 OTHERS = (
     "SELECT pg_terminate_backend(pid) FROM pg_locks "
-    "WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+    "WHERE locktype = 'advisory' AND pid <> pg_backend_pid() "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 
 

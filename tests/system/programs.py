@@ -38,11 +38,19 @@ def until(holds: Callable[[], object], what: str, deadline_s: float = DEADLINE_S
 class Program:
     """A process that writes its log to a file."""
 
-    def __init__(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: dict[str, str],
+        *,
+        before: Sequence[str] = (),
+    ) -> None:
+        """`before` stands before the Python that runs the command: where it runs."""
         self.log = log
         with log.open("w") as out:
             self.process = subprocess.Popen(
-                [sys.executable, *command],
+                [*before, sys.executable, *command],
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
                 cwd=ROOT,
                 stdout=out,

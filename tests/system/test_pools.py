@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 from asgiref.sync import sync_to_async
 
+from tasks.models import Event
 from tests.system.fleet import coordinator, free_port, manage, serving, until_counted
 from tests.system.workers import MODULE, call
 from tests.workers.pools.local import end_all
@@ -20,6 +21,7 @@ from workers.pools import operations
 pytestmark = pytest.mark.django_db(transaction=True)
 
 scale = sync_to_async(operations.scale)
+change = sync_to_async(operations.change)
 
 
 @pytest.fixture(autouse=True)
@@ -145,3 +147,16 @@ async def test_workers_outlive_a_coordinator_that_stops_and_are_the_next_one_s()
         await until_counted(1, pk=running, status="complete", attempt=1)
         await scale("herons", 0)
         await until_steady(0)
+
+
+async def test_a_pool_that_scales_by_itself_comes_for_what_waits_and_goes_again() -> None:
+    await change("herons", {"autoscale": True, "target_wait_s": 1, "cool_down_s": 5, "maximum": 3})
+    async with coordinator():
+        for _ in range(4):
+            await call("sleep", 0.5)
+        await until_counted(4, status="complete", attempt=1)
+        await until_pool(lambda pool: (pool.desired, pool.actual) == (0, 0))
+    texts = Event.objects.filter(kind="operator", text__startswith="pool herons:")
+    said = [text async for text in texts.order_by("pk").values_list("text", flat=True)]
+    assert said[0].startswith("pool herons: 0 → 1 by itself, 4 due")
+    assert said[-1] == "pool herons: 1 → 0 by itself, nothing is due, 0 slots are busy"

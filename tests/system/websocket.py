@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import os
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -96,10 +97,12 @@ class WebSocket:
 
 
 @asynccontextmanager
-async def websocket(port: int, path: str, **headers: str) -> AsyncIterator[WebSocket]:
+async def websocket(
+    port: int, path: str, tls: ssl.SSLContext | None = None, **headers: str
+) -> AsyncIterator[WebSocket]:
     """Connected; raises Closed(None) when the handshake is refused."""
     # Small buffers: what is not read must wait in the server.
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=65_536)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=65_536, ssl=tls)
     lines = [
         f"GET {path} HTTP/1.1",
         f"Host: 127.0.0.1:{port}",

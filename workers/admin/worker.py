@@ -1,4 +1,4 @@
-"""Workers in the admin: looked at, never edited."""
+"""Workers in the admin: looked at, never edited. What lets them in is beside them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from tasks.admin.readonly import ReadOnly
 from tasks.errors import TaskMasterError
 from tasks.marks import mark
 from workers import operations
+from workers.joining.admin import JoinTokenAdmin
 from workers.models import Worker
 from workers.permissions import CHANGE, KILL
+
+__all__ = ["JoinTokenAdmin", "WorkerAdmin"]
 
 
 @admin.register(Worker)

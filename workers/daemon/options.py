@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import socket
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.conf import Settings
 from tasks.errors import ConfigurationError
+from workers.joining.addresses import is_loopback, joined
+from workers.joining.tls import Access, of_worker
 from workers.pools.names import NAME as POOL_NAME
 
 POOLS = ("process", "threads", "async")
@@ -41,6 +42,8 @@ class Options:
     max_tasks_per_child: int | None = None
     #: A child is recycled when its resident memory is above this, in MiB; None: never.
     max_memory_per_child_mb: int | None = None
+    #: TLS and the join token, which the environment alone says.
+    access: Access = field(default_factory=Access)
 
     def argv(self) -> list[str]:
         """The command line that says the same again."""
@@ -66,7 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--coordinator",
         metavar="HOST:PORT[,HOST:PORT]",
-        help="coordinators, tried in turn; only loopback addresses for now "
+        help="coordinators, tried in turn; beyond loopback over TLS alone "
         "(default: TASKMASTER_COORDINATORS, else the settings grpc_host and grpc_port)",
     )
     parser.add_argument(
@@ -114,10 +117,13 @@ def from_arguments(
     pool = values["pool"]
     if pool not in POOLS:
         raise ConfigurationError(f"--pool is {pool!r}; it must be one of {', '.join(POOLS)}.")
+    access = of_worker(environ)
     addresses = values["coordinator"] or environ.get("TASKMASTER_COORDINATORS")
     return Options(
         name=_name(values["name"]),
-        coordinators=_coordinators(addresses or f"{conf.grpc_host}:{conf.grpc_port}"),
+        coordinators=_coordinators(
+            addresses or joined(conf.grpc_host, conf.grpc_port), tls=access.ca is not None
+        ),
         queues=_queues(values["queues"]),
         pool=pool,
         slots=_whole("--concurrency", values["concurrency"], _SLOTS_MAX) or _cores(),
@@ -128,6 +134,7 @@ def from_arguments(
         max_memory_per_child_mb=_whole(
             "--max-memory-per-child", values["max_memory_per_child"], _MEMORY_MAX_MB
         ),
+        access=access,
     )
 
 
@@ -177,7 +184,7 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _coordinators(text: str) -> tuple[str, ...]:
+def _coordinators(text: str, *, tls: bool) -> tuple[str, ...]:
     addresses = [address.strip() for address in text.split(",") if address.strip()]
     if not addresses:
         raise ConfigurationError("--coordinator is empty; give HOST:PORT, like 127.0.0.1:50051.")
@@ -187,21 +194,12 @@ def _coordinators(text: str) -> tuple[str, ...]:
             raise ConfigurationError(
                 f"--coordinator: {address!r} is no HOST:PORT, like 127.0.0.1:50051."
             )
-        if not is_loopback(address):
+        if not tls and not is_loopback(address):
             raise ConfigurationError(
-                f"--coordinator: {address} is no loopback address. Coordinators on other hosts "
-                "need TLS and join tokens, which are not there yet; use 127.0.0.1."
+                f"--coordinator: {address} is no loopback address, and there is no TLS: a join "
+                "token would travel in plain text. Set TASKMASTER_TLS_CA and TASKMASTER_JOIN_TOKEN."
             )
     return tuple(dict.fromkeys(addresses))
-
-
-def is_loopback(address: str) -> bool:
-    """Whether `host:port` stays on this machine."""
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def parse(argv: Sequence[str], environ: Mapping[str, str], conf: Settings) -> Options:

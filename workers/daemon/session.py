@@ -16,32 +16,26 @@ import grpc
 from proto import taskmaster_pb2 as pb
 from proto import taskmaster_pb2_grpc as rpc
 from tasks.errors import ConfigurationError
+from workers.daemon.channel import metadata, not_understood, open_channel, refusal
 from workers.daemon.contact import Contact
 from workers.daemon.executor import Executor
 from workers.daemon.gauge import Gauge
-from workers.daemon.options import Options, is_loopback
+from workers.daemon.options import Options
 from workers.daemon.reports import Reports
+from workers.joining.addresses import usable
 
 log = logging.getLogger(__name__)
 
 PROTOCOL = 1
-#: A cut connection is noticed after the sum of the two; the coordinators permit such pings.
-_CHANNEL_OPTIONS = [
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    # A connection of its own, not one that another channel of the process has open or in back-off.
-    ("grpc.use_local_subchannel_pool", 1),
-    # Offers travel below 1 MB, but one with arguments up to the limit travels alone.
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-]
 _BACKOFF_S = 0.1
 _WELCOME_S = 5.0
 _UPDATE_TIMEOUT_S = 30.0
 #: Heartbeats that may fail in a row on a stream that seems to live.
 _HEARTBEATS_LOST = 2
 _SAY_AGAIN_S = 60.0
+_NOBODY_THERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+#: The coordinator does not know the worker: it has come back, or its join token is revoked.
+_SAY_HELLO = (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNAUTHENTICATED)
 
 
 class Session:
@@ -70,6 +64,7 @@ class Session:
         self._clock = clock
         self._uniform = uniform
         self._addresses = list(options.coordinators)
+        self._metadata = metadata(options.access)
         self._stub: rpc.WorkerServiceAsyncStub | None = None
         self._connected = asyncio.Event()
         self._beat_now = asyncio.Event()
@@ -86,7 +81,8 @@ class Session:
     async def run(self) -> None:
         """Stays connected until `leave`.
 
-        Raises ConfigurationError when a coordinator refuses what the worker says of itself.
+        Raises ConfigurationError when a coordinator refuses what the worker says of itself, or
+        its join token.
         """
         failures = 0
         while not self._leaving:
@@ -108,13 +104,13 @@ class Session:
             await asyncio.sleep(self._uniform(0.5, 1.0) * pause_s)
 
     def _note_loss(self, address: str, error: grpc.aio.AioRpcError) -> None:
-        if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
-            raise ConfigurationError(f"The coordinator {address} refuses: {error.details()}")
+        if (why := refusal(error)) is not None:
+            raise ConfigurationError(f"The coordinator {address} refuses: {why}")
         if self._welcomed and not self._leaving:
             log.warning(
                 "coordinator lost", extra={"coordinator": address, "code": error.code().name}
             )
-        elif error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+        elif not_understood(error) or error.code() not in _NOBODY_THERE:
             self._why = f"{address}: {error.details()}"
 
     def _say_unreachable(self) -> None:
@@ -128,10 +124,10 @@ class Session:
 
     async def _serve(self, address: str) -> None:
         """One connection, from hello to its loss."""
-        async with grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS) as channel:
+        async with open_channel(address, self._options.access) as channel:
             stub = rpc.WorkerServiceStub(channel)
             hello_at = self._clock()
-            call = self._call = stub.ReceiveTasks(self._hello())
+            call = self._call = stub.ReceiveTasks(self._hello(), metadata=self._metadata)
             loop = asyncio.get_running_loop()
             # Not a time-out around the read: cancelling a read leaks in gRPC.
             watch = loop.call_later(_WELCOME_S, call.cancel)
@@ -217,7 +213,8 @@ class Session:
 
     def _learn(self, addresses: Iterable[str]) -> None:
         """Adds coordinators that are new, and drops those that were learned and are gone."""
-        live = [address for address in addresses if is_loopback(address)]
+        tls = self._options.access.ca is not None
+        live = usable(addresses, self._options.coordinators, tls=tls)
         known = {*self._options.coordinators, *live}
         kept = [address for address in self._addresses if address in known]
         self._addresses = [*kept, *(address for address in live if address not in kept)]
@@ -231,9 +228,11 @@ class Session:
         if stub is None:
             return await self.send(update)
         try:
-            return await stub.UpdateTaskStatus(update, timeout=_UPDATE_TIMEOUT_S)
+            return await stub.UpdateTaskStatus(
+                update, timeout=_UPDATE_TIMEOUT_S, metadata=self._metadata
+            )
         except grpc.aio.AioRpcError as error:
-            if error.code() == grpc.StatusCode.FAILED_PRECONDITION:
+            if error.code() in _SAY_HELLO:
                 self._reconnect()
             raise
 
@@ -247,7 +246,9 @@ class Session:
             self._beat_now.clear()
             sent_at = self._clock()
             try:
-                reply = await stub.SendHeartbeat(self._heartbeat(), timeout=interval_s)
+                reply = await stub.SendHeartbeat(
+                    self._heartbeat(), timeout=interval_s, metadata=self._metadata
+                )
             except grpc.aio.AioRpcError as error:
                 lost += 1
                 log.warning("heartbeat failed", extra={"code": error.code().name})

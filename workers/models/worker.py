@@ -53,6 +53,13 @@ class Worker(models.Model):
         help_text="What an operator has told it to do, once and for all.",
     )
     coordinator = models.UUIDField(null=True)
+    join_token = models.ForeignKey(
+        "workers.JoinToken",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="workers",
+        help_text="With what it joined; nothing: over loopback.",
+    )
     rss_bytes = models.BigIntegerField(default=0, db_default=0)
     cpu = models.FloatField(default=0, db_default=0, help_text="1.0: one core fully used.")
     tasks_done = models.BigIntegerField(default=0, db_default=0)

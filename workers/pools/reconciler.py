@@ -30,6 +30,7 @@ from workers.pools.decisions import Decision, decide, fail, waits
 from workers.pools.members import Connect, Members
 from workers.pools.provider import Provider
 from workers.pools.providers.local import LocalProvider
+from workers.pools.scaler import Scaler
 from workers.pools.store import Pool, wanted
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Reconciler:
         folder = Path(django_settings.BASE_DIR) / ".data" / "pools"
         local = LocalProvider(Members(connect), folder, coordinators, self.wake)
         self._providers: dict[str, Provider] = {"local": local}
+        self._scaler = Scaler(connect, announce=self._tell_resized, clock=clock)
         #: The turns under way by pool, and when the next is due; of those under way, never.
         self._turns: dict[str, asyncio.Task[None]] = {}
         self._due: dict[str, float] = {}
@@ -108,6 +110,7 @@ class Reconciler:
                 if self._until_due() > 0:
                     continue
                 try:
+                    await self._scaler.look()
                     async with self._connect() as connection:
                         pools = await store.pools(connection)
                 except TROUBLE:
@@ -122,6 +125,9 @@ class Reconciler:
                         self._begin(pool)
         finally:
             await self._let_go()
+
+    def _tell_resized(self, pool: str, before: int, now: int, why: str) -> None:
+        self._note(NewEvent(Kind.OPERATOR, f"pool {pool}: {before} → {now} by itself, {why}"))
 
     def _until_due(self) -> float:
         return max(0.0, min([self._read_by, *self._due.values()]) - self._clock())
@@ -205,6 +211,7 @@ class Reconciler:
         await asyncio.gather(*turns, return_exceptions=True)
         self._due.clear()
         self._turns.clear()
+        self._scaler.forget()
         for provider in self._providers.values():
             with contextlib.suppress(TaskMasterError, TimeoutError):
                 await self._within(provider.close())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import os
 from argparse import ArgumentParser
 from typing import Any
 
@@ -14,6 +14,8 @@ from psycopg import OperationalError
 
 from tasks.conf import settings
 from tasks.errors import TaskMasterError
+from workers.joining.addresses import is_loopback_host
+from workers.joining.tls import of_coordinator
 
 #: The packages whose tables a coordinator needs.
 _OURS = ("tasks", "workers", "coordinator")
@@ -34,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--host",
             default=conf.grpc_host,
-            help="address to listen on; only loopback for now (default: %(default)s)",
+            help="address to listen on; beyond loopback with TLS alone (default: %(default)s)",
         )
         parser.add_argument(
             "--port",
@@ -46,7 +48,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Runs until a signal."""
         host, port = options["host"], options["port"]
-        _require_loopback(host)
+        tls = of_coordinator(os.environ)
+        if tls is None:
+            _require_tls(host)
         if not 0 < port < 65_536:
             raise CommandError(f"--port is {port}; it must be from 1 to 65535.")
         _require_tables()
@@ -55,7 +59,7 @@ class Command(BaseCommand):
         from coordinator.process import Process
 
         async def main() -> None:
-            await Process(settings(), host, port).run()
+            await Process(settings(), host, port, tls).run()
 
         try:
             uvloop.run(main())
@@ -79,13 +83,10 @@ def _require_tables() -> None:
         )
 
 
-def _require_loopback(host: str) -> None:
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+def _require_tls(host: str) -> None:
+    if not is_loopback_host(host):
         raise CommandError(
-            f"--host {host} is no loopback address. Workers on other hosts need TLS and join "
-            "tokens, which are not there yet; use 127.0.0.1."
+            f"--host {host} is no loopback address. Beyond this machine a coordinator listens with "
+            "TLS and join tokens alone: set TASKMASTER_TLS_CERT and TASKMASTER_TLS_KEY "
+            "(`manage.py taskmaster certs` makes them), or use 127.0.0.1."
         )

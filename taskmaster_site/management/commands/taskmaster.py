@@ -16,6 +16,7 @@ from tasks.cli import actions, arguments, operate
 from tasks.cli.terminal import Printer
 from tasks.errors import ConfigurationError, TaskMasterError
 from workers import cli as workers
+from workers.joining import cli as joining
 from workers.pools import cli as pools
 
 _ACTIONS = {
@@ -31,6 +32,8 @@ _ACTIONS = {
     "kill": workers.kill,
     "scale": pools.scale,
     "pools": pools.pools,
+    "join-token": joining.join_token,
+    "certs": joining.certs,
 }
 
 
@@ -39,8 +42,8 @@ class Command(BaseCommand):
 
     help = (
         "Submit tasks, see what became of them, cancel and retry them, many at once too; drain, "
-        "stop and kill workers, scale their pools. Whoever may run this command may do all of "
-        "it: it works on the database, without a user. "
+        "stop and kill workers, scale their pools, let those of other hosts join. Whoever may run "
+        "this command may do all of it: it works on the database, without a user. "
         "`taskmaster ACTION --help` shows the options of an action, with examples."
     )
     requires_system_checks = ()
@@ -51,6 +54,7 @@ class Command(BaseCommand):
         operate.add_options(action("operate", "do something to many tasks", operate.EXAMPLES))
         workers.add_actions(action)
         pools.add_actions(action)
+        joining.add_actions(action)
 
     def handle(self, *args: Any, **options: Any) -> None:
         # What the terminal's encoding lacks is replaced: output may hold any character.

@@ -1,0 +1,74 @@
+"""The images that the tests run, built from this checkout."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.docker.engine import NoEngine, call
+from tests.postgres_plugin import ROOT
+
+BASE = "taskmaster-test-base"
+POSTGRES = "taskmaster-test-postgres"
+PGBOUNCER = "taskmaster-test-pgbouncer"
+TASKMASTER = "taskmaster-test"
+_PUBLIC = "python:3.13-slim-bookworm"
+_PACKAGES = "python3,python3-venv,ca-certificates"
+_BUNDLE = "deploy/ca-bundle.crt"
+
+
+def build(environment: Mapping[str, str]) -> None:
+    """All of them. Raises NoEngine when there is no base image to be had."""
+    environment = dict(environment)
+    if subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode:
+        environment["DOCKER_BUILDKIT"] = "0"
+    base = ["--build-arg", f"BASE_IMAGE={_base(environment)}"]
+    with _authorities() as bundle:
+        for target, tag in (("taskmaster", TASKMASTER), ("pgbouncer", PGBOUNCER)):
+            arguments = ["--file", "deploy/Dockerfile", "--target", target, *base, *bundle]
+            call(["docker", "build", "--tag", tag, *arguments, "."], environment, cwd=ROOT)
+    call(["docker", "build", "--tag", POSTGRES, *base, "tests/docker"], environment, cwd=ROOT)
+
+
+def _base(environment: Mapping[str, str]) -> str:
+    for image in (BASE, _PUBLIC):
+        if _there(["docker", "image", "inspect", image], environment):
+            return image
+    if _there(["docker", "pull", "--quiet", _PUBLIC], environment):
+        return _PUBLIC
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        raise NoEngine(f"{_PUBLIC} cannot be pulled, and making one needs root and debootstrap")
+    root = ROOT / ".data" / "docker" / "base"
+    shutil.rmtree(root, ignore_errors=True)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    options = ["--variant=minbase", f"--include={_PACKAGES}"]
+    call(["debootstrap", *options, "bookworm", str(root)])
+    call(["bash", "-c", f"tar -C '{root}' -cf - . | docker import - {BASE}"], environment)
+    shutil.rmtree(root)
+    return BASE
+
+
+def _there(argv: list[str], environment: Mapping[str, str]) -> bool:
+    with contextlib.suppress(AssertionError):
+        call(argv, environment)
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _authorities() -> Iterator[list[str]]:
+    """What this machine trusts beyond the public authorities, for the time of the build."""
+    bundle = os.environ.get("SSL_CERT_FILE") or os.environ.get("PIP_CERT")
+    if not bundle or not Path(bundle).is_file():
+        yield []
+        return
+    copy = ROOT / _BUNDLE
+    shutil.copy(bundle, copy)
+    try:
+        yield ["--build-arg", f"CA_BUNDLE={_BUNDLE}"]
+    finally:
+        copy.unlink()

@@ -1,0 +1,134 @@
+"""The provider compose on a real engine, with workers that do what the contract needs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.docker import images
+from tests.docker.engine import call
+from tests.workers.pools.contract import Bench, Contract, runs
+from workers.pools.provider import ProviderMissing, Wanted
+from workers.pools.providers.compose import ComposeProvider
+
+POOL = "workers"
+_WORKER = """\
+trap 'leaving=1' TERM
+echo "READY $$OPTIONS for $$STOP_S s, $$COLOUR"
+while :; do
+  [ -n "$$leaving" ] && [ -e /control/go ] && exit 0
+  [ -z "$$leaving" ] && rm /control/crash 2>/dev/null && echo it is over && exit 3
+  sleep 0.05
+done
+"""
+
+
+class Engine(Bench):
+    deadline_s = 30.0
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.control = folder / "control"
+        self.control.mkdir()
+        self.file = folder / "compose.yaml"
+        service = {
+            "image": images.TASKMASTER,
+            "user": "0",
+            "entrypoint": ["sh", "-c", _WORKER],
+            "restart": "on-failure",
+            "healthcheck": {"disable": True},
+            "volumes": [f"{self.control}:/control"],
+            "environment": {
+                "OPTIONS": "${TASKMASTER_POOL_OPTIONS:-}",
+                "STOP_S": "${TASKMASTER_POOL_STOP_S:-}",
+                "COLOUR": "${COLOUR:-none}",
+            },
+        }
+        self.file.write_text(json.dumps({"services": {POOL: service, "web": service}}))
+        self.environment = {
+            **environment,
+            "COMPOSE_FILE": str(self.file),
+            "COMPOSE_PROJECT_NAME": f"taskmaster-{uuid4().hex[:8]}",
+        }
+
+    def provider(self) -> ComposeProvider:
+        return ComposeProvider(self.environment)
+
+    def elsewhere(self) -> ComposeProvider:
+        return ComposeProvider({**self.environment, "DOCKER_HOST": "unix:///nowhere/docker.sock"})
+
+    def wanted(self, count: int, **environment: str) -> Wanted:
+        return Wanted(POOL, count, ("--queues", "a,b"), environment, stop_limit_s=60.0)
+
+    async def let_go(self) -> None:
+        (self.control / "go").touch()
+
+    async def crash(self) -> None:
+        (self.control / "crash").touch()
+
+    def docker(self, *arguments: str) -> str:
+        return call(["docker", *arguments], self.environment)
+
+    def of_project(self) -> list[str]:
+        project = self.environment["COMPOSE_PROJECT_NAME"]
+        label = f"--filter=label=com.docker.compose.project={project}"
+        return self.docker("ps", "--all", "--quiet", label).split()
+
+
+@pytest.fixture
+async def bench(engine: dict[str, str], tmp_path: Path) -> AsyncIterator[Engine]:
+    bench = Engine(engine, tmp_path)
+    yield bench
+    if left := bench.of_project():
+        await asyncio.to_thread(bench.docker, "rm", "--force", *left)
+        bench.docker("network", "rm", f"{bench.environment['COMPOSE_PROJECT_NAME']}_default")
+
+
+class TestContract(Contract):
+    pass
+
+
+async def test_options_limit_and_environment_of_the_pool_reach_the_file(bench: Engine) -> None:
+    provider, one = bench.provider(), bench.wanted(1, COLOUR="blue")
+    await provider.scale(one)
+    await bench.until(provider, one, runs(1))
+    (container,) = bench.of_project()
+    async with asyncio.timeout(10):
+        while "READY --queues a,b for 60 s, blue" not in bench.docker("logs", container):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_pool_without_a_service_is_refused_with_the_names_that_there_are(
+    bench: Engine,
+) -> None:
+    with pytest.raises(ProviderMissing, match=r"no service 'other'.*web, workers"):
+        await bench.provider().check(Wanted("other", 1, (), {}, 60.0))
+
+
+async def test_a_worker_that_left_by_itself_has_not_died_and_is_replaced(bench: Engine) -> None:
+    provider, one = bench.provider(), bench.wanted(1)
+    await provider.scale(one)
+    await bench.until(provider, one, runs(1))
+    (container,) = bench.of_project()
+    await bench.let_go()
+    bench.docker("kill", "--signal", "TERM", container)
+    assert await bench.until(provider, one, runs(0)) == ()
+    await provider.scale(one)
+    await bench.until(provider, one, runs(1))
+    assert container not in bench.of_project()
+
+
+async def test_who_does_not_go_within_the_limit_is_killed(
+    bench: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.pools.providers.docker._KILL_S", 0)
+    provider, none = bench.provider(), Wanted(POOL, 0, (), {}, stop_limit_s=1.0)
+    await provider.scale(bench.wanted(1))
+    await bench.until(provider, bench.wanted(1), runs(1))
+    await provider.scale(none)
+    await bench.until(provider, none, runs(0, 1))
+    assert await bench.until(provider, none, runs(0)) == ()

@@ -1,0 +1,107 @@
+"""What Prometheus is given, and who is not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+from prometheus_client.parser import text_string_to_metric_families
+from rest_framework.authtoken.models import Token
+
+from coordinator.models import Coordinator
+from examples.tasks import add
+from tasks.enqueue import bulk, new
+from tasks.models import Task
+from workers.models import Worker, WorkerPool
+
+pytestmark = pytest.mark.django_db
+
+
+def _token(user: User) -> dict[str, str]:
+    return {"Authorization": f"Token {Token.objects.create(user=user).key}"}
+
+
+@pytest.fixture
+def viewer() -> User:
+    user = User.objects.create_user("prometheus")
+    user.user_permissions.add(Permission.objects.get(codename="view_task"))
+    return user
+
+
+def _scrape(
+    user: User, accept: str = "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+) -> dict[Any, float]:
+    answer = Client().get("/metrics", headers={**_token(user), "Accept": accept})
+    assert answer.status_code == 200, answer.content
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.content.decode())
+        for sample in family.samples
+    }
+
+
+def test_depth_and_wait_of_each_queue_are_what_is_in_the_table(viewer: User) -> None:
+    now = timezone.now()
+    bulk([new(add, 1, 2, queue="mail")] * 3)
+    Task.objects.update(scheduled_at=now - timedelta(seconds=90))
+    bulk([new(add, 1, 2, queue="mail", scheduled_at=now + timedelta(hours=1))] * 2)
+    figures = _scrape(viewer)
+    assert figures["taskmaster_queue_due", "mail"] == 3
+    assert figures["taskmaster_queue_pending", "mail"] == 5
+    assert 90 <= figures["taskmaster_queue_wait_seconds", "mail"] < 100
+    assert figures["taskmaster_tasks", "due"] == 3
+    # Absent and nought are two things for an autoscaler.
+    assert figures["taskmaster_queue_due", "default"] == 0
+    assert figures["taskmaster_queue_wait_seconds", "default"] == 0
+
+
+def test_workers_slots_and_coordinators_are_counted_while_they_are_there(viewer: User) -> None:
+    for status in ("online", "online", "draining", "offline"):
+        Worker.objects.create(
+            id=uuid4(), name="w", host="h", pid=1, status=status, pool="process",
+            slots=4, busy=1, queues=["mail"],
+        )  # fmt: skip
+    for complaint, online in (("", True), ("deaf", True), ("", False)):
+        Coordinator.objects.create(
+            id=uuid4(), lock_key=1, address="a", host="h", pid=1, connections=4,
+            complaint=complaint, online=online,
+        )  # fmt: skip
+    figures = _scrape(viewer)
+    assert figures["taskmaster_workers", "online"] == 2
+    assert figures["taskmaster_workers", "draining"] == 1
+    assert (figures["taskmaster_slots",], figures["taskmaster_slots_busy",]) == (12, 3)
+    assert (figures["taskmaster_coordinators",], figures["taskmaster_coordinators_unwell",]) == (
+        2,
+        1,
+    )
+    assert figures["taskmaster_coordinator_connections",] == 8
+    assert figures["taskmaster_queue_due", "mail"] == 0
+
+
+def test_a_pool_has_its_desired_and_its_actual_size(viewer: User) -> None:
+    WorkerPool.objects.create(name="mail", desired=5, actual=4, registered=3, draining=1)
+    figures = _scrape(viewer)
+    found = {key[2]: value for key, value in figures.items() if key[1:2] == ("mail",)}
+    assert found == {"desired": 5, "actual": 4, "registered": 3, "draining": 1}
+
+
+def test_what_prometheus_asks_for_by_default_is_answered(viewer: User) -> None:
+    wanted = (
+        "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=1.0.0;q=0.5,"
+        "text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
+    )
+    assert _scrape(viewer, wanted)["taskmaster_coordinators",] == 0
+
+
+def test_nobody_reads_them_without_a_token_or_the_permission() -> None:
+    anonymous = Client().get("/metrics")
+    assert anonymous.status_code == 401
+    stranger = Client().get("/metrics", headers=_token(User.objects.create_user("stranger")))
+    assert stranger.status_code == 403
+    assert b"taskmaster_" not in anonymous.content + stranger.content

@@ -1,0 +1,81 @@
+"""`manage.py taskmaster join-token` and `certs`."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from workers.joining import tokens
+from workers.joining.digest import digest
+from workers.models import JoinToken
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*words: str) -> str:
+    out = io.StringIO()
+    call_command("taskmaster", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_a_token_is_printed_alone_so_that_a_shell_can_take_it() -> None:
+    secret = run("join-token", "rack-7").strip()
+    row = JoinToken.objects.get(name="rack-7")
+    assert row.digest == digest(secret)
+    assert (row.expires_at, row.uses_left, row.created_by) == (None, None, None)
+
+
+def test_a_token_takes_an_end_and_a_number_of_uses() -> None:
+    said = json.loads(run("join-token", "a", "--expires", "30d", "--uses", "2", "--json"))
+    row = JoinToken.objects.get(name="a")
+    assert said["token"].startswith(tokens.PREFIX)
+    assert said["uses_left"] == row.uses_left == 2
+    assert row.expires_at is not None
+    assert abs(row.expires_at - timezone.now() - timedelta(days=30)) < timedelta(minutes=1)
+    run("join-token", "b", "--expires", "2050-01-31T12:00:00+01:00")
+    assert str(JoinToken.objects.get(name="b").expires_at) == "2050-01-31 11:00:00+00:00"
+
+
+def test_a_token_is_revoked_by_its_name() -> None:
+    run("join-token", "rack-7")
+    assert "is revoked" in run("join-token", "rack-7", "--revoke")
+    assert JoinToken.objects.get().revoked_at is not None
+    with pytest.raises(CommandError, match="was revoked on"):
+        run("join-token", "rack-7", "--revoke")
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("--expires", "soon"), "--expires: 'soon' is neither like 12h"),
+        (("--expires", "2050-01-31T12:00:00"), "--expires: '2050-01-31T12:00:00' is neither"),
+        (("--expires", "2050-13-31T12:00:00Z"), "--expires: '2050-13-31T12:00:00Z' is neither"),
+        (("--expires", "2001-01-31T12:00:00Z"), "expires_at: lies in the past"),
+        (("--uses", "0"), "uses: is 0; it must be from 1"),
+        (("--uses", "-1"), "--uses: is '-1'; it must be a whole number from 1."),
+        (("--uses", "1.5"), "--uses: is '1.5'; it must be a whole number"),
+        (("--revoke", "--uses", "1"), "--uses: does not go with --revoke."),
+        (("--revoke",), "There is no join token 'x'."),
+    ],
+)
+def test_bad_options_are_named_and_make_no_token(words: tuple[str, ...], rule: str) -> None:
+    with pytest.raises(CommandError) as caught:
+        run("join-token", "x", *words)
+    assert str(caught.value).startswith(rule)
+    assert not JoinToken.objects.exists()
+
+
+def test_certificates_are_made_and_their_use_is_said(tmp_path: Path) -> None:
+    said = run("certs", str(tmp_path), "--host", "a.example.org", "--host", "10.0.0.5")
+    assert f"TASKMASTER_TLS_CERT={tmp_path}/coordinator.pem" in said
+    assert f"TASKMASTER_TLS_CA={tmp_path}/ca.pem" in said
+    again = json.loads(run("certs", str(tmp_path), "--host", "a.example.org", "--json"))
+    assert Path(again["worker_key"]).exists()
+    with pytest.raises(CommandError, match=r"^--host: is required"):
+        run("certs", str(tmp_path))

@@ -1,0 +1,1 @@
+"""How workers of other hosts join: by a token, over TLS."""

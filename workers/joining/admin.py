@@ -1,0 +1,127 @@
+"""Join tokens in the admin: made and shown once, revoked, never changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from tasks.admin import show
+from tasks.errors import InvalidField, TaskMasterError
+from workers.joining import tokens
+from workers.models import JoinToken
+from workers.permissions import REVOKE_TOKEN
+
+_FORM_FIELDS = {"uses": "uses_left"}
+
+
+class NewTokenForm(forms.ModelForm[JoinToken]):
+    """What a new token is to have."""
+
+    class Meta:
+        model = JoinToken
+        fields = ("name", "expires_at", "uses_left")
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors:
+            try:
+                tokens.check(
+                    cleaned["name"], expires_at=cleaned["expires_at"], uses=cleaned["uses_left"]
+                )
+            except InvalidField as error:
+                field = _FORM_FIELDS.get(error.field, error.field)
+                raise ValidationError({field: error.rule}) from None
+        return cleaned
+
+
+@admin.register(JoinToken)
+class JoinTokenAdmin(admin.ModelAdmin[JoinToken]):
+    form = NewTokenForm
+    list_display = ("name", "state", "uses_left", "who", "created", "expires", "last_used")
+    search_fields = ("name",)
+    ordering = ("-created_at",)
+    list_select_related = ("created_by",)
+    list_per_page = 50
+    fields = ("name", "state", "expires_at", "uses_left", "who", "created", "last_used", "revoked")
+    actions = ("revoke_tokens",)
+
+    created = show.moment("created_at")
+    expires = show.moment("expires_at")
+    last_used = show.moment("last_used_at")
+    revoked = show.moment("revoked_at")
+
+    # ---- who may ----------------------------------------------------------------------------
+
+    def has_change_permission(self, request: HttpRequest, obj: JoinToken | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: JoinToken | None = None) -> bool:
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may revoke tokens."""
+        return request.user.has_perm(REVOKE_TOKEN)
+
+    # ---- a new one --------------------------------------------------------------------------
+
+    def get_fields(self, request: HttpRequest, obj: JoinToken | None = None) -> Any:
+        return NewTokenForm.Meta.fields if obj is None else self.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: JoinToken | None = None) -> Any:
+        return () if obj is None else self.fields
+
+    def save_model(self, request: HttpRequest, obj: JoinToken, form: Any, change: bool) -> None:
+        made = tokens.make(obj.name, expires_at=obj.expires_at, uses=obj.uses_left, by=request.user)
+        obj.pk = made.row.pk
+        # For the answer to this request alone.
+        request.shown_once = made.secret  # type: ignore[attr-defined]
+
+    def response_add(
+        self, request: HttpRequest, obj: JoinToken, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """The page that shows the token, which nothing keeps and nobody sees again."""
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Join token {obj.name}",
+            "token": obj,
+            "secret": request.shown_once,  # type: ignore[attr-defined]
+        }
+        return TemplateResponse(request, "admin/workers/jointoken/made.html", context)
+
+    # ---- the list ---------------------------------------------------------------------------
+
+    @admin.display(description="state")
+    def state(self, token: JoinToken) -> str:
+        if token.revoked_at is not None:
+            return "revoked"
+        if token.expires_at is not None and token.expires_at <= timezone.now():
+            return "expired"
+        return "used up" if token.uses_left == 0 else "valid"
+
+    @admin.display(description="made by")
+    def who(self, token: JoinToken) -> str:
+        return token.created_by.get_username() if token.created_by else "the command line"
+
+    @admin.action(
+        description="Revoke: nobody joins with it, and who has is cut off", permissions=["revoke"]
+    )
+    def revoke_tokens(self, request: HttpRequest, chosen: QuerySet[JoinToken]) -> None:
+        revoked = 0
+        for token in chosen:
+            try:
+                tokens.revoke(token.name, by=request.user)
+            except TaskMasterError as refusal:
+                self.message_user(request, str(refusal), messages.WARNING)
+            else:
+                revoked += 1
+        if revoked:
+            self.message_user(request, f"{revoked} join token{pluralize(revoked)} revoked.")

@@ -1,0 +1,145 @@
+"""What `manage.py taskmaster` does for workers of other hosts: join tokens and certificates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from tasks.cli.arguments import Action
+from tasks.cli.terminal import Printer
+from tasks.errors import InvalidField
+from workers.joining import certificates, tokens
+
+_TOKEN_EXAMPLES = """\
+examples:
+  export TASKMASTER_JOIN_TOKEN=$(manage.py taskmaster join-token rack-7)
+  manage.py taskmaster join-token one-laptop --uses 1 --expires 30d
+  manage.py taskmaster join-token rack-7 --revoke
+"""
+_CERTS_EXAMPLES = """\
+examples:
+  manage.py taskmaster certs certs --host coordinators.example.org --host 10.0.0.5
+"""
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_DURATION = re.compile(r"(\d{1,6})([mhd])")
+
+
+def add_actions(action: Action) -> None:
+    """Declares join-token and certs."""
+    token = action(
+        "join-token", "make a token that lets workers join, or revoke it", _TOKEN_EXAMPLES
+    )
+    token.add_argument("name", metavar="NAME", help="how people know it")
+    token.add_argument(
+        "--expires",
+        metavar="TIME",
+        help="12h, 30d, or a time like 2030-01-31T12:00:00+01:00; whoever joined with it is cut "
+        "off then (default: never)",
+    )
+    token.add_argument(
+        "--uses", metavar="N", help="how many workers may join with it (default: any number)"
+    )
+    token.add_argument(
+        "--revoke",
+        action="store_true",
+        help="let nobody in with it any more, and cut off who joined with it",
+    )
+    certs = action(
+        "certs", "make a private CA and certificates for coordinators and workers", _CERTS_EXAMPLES
+    )
+    certs.add_argument(
+        "folder", metavar="DIR", help="where they are kept; a CA there is used again"
+    )
+    certs.add_argument(
+        "--host",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="a name or address under which workers find a coordinator; may be given again",
+    )
+    certs.add_argument("--days", metavar="N", default="365", help="(default: %(default)s)")
+
+
+def join_token(options: Mapping[str, Any], out: Printer) -> None:
+    """Prints a new token, once. Raises InvalidField; JoinTokenNotFound or IllegalTransition."""
+    name = options["name"]
+    if options["revoke"]:
+        for option in ("expires", "uses"):
+            if options[option] is not None:
+                raise InvalidField(f"--{option}", "does not go with --revoke.")
+        row = tokens.revoke(name)
+        if options["json"]:
+            out.json({"name": name, "revoked_at": _moment(row.revoked_at)})
+        else:
+            out.line(f"Join token {name} is revoked; who joined with it is cut off within 10 s.")
+        return
+    uses = None if options["uses"] is None else _whole("--uses", options["uses"])
+    made = tokens.make(name, expires_at=_expiry(options["expires"]), uses=uses)
+    if options["json"]:
+        out.json(
+            {
+                "name": name,
+                "token": made.secret,
+                "expires_at": _moment(made.row.expires_at),
+                "uses_left": made.row.uses_left,
+            }
+        )
+    else:
+        # Nothing else, so that a shell can take it.
+        out.line(made.secret)
+
+
+def certs(options: Mapping[str, Any], out: Printer) -> None:
+    """Says which files were made. Raises InvalidField or ConfigurationError."""
+    days = _whole("--days", options["days"])
+    made = certificates.write(Path(options["folder"]).resolve(), options["host"], days=days)
+    if options["json"]:
+        files = ("ca", "coordinator", "coordinator_key", "worker", "worker_key")
+        paths = {name: str(getattr(made, name)) for name in files}
+        out.json({**paths, "expires_at": _moment(made.expires_at)})
+        return
+    out.line(
+        f"{'Signed anew' if made.renewed else 'Made'}, valid until {made.expires_at:%Y-%m-%d}."
+    )
+    out.line("Coordinators:")
+    out.line(f"  TASKMASTER_TLS_CERT={made.coordinator}")
+    out.line(f"  TASKMASTER_TLS_KEY={made.coordinator_key}")
+    out.line("Workers:")
+    out.line(f"  TASKMASTER_TLS_CA={made.ca}")
+    out.line("Mutual TLS besides, for coordinators:")
+    out.line(f"  TASKMASTER_TLS_CA={made.ca} TASKMASTER_TLS_CLIENT_CERTS=required")
+    out.line("and for workers:")
+    out.line(f"  TASKMASTER_TLS_CERT={made.worker} TASKMASTER_TLS_KEY={made.worker_key}")
+    out.line("ca-key.pem signs whatever it likes: keep it away from both.")
+
+
+def _expiry(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if short := _DURATION.fullmatch(text):
+        return timezone.now() + timedelta(**{_UNITS[short[2]]: int(short[1])})
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidField(
+            "--expires", f"{text!r} is neither like 12h or 30d nor a time with its zone."
+        )
+    return moment
+
+
+def _whole(option: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise InvalidField(option, f"is {text!r}; it must be a whole number from 1.")
+    return int(text)
+
+
+def _moment(when: datetime | None) -> str | None:
+    return None if when is None else when.isoformat()
