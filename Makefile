@@ -15,7 +15,7 @@ DEV_LOCK := $(subst requirements.txt,requirements-dev.txt,$(LOCK))
 protoc = PATH="$$PWD/.venv/bin:$$PATH" $(PY) -m grpc_tools.protoc -I . --python_out=$(1) \
 	--grpc_python_out=$(1) --mypy_out=$(1) --mypy_grpc_out=$(1) proto/taskmaster.proto
 
-.PHONY: help setup setup-dev demo test bench chaos example screenshots proto lint lock clean \
+.PHONY: help setup setup-dev demo test test-docker test-k8s bench chaos example screenshots proto lint lock clean \
 	check-style check-types check-imports check-proto check-migrations
 
 help: ## this list
@@ -32,6 +32,12 @@ demo: setup ## run web, coordinator and a pool of workers; Ctrl+C stops them
 
 test: setup-dev ## run the whole suite
 	@$(PY) -m pytest $(ARGS)
+
+test-docker: setup-dev ## the compose file and provider on a Docker engine: the one that answers, or its own (root)
+	@TASKMASTER_TEST_DOCKER=1 $(PY) -m pytest -n 0 --timeout 1200 -rs tests/docker $(ARGS)
+
+test-k8s: setup-dev ## the provider kubernetes on the cluster of KUBECONFIG, in a namespace of its own
+	@TASKMASTER_TEST_K8S=1 $(PY) -m pytest -n 0 --timeout 600 -rs tests/kubernetes $(ARGS)
 
 example: setup ## checksum and compress a real folder tree, and verify it
 	@exec $(PY) -m examples.run

@@ -245,9 +245,8 @@ class Process:
         listen(self.server, self.listens_on, self.tls)
         await self.server.start()
         await self._serve(True)
-        log.info(
-            "coordinator ready", extra={"coordinator": self.identity.address, **in_words(self.tls)}
-        )
+        address = self.identity.address
+        log.info("coordinator ready", extra={"coordinator": address, **in_words(self.tls, address)})
 
     async def _serve(self, well: bool) -> None:
         """Says in the health check whether this coordinator does its work."""

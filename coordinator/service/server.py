@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+
 import grpc
 
 from coordinator.service.parsing import Parsing
 from tasks.errors import ConfigurationError
+from workers.joining.addresses import host_of
 from workers.joining.tls import ServerTls
+
+log = logging.getLogger(__name__)
 
 #: Clients may ping this often (the workers do every 10 s); gRPC's own minimum of 300 s would end
 #: their connections with too_many_pings.
@@ -43,10 +48,16 @@ def listen(server: grpc.aio.Server, address: str, tls: ServerTls | None) -> None
         )
 
 
-def in_words(tls: ServerTls | None) -> dict[str, object]:
-    """What the log says of it."""
+def in_words(tls: ServerTls | None, address: str) -> dict[str, object]:
+    """What the log says of TLS, with a warning when workers are told an address in vain."""
     if tls is None:
         return {}
+    if not tls.pair.covers(host_of(address)):
+        log.warning(
+            "the certificate does not name the address that workers are told: sign it with --host "
+            "for that, or set TASKMASTER_GRPC_ADVERTISE",
+            extra={"coordinator": address},
+        )
     return {
         "tls": "mutual" if tls.client_ca else "on",
         "certificate_until": f"{tls.pair.expires_at:%Y-%m-%d}",

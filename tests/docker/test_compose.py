@@ -19,6 +19,7 @@ from workers.pools.providers.compose import ComposeProvider
 POOL = "workers"
 _WORKER = """\
 trap 'leaving=1' TERM
+[ "$$DIES" = no ] || { echo cannot live; exit 3; }
 echo "READY $$OPTIONS for $$STOP_S s, $$COLOUR"
 while :; do
   [ -n "$$leaving" ] && [ -e /control/go ] && exit 0
@@ -46,6 +47,7 @@ class Engine(Bench):
                 "OPTIONS": "${TASKMASTER_POOL_OPTIONS:-}",
                 "STOP_S": "${TASKMASTER_POOL_STOP_S:-}",
                 "COLOUR": "${COLOUR:-none}",
+                "DIES": "${DIES:-no}",
             },
         }
         self.file.write_text(json.dumps({"services": {POOL: service, "web": service}}))
@@ -120,6 +122,19 @@ async def test_a_worker_that_left_by_itself_has_not_died_and_is_replaced(bench: 
     await provider.scale(one)
     await bench.until(provider, one, runs(1))
     assert container not in bench.of_project()
+
+
+async def test_a_worker_that_cannot_live_is_replaced_with_what_the_pool_says_by_then(
+    bench: Engine,
+) -> None:
+    provider, broken, mended = bench.provider(), bench.wanted(1, DIES="yes"), bench.wanted(1)
+    await provider.scale(broken)
+    async with asyncio.timeout(20):
+        while not (died := (await provider.observe(broken)).died):
+            await asyncio.sleep(0.05)
+    assert died[0].last_log.endswith("cannot live")
+    await provider.scale(mended)
+    await bench.until(provider, mended, runs(1))
 
 
 async def test_who_does_not_go_within_the_limit_is_killed(

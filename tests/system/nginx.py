@@ -58,7 +58,7 @@ def running_nginx(folder: Path, web_port: int) -> Iterator[Nginx]:
         ("127.0.0.1:8000", f"127.0.0.1:{web_port}"),
         ("listen 80;", f"listen 127.0.0.1:{http};"),
         ("    listen [::]:80;\n", ""),
-        ("listen 443 ssl", f"listen 127.0.0.1:{https} ssl"),
+        ("    listen 443 ssl", f"    listen 127.0.0.1:{https} ssl"),
         ("    listen [::]:443 ssl http2;\n", ""),
         ("/etc/ssl/taskmaster/fullchain.pem", str(made.coordinator)),
         ("/etc/ssl/taskmaster/key.pem", str(made.coordinator_key)),

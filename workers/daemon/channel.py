@@ -18,7 +18,7 @@ _OPTIONS = [
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 ]
 #: How gRPC says that the two ends did not understand each other.
-_HANDSHAKE = ("handshake failed", "Socket closed")
+_HANDSHAKE = ("handshake failed", "Verification Check failed", "Socket closed")
 
 
 def open_channel(address: str, access: Access) -> grpc.aio.Channel:

@@ -17,9 +17,14 @@ def found_under(host: str) -> str:
     return socket.gethostname() if host in ("0.0.0.0", "::") else host
 
 
+def host_of(address: str) -> str:
+    """The host of `host:port`, without brackets."""
+    return address.rpartition(":")[0].strip("[]")
+
+
 def is_loopback(address: str) -> bool:
     """Whether `host:port` stays on this machine."""
-    return is_loopback_host(address.rpartition(":")[0].strip("[]"))
+    return is_loopback_host(host_of(address))
 
 
 def is_loopback_host(host: str) -> bool:

@@ -13,8 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _CERT, _KEY, _CA = "TASKMASTER_TLS_CERT", "TASKMASTER_TLS_KEY", "TASKMASTER_TLS_CA"
 _CLIENT_CERTS = "TASKMASTER_TLS_CLIENT_CERTS"
@@ -30,6 +34,12 @@ class Pair:
     chain: bytes
     key: bytes = field(repr=False)
     expires_at: datetime
+    #: Names and addresses that the certificate is for, `*.example.org` perhaps.
+    names: frozenset[str]
+
+    def covers(self, host: str) -> bool:
+        """Whether whoever knows the process as `host` finds that in its certificate."""
+        return not {host.lower(), f"*.{host.lower().partition('.')[2]}"}.isdisjoint(self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +135,18 @@ def _pair(environ: Mapping[str, str]) -> Pair | None:
             f"{_CERT}: {environ[_CERT]} expired at {expires_at:%Y-%m-%d %H:%M} UTC; "
             "`manage.py taskmaster certs` signs a new one."
         )
-    return Pair(chain, key, expires_at)
+    return Pair(chain, key, expires_at, _names(certificate))
+
+
+def _names(certificate: x509.Certificate) -> frozenset[str]:
+    from cryptography import x509
+
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return frozenset()
+    addresses = map(str, found.get_values_for_type(x509.IPAddress))
+    return frozenset([*map(str.lower, found.get_values_for_type(x509.DNSName)), *addresses])
 
 
 def _authority(path: str) -> bytes:

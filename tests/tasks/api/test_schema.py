@@ -57,6 +57,7 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         "stream_task_events": "get /api/tasks/{task_id}/events/",
         "list_events": "get /api/events/",
         "get_stats": "get /api/stats/",
+        "list_shards": "get /api/shards/",
         "list_workers": "get /api/workers/",
         "get_worker": "get /api/workers/{worker_id}/",
         "drain_worker": "post /api/workers/{worker_id}/drain/",
@@ -145,7 +146,8 @@ def test_the_docs_load_nothing_from_elsewhere() -> None:
 def test_the_root_links_to_what_there_is(client: APIClient) -> None:
     links = client.get("/api/").json()
     assert set(links) == {
-        "tasks", "bulk", "operations", "workers", "pools", "stats", "events", "stream", "token",
+        "tasks", "bulk", "operations", "workers", "pools", "stats", "shards", "events", "stream",
+        "token",
         "schema", "docs",
     }  # fmt: skip
     for name, address in links.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,21 @@ def test_a_coordinator_has_none_or_tls_or_mutual_tls(certs: Path) -> None:
     assert mutual is not None
     assert mutual.client_ca == (certs / "ca.pem").read_bytes()
     assert "PRIVATE" not in repr(mutual)
+
+
+def test_a_certificate_covers_what_it_names(tmp_path: Path) -> None:
+    hosts = ["Grpc.example.org", "10.0.0.5", "fd00::1"]
+    certificates.write(tmp_path, hosts, days=1)
+    tls = of_coordinator(at(tmp_path, OWN))
+    assert tls is not None
+    for host in (*hosts, "grpc.example.org", "localhost", "127.0.0.1", "::1"):
+        assert tls.pair.covers(host), host
+    for host in ("example.org", "a.grpc.example.org", "10.0.0.6", "vm", ""):
+        assert not tls.pair.covers(host), host
+    wild = dataclasses.replace(tls.pair, names=frozenset({"*.example.org"}))
+    assert wild.covers("a.example.org")
+    assert not wild.covers("a.b.example.org")
+    assert not wild.covers("example.org")
 
 
 def test_a_worker_has_none_or_tls_with_a_token(certs: Path) -> None:

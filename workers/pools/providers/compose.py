@@ -76,7 +76,7 @@ class ComposeProvider:
         alive = [each for each in containers if each.alive]
         staying = [each for each in alive if not each.leaving]
         if len(staying) > wanted.count:
-            staying.sort(key=lambda each: -each.number)
+            staying.sort(key=lambda each: (each.status == "running", -each.number))
             surplus = staying[: len(staying) - wanted.count]
             await self._docker.dismiss(surplus, wanted.stop_limit_s)
         elif len(staying) < wanted.count:

@@ -22,8 +22,8 @@ _NUMBER = "com.docker.compose.container-number"
 _ONE_OFF = "com.docker.compose.oneoff"
 #: In the name of a container that was told to go: any coordinator can see it there.
 _LEAVING = ".leaving."
-#: What compose counts as there, and Docker starts again by itself.
-_ALIVE = ("running", "restarting", "paused", "created")
+#: One that Docker starts again and again is not: whoever scales replaces it, with its own pauses.
+_ALIVE = ("running", "paused", "created")
 #: `docker stop` tells 50 containers at a time, and the next when one of them has ended.
 _STOP_BATCH = 40
 #: Beyond the stop limit, until what does not end is killed.
@@ -117,9 +117,10 @@ class Docker:
         return (done.output + done.errors) if not done.code else ""
 
     async def remove(self, containers: Iterable[Container]) -> None:
-        """Removes what has ended; what is gone already is no error."""
+        """Removes what does not run; what is gone already is no error."""
         if ids := [each.id for each in containers]:
-            done = await self._run("rm", *ids)
+            # By force, since between two starts it counts as running.
+            done = await self._run("rm", "--force", *ids)
             if done.code and "No such" not in done.errors and "in progress" not in done.errors:
                 raise _failure("docker rm", done)
 

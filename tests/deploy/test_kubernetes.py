@@ -1,0 +1,144 @@
+"""The manifests: valid by the API's schemas, in agreement with each other and with the drain."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import subprocess
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from tests.postgres_plugin import ROOT
+
+FOLDER = ROOT / "deploy" / "kubernetes"
+#: The worker writes its last reports and ends.
+_MARGIN_S = 30
+
+
+@cache
+def documents() -> list[dict[str, Any]]:
+    files = [path for path in FOLDER.glob("*/*.yaml") if path.name != "kustomization.yaml"]
+    return [each for path in sorted(files) for each in yaml.safe_load_all(path.read_text())]
+
+
+def of(kind: str) -> dict[str, dict[str, Any]]:
+    return {each["metadata"]["name"]: each for each in documents() if each["kind"] == kind}
+
+
+def workloads() -> dict[str, dict[str, Any]]:
+    return {
+        name: each["spec"]["template"]
+        for kind in ("Deployment", "StatefulSet", "Job")
+        for name, each in of(kind).items()
+    }
+
+
+def environment(template: dict[str, Any]) -> dict[str, str]:
+    (container,) = template["spec"]["containers"]
+    return {each["name"]: each.get("value", "") for each in container["env"]}
+
+
+def model(document: dict[str, Any]) -> Any:
+    """The official client's class for the API's schema; unknown fields are errors."""
+    version = document["apiVersion"].rpartition("/")[2]
+    client = importlib.import_module("kubernetes.client")
+    return getattr(client, f"{version.capitalize()}{document['kind']}")
+
+
+def faults(document: dict[str, Any]) -> list[str]:
+    if document["apiVersion"].startswith("keda.sh/"):
+        return []
+    try:
+        model(document).model_validate(document)
+    except ValidationError as error:
+        return [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+    return []
+
+
+@pytest.mark.parametrize(
+    "document", documents(), ids=lambda each: f"{each['kind']}-{each['metadata']['name']}"
+)
+def test_a_manifest_is_what_the_schema_of_its_kind_says(document: dict[str, Any]) -> None:
+    assert faults(document) == []
+
+
+def test_a_misspelt_or_mistyped_field_would_be_found() -> None:
+    deployment = deepcopy(of("Deployment")["workers"])
+    deployment["spec"]["template"]["spec"]["terminationGracePeriod"] = 60
+    deployment["spec"]["selector"] = "workers"
+    assert len(faults(deployment)) == 2
+
+
+def test_a_worker_is_given_the_time_that_its_drain_takes() -> None:
+    template = workloads()["workers"]
+    grace = float(environment(template)["TASKMASTER_SHUTDOWN_GRACE_S"])
+    assert template["spec"]["terminationGracePeriodSeconds"] >= grace + _MARGIN_S
+
+
+def test_no_pod_is_root_or_can_become_it_and_its_memory_is_bounded() -> None:
+    for name, template in workloads().items():
+        pod, (container,) = template["spec"], template["spec"]["containers"]
+        assert pod["securityContext"]["runAsNonRoot"], name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, name
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
+        assert container["resources"]["limits"]["memory"], name
+
+
+def test_what_runs_user_code_has_no_right_in_the_cluster_and_no_secret_of_the_site() -> None:
+    template = workloads()["workers"]
+    assert template["spec"]["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in template["spec"]
+    given = set(environment(template))
+    assert given.isdisjoint({"TASKMASTER_SECRET_KEY", "DATABASE_URL", "DATABASE_DIRECT_URL"})
+    (authority,) = [each for each in template["spec"]["volumes"] if "secret" in each]
+    assert [each["key"] for each in authority["secret"]["items"]] == ["ca.pem"]
+
+
+def test_every_selector_finds_pods() -> None:
+    labels = [template["metadata"]["labels"] for template in workloads().values()]
+    selectors: list[tuple[str, dict[str, str]]] = []
+    for kind in ("Service", "PodDisruptionBudget", "Deployment", "StatefulSet", "NetworkPolicy"):
+        for name, each in of(kind).items():
+            spec = each["spec"]
+            selector = spec.get("selector", spec.get("podSelector", {}))
+            selectors.append((f"{kind} {name}", selector.get("matchLabels", selector)))
+    for name, selector in selectors:
+        wanted = {key: value for key, value in selector.items() if isinstance(value, str)}
+        assert any(wanted.items() <= each.items() for each in labels), name
+
+
+def test_what_serves_has_probes_a_budget_and_where_it_scales_no_fixed_number() -> None:
+    budgets, scaled = of("PodDisruptionBudget"), ("web", "workers")
+    for name in ("web", "coordinator", "workers", "pgbouncer"):
+        (container,) = workloads()[name]["spec"]["containers"]
+        assert "readinessProbe" in container, name
+        assert name in budgets, name
+    for name in scaled:
+        assert "replicas" not in of("Deployment")[name]["spec"], name
+    # One that is cut off goes on with what it runs.
+    assert "livenessProbe" not in workloads()["workers"]["spec"]["containers"][0]
+
+
+@pytest.mark.parametrize("overlay", ["base", "trial", "keda"])
+def test_kustomize_makes_one_of_them(overlay: str) -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed: the manifests were NOT put together")
+    done = subprocess.run(
+        [kubectl, "kustomize", str(FOLDER / overlay)], capture_output=True, text=True, check=False
+    )
+    if "unknown field" in done.stderr:
+        pytest.skip("this kubectl is older than 1.27: the manifests were NOT put together")
+    assert done.returncode == 0, done.stderr
+    made = list(yaml.safe_load_all(done.stdout))
+    assert {each["metadata"].get("namespace", "taskmaster") for each in made} == {"taskmaster"}
+    assert [fault for each in made for fault in faults(each)] == []
+    # The ConfigMap's name carries a hash, also where it is asked for.
+    (site,) = [each["metadata"]["name"] for each in made if each["kind"] == "ConfigMap"]
+    assert done.stdout.count(f"name: {site}") == 1 + 4

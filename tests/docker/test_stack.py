@@ -1,0 +1,143 @@
+"""deploy/compose.yaml as it is, brought up and scaled on a real engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.docker import images
+from tests.docker.engine import call
+from tests.postgres_plugin import ROOT
+from tests.system.fleet import free_port
+from tests.system.programs import until
+from workers.pools.provider import Wanted
+from workers.pools.providers.compose import ComposeProvider
+
+POOL = "workers"
+_RUNNING = ("web", "web", "coordinator-1", "coordinator-2", "pgbouncer", "postgres", POOL)
+_ONLINE = (
+    "from workers.models import Worker; "
+    f"print(Worker.objects.filter(status='online', pool_name='{POOL}').count())"
+)
+
+
+class Stack:
+    def __init__(self, engine: dict[str, str]) -> None:
+        self.project = f"taskmaster-{uuid4().hex[:8]}"
+        port = free_port()
+        self.environment = {
+            **engine,
+            "COMPOSE_FILE": str(ROOT / "deploy/compose.yaml"),
+            "COMPOSE_PROJECT_NAME": self.project,
+            "TASKMASTER_IMAGE": images.TASKMASTER,
+            "PGBOUNCER_IMAGE": images.PGBOUNCER,
+            "POSTGRES_IMAGE": images.POSTGRES,
+            "POSTGRES_PASSWORD": secrets.token_hex(24),
+            "TASKMASTER_SECRET_KEY": secrets.token_urlsafe(48),
+            "WEB_PORTS": f"{port}-{port + 1}",
+        }
+        self.url = f"http://127.0.0.1:{port}"
+        plugin = subprocess.run(
+            ["docker", "compose", "version"], capture_output=True, check=False
+        ).returncode
+        self._command = ["docker-compose"] if plugin else ["docker", "compose"]
+
+    def compose(self, *arguments: str) -> str:
+        return call([*self._command, *arguments], self.environment)
+
+    def manage(self, *arguments: str) -> str:
+        return self.compose("exec", "-T", "coordinator-1", "python", "manage.py", *arguments)
+
+    def healthy(self) -> list[str]:
+        label = f"--filter=label=com.docker.compose.project={self.project}"
+        shown = '{{.Label "com.docker.compose.service"}}'
+        argv = ["docker", "ps", "--filter=health=healthy", label, "--format", shown]
+        return sorted(call(argv, self.environment).split())
+
+    def online(self) -> int:
+        return int(self.manage("shell", "--no-imports", "-c", _ONLINE).splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def stack(engine: dict[str, str]) -> Iterator[Stack]:
+    stack = Stack(engine)
+    try:
+        # As deploy/README.md says it.
+        stack.compose("run", "--rm", "migrate")
+        token = stack.compose(
+            "run", "--rm", "-T", "migrate", "python", "manage.py", "taskmaster", "join-token", "all"
+        )
+        stack.environment["TASKMASTER_JOIN_TOKEN"] = token.split()[-1]
+        stack.compose("up", "-d")
+        until(lambda: stack.healthy() == sorted(_RUNNING), "all are healthy", 90)
+        yield stack
+    finally:
+        print(stack.compose("logs", "--tail", "30"))
+        stack.compose("down", "--volumes", "--timeout", "5")
+
+
+def submit(stack: Stack, script: str) -> int:
+    said = stack.manage("taskmaster", "submit", "--shell", script, "--json")
+    return int(json.loads(said)["id"])
+
+
+async def scaled(stack: Stack, count: int, *, online: int) -> None:
+    provider = ComposeProvider(stack.environment)
+    wanted = Wanted(POOL, count, ("--pool-name", POOL, "--concurrency", "1"), {}, 3_600.0)
+    await provider.check(wanted)
+    await provider.scale(wanted)
+    async with asyncio.timeout(60):
+        while (await provider.observe(wanted)).running != count:
+            await asyncio.sleep(0.2)
+    await asyncio.to_thread(until, lambda: stack.online() == online, f"{online} are online", 60)
+
+
+def test_web_answers_and_a_task_runs_through_pooler_coordinator_and_worker(stack: Stack) -> None:
+    assert '"status": "ok"' in call(["curl", "-sf", f"{stack.url}/healthz"])
+    said = stack.manage(
+        "taskmaster", "submit", "examples.tasks.add", "--args", "[20, 22]", "--wait"
+    )
+    assert "complete" in said
+    assert "42" in said
+
+
+async def test_one_worker_becomes_three_and_one_again_and_no_task_is_cut_off(stack: Stack) -> None:
+    await scaled(stack, 3, online=3)
+    ids = await asyncio.to_thread(lambda: [submit(stack, "sleep 8; echo done") for _ in range(3)])
+    running = _status(stack, ids, "started")
+    await asyncio.to_thread(until, running, "all three run, one on each worker", 20)
+    await scaled(stack, 1, online=1)
+    await asyncio.to_thread(until, _status(stack, ids, "complete"), "all three are complete", 30)
+    shown = [stack.manage("taskmaster", "show", str(each)) for each in ids]
+    assert all("1 of 3" in each for each in shown), "each ran once"
+
+
+def _status(stack: Stack, ids: list[int], status: str) -> Callable[[], bool]:
+    code = (
+        "from tasks.models import Task; "
+        f"print(Task.objects.filter(id__in={ids}, status='{status}').count())"
+    )
+
+    def holds() -> bool:
+        said = stack.manage("shell", "--no-imports", "-c", code)
+        return int(said.splitlines()[-1]) == len(ids)
+
+    return holds
+
+
+def test_the_images_run_as_nobody_in_particular_and_hold_no_authority_of_the_build(
+    engine: dict[str, str],
+) -> None:
+    run = ["docker", "run", "--rm", "--entrypoint", "sh"]
+    said = call(
+        [*run, images.TASKMASTER, "-c", "id -u; find / -xdev -name 'ca-bundle*' 2>&- || true"],
+        engine,
+    )
+    assert said == "10001"
+    assert call([*run, images.PGBOUNCER, "-c", "id -un"], engine) == "postgres"
