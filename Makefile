@@ -27,7 +27,7 @@ setup: ## make .venv and install what is locked
 setup-dev: setup
 	@$(call install,$(DEV_LOCK),dev)
 
-demo: setup ## run web, coordinator and two workers; Ctrl+C stops them
+demo: setup ## run web, coordinator and a pool of workers; Ctrl+C stops them
 	@exec $(PY) -m taskmaster_site.demo
 
 test: setup-dev ## run the whole suite

@@ -15,8 +15,8 @@ from benchmarks.report import Figure
 #: What is measured when nothing is named, and kept.
 USUAL = ("drain", "submit", "latency", "failure")
 #: Memory takes a minute and a half: 200,000 tasks while pages are read. History takes two to three,
-#: most of it for storing ten million rows.
-NAMES = (*USUAL, "streams", "browser", "memory", "history")
+#: most of it for storing ten million rows; scaling takes two.
+NAMES = (*USUAL, "streams", "browser", "memory", "history", "scaling")
 
 
 def main() -> int:
@@ -48,6 +48,7 @@ def main() -> int:
             history,
             latency,
             memory,
+            scaling,
             streams,
             submit,
         )
@@ -60,6 +61,7 @@ def main() -> int:
             "streams": streams.measure,
             "browser": browser.measure,
             "memory": memory.measure,
+            "scaling": scaling.measure,
             "history": partial(history.measure, options.rows),
         }
         for name in names:

@@ -27,7 +27,7 @@ _SCHEME = "bearer "
 _ANSWER = "A valid join token is needed: the metadata `authorization: Bearer <token>`."
 #: How often it is looked at whether the tokens of those who are in are still valid.
 _ROUND_S = 2.0
-#: Of so many workers that have come and gone it is known what they had.
+#: Above so many workers those that have gone are forgotten, the oldest first.
 _LINKS_MAX = 1_000
 
 
@@ -91,7 +91,9 @@ class Gate:
         self._links.pop(link.worker_id, None)
         self._links[link.worker_id] = link
         if len(self._links) > _LINKS_MAX:
-            del self._links[next(iter(self._links))]
+            gone = next((each.worker_id for each in self._links.values() if each.closed), None)
+            if gone is not None:
+                del self._links[gone]
 
     # ---- every other call -------------------------------------------------------------------
 

@@ -86,8 +86,8 @@ async def test_a_committed_task_starts_at_once_and_a_rolled_back_one_never() -> 
 
 
 async def test_a_scheduled_task_is_held_and_never_early() -> None:
-    when = in_s(2.0)
     async with coordinator() as address, WireWorker(address).running() as worker:
+        when = in_s(2.0)
         [task_id] = await store(scheduled_at=when)
         await until_counted(1, pk=task_id, status="picked")
         await until(lambda: worker.offers)

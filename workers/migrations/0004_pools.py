@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 ('actual', models.PositiveIntegerField(db_default=0, default=0, editable=False)),
                 ('registered', models.PositiveIntegerField(db_default=0, default=0, editable=False)),
                 ('draining', models.PositiveIntegerField(db_default=0, default=0, editable=False)),
-                ('state', models.CharField(choices=[('steady', 'Steady'), ('scaling', 'Scaling'), ('backing_off', 'backing off'), ('provider_failed', 'provider failed')], db_default='steady', default='steady', editable=False, max_length=15)),
+                ('state', models.CharField(choices=[('steady', 'steady'), ('scaling', 'scaling'), ('backing_off', 'backing off'), ('provider_failed', 'provider failed')], db_default='steady', default='steady', editable=False, max_length=15)),
                 ('error', models.TextField(db_default='', default='', editable=False)),
                 ('last_log', models.TextField(db_default='', default='', editable=False, help_text='Of a worker that died.')),
                 ('failures', models.PositiveIntegerField(db_default=0, default=0, editable=False, help_text='Deaths at start in a row.')),

@@ -29,8 +29,8 @@ class Kind(models.TextChoices):
 class State(models.TextChoices):
     """What the reconciler is about."""
 
-    STEADY = "steady"
-    SCALING = "scaling"
+    STEADY = "steady", "steady"
+    SCALING = "scaling", "scaling"
     BACKING_OFF = "backing_off", "backing off"
     PROVIDER_FAILED = "provider_failed", "provider failed"
 

@@ -65,7 +65,7 @@ def scale(name: str, count: object, *, by: str = "", using: str = DEFAULT_DB_ALI
         rules.whole("count", count, pool.minimum, pool.maximum)
         raise PoolNotFound(name)
     if row[0] != number:
-        _tell(f"pool {name}: {row[0]} → {number}", by, using)
+        _tell_scaled(name, row[0], number, by, using)
     return pool
 
 
@@ -85,7 +85,7 @@ def create(
             pool.save(using=using)
     except IntegrityError:
         raise Conflict(f"There is a pool {pool.name} already.") from None
-    _tell(f"pool {pool.name} made, with {pool.desired} workers", by, using)
+    _tell(f"made pool {pool.name}, of {pool.desired} workers", by, using)
     _wake(using)
     return pool
 
@@ -126,9 +126,9 @@ def change(
             setattr(pool, field, value)
         pool.save(using=using, update_fields=list(parsed))
     if pool.desired != before:
-        _tell(f"pool {name}: {before} → {pool.desired}", by, using)
+        _tell_scaled(name, before, pool.desired, by, using)
     if others:
-        _tell(f"pool {name} changed: {', '.join(others)}", by, using)
+        _tell(f"changed {', '.join(others)} of pool {name}", by, using)
     _wake(using)
     return pool
 
@@ -138,7 +138,7 @@ def delete(name: str, *, by: str = "", using: str = DEFAULT_DB_ALIAS) -> None:
     pool = find(name, using=using)
     _require_empty(pool, "delete it", using)
     pool.delete(using=using)
-    _tell(f"pool {name} deleted", by, using)
+    _tell(f"deleted pool {name}", by, using)
     _wake(using)
 
 
@@ -177,6 +177,11 @@ def _require_empty(pool: WorkerPool, what: str, using: str) -> None:
             f"Pool {pool.name} has workers ({pool.desired} desired, {there} there): scale it to 0 "
             f"and wait until they have gone to {what}."
         )
+
+
+def _tell_scaled(name: str, before: int, count: int, by: str, using: str) -> None:
+    text = f"pool {name}: {before} → {count}"
+    _tell(f"scaled {text}" if by else text, by, using)
 
 
 def _tell(text: str, by: str, using: str) -> None:

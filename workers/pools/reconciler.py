@@ -31,7 +31,7 @@ from workers.pools.members import Connect, Members
 from workers.pools.provider import Provider
 from workers.pools.providers.local import LocalProvider
 from workers.pools.scaler import Scaler
-from workers.pools.store import Pool, wanted
+from workers.pools.store import Findings, Pool, wanted
 
 log = logging.getLogger(__name__)
 
@@ -138,17 +138,15 @@ class Reconciler:
         self._turns[pool.name] = turn
 
     async def _turn(self, pool: Pool) -> None:
-        scaling, wakes = True, self._wakes
+        pause_s, wakes = _RETRY_S, self._wakes
         try:
             decision = await self._decide(pool)
-            scaling = decision.findings.state == State.SCALING
             await self._write(pool, decision)
+            pause_s = _pause_s(pool, decision.findings)
         except TROUBLE as error:
             log.warning("pool not reconciled", extra={"pool": pool.name, "error": str(error)})
         finally:
-            table, other = (_SCALING_S, _SCALING_ELSE_S) if scaling else (_LOOK_S, _LOOK_ELSE_S)
-            pause_s = table.get(pool.provider, other) if wakes == self._wakes else 0.0
-            self._due[pool.name] = self._clock() + pause_s
+            self._due[pool.name] = self._clock() + (pause_s if wakes == self._wakes else 0.0)
             del self._turns[pool.name]
             self._woken.set()
 
@@ -215,3 +213,13 @@ class Reconciler:
         for provider in self._providers.values():
             with contextlib.suppress(TaskMasterError, TimeoutError):
                 await self._within(provider.close())
+
+
+def _pause_s(pool: Pool, found: Findings) -> float:
+    """Until the next look at a pool that was found so."""
+    if found.state == State.SCALING:
+        return _SCALING_S.get(pool.provider, _SCALING_ELSE_S)
+    empty = found.state == State.STEADY and not (found.actual or pool.desired)
+    pause_s = _LOOK_ELSE_S if empty else _LOOK_S.get(pool.provider, _LOOK_ELSE_S)
+    due_s = found.retry_in_s or 0.0
+    return min(pause_s, due_s) if due_s > 0 else pause_s

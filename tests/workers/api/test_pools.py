@@ -187,5 +187,5 @@ def test_who_scaled_is_in_the_activity_log() -> None:
         scaling.post(SCALE, {"count": 10, "pool": "herons"}, format="json")
     assert drain()
     [event] = Event.objects.filter(kind="operator")
-    assert event.text == "pool herons: 3 → 10"
+    assert event.text == "scaled pool herons: 3 → 10"
     assert event.user.startswith("user-")

@@ -127,7 +127,10 @@ class LocalProvider:
 
     async def _start(self, wanted: Wanted, missing: int, taken: set[str]) -> None:
         folder = self._folder / wanted.pool
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ProviderFailed(f"There is no folder for the logs: {error}") from None
         names = _free_names(wanted.pool, missing, taken)
         paths = {name: folder / f"{name}.log" for name in names}
         reserved = await self._members.reserve(
@@ -249,7 +252,8 @@ class LocalProvider:
         for member in gone:
             code = self._exits.pop((member.name, member.pid or 0), None)
             self._silent.pop(member.id, None)
-            if member.host != self._host or _is_leaving(member) or code == 0:
+            never_began = member.pid is None
+            if never_began or member.host != self._host or _is_leaving(member) or code == 0:
                 continue
             died.append(Died(code, logs.end_of(Path(member.log_path)), member.age_s))
         return died
