@@ -16,6 +16,8 @@ class Bench(ABC):
 
     #: How long the engine may take to make a change true.
     deadline_s = 15.0
+    #: Of what `crash` brings about.
+    exit_code = 3
 
     @abstractmethod
     def provider(self) -> Provider:
@@ -35,7 +37,7 @@ class Bench(ABC):
 
     @abstractmethod
     async def crash(self) -> None:
-        """One of those that stay says `it is over` and ends with code 3."""
+        """One of those that stay says `it is over` and ends with `exit_code`."""
 
     async def until(
         self, provider: Provider, wanted: Wanted, holds: Callable[[Observed], bool]
@@ -129,7 +131,7 @@ class Contract:
             while not died:
                 died = (await provider.observe(two)).died
         (death,) = died
-        assert death.exit_code in (3, None)
+        assert death.exit_code in (bench.exit_code, None)
         assert "it is over" in death.last_log
         await provider.scale(two)
         assert await bench.until(provider, two, runs(2)) == ()
