@@ -16,6 +16,7 @@ BASE = "taskmaster-test-base"
 POSTGRES = "taskmaster-test-postgres"
 PGBOUNCER = "taskmaster-test-pgbouncer"
 TASKMASTER = "taskmaster-test"
+TASKMASTER_DOCKER = "taskmaster-test-docker"
 _PUBLIC = "python:3.13-slim-bookworm"
 _PACKAGES = "python3,python3-venv,ca-certificates"
 _BUNDLE = "deploy/ca-bundle.crt"
@@ -28,7 +29,11 @@ def build(environment: Mapping[str, str]) -> None:
         environment["DOCKER_BUILDKIT"] = "0"
     base = ["--build-arg", f"BASE_IMAGE={_base(environment)}"]
     with _authorities() as bundle:
-        for target, tag in (("taskmaster", TASKMASTER), ("pgbouncer", PGBOUNCER)):
+        for target, tag in (
+            ("taskmaster", TASKMASTER),
+            ("taskmaster-docker", TASKMASTER_DOCKER),
+            ("pgbouncer", PGBOUNCER),
+        ):
             arguments = ["--file", "deploy/Dockerfile", "--target", target, *base, *bundle]
             call(["docker", "build", "--tag", tag, *arguments, "."], environment, cwd=ROOT)
     call(["docker", "build", "--tag", POSTGRES, *base, "tests/docker"], environment, cwd=ROOT)

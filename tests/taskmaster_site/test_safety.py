@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from taskmaster_site.safety import secret_key
+from tasks.errors import ConfigurationError
 from tests.postgres_plugin import ROOT
 
 CHECK = ["manage.py", "check"]
@@ -47,6 +50,14 @@ def test_an_unsafe_or_wrong_setting_is_refused_in_a_line(
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_that_cannot_keep_the_secret_key_is_said_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TASKMASTER_SECRET_KEY", raising=False)
+    with pytest.raises(ConfigurationError, match="set TASKMASTER_SECRET_KEY"):
+        secret_key(tmp_path / "not" / "there")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 import yaml
 
@@ -14,6 +15,7 @@ from tests.postgres_plugin import ROOT
 from tests.workers.pools.contract import Bench, Contract, runs
 from tests.workers.pools.kubernetes_api import NAMESPACE, TOKEN, KubernetesApi
 from workers.pools.provider import Died, ProviderFailed, ProviderMissing, Wanted
+from workers.pools.providers.cluster import connect
 from workers.pools.providers.kubernetes import KubernetesProvider
 
 POOL = "workers"
@@ -197,3 +199,23 @@ async def test_credentials_from_a_command_are_refused(bench: Fake) -> None:
     provider = bench.provider(exec={"apiVersion": "v1", "command": "true"})
     with pytest.raises(ProviderMissing, match="service account"):
         await provider.check(bench.wanted(1))
+
+
+async def test_a_pod_uses_its_own_cluster_namespace_and_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Where Kubernetes puts them in a pod.
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "namespace").write_text("shop\n")
+    loader = "kubernetes.aio.config.incluster_config"
+    monkeypatch.setattr(f"{loader}.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(f"{loader}.SERVICE_CERT_FILENAME", certifi.where())
+    monkeypatch.setattr("workers.pools.providers.cluster._NAMESPACE", tmp_path / "namespace")
+    environment = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    cluster = await connect(environment)
+    configuration = cluster.client.configuration
+    assert (cluster.namespace, configuration.host) == ("shop", "https://10.0.0.1:443")
+    assert TOKEN in configuration.api_key["BearerToken"]
+    await cluster.client.close()
