@@ -12,7 +12,8 @@ import pytest
 
 from workers.pools.autoscale import Autoscaler, Load, Policy
 
-#: Tasks submitted in each ten seconds of an hour, and their mean run time in seconds.
+#: Tasks submitted in each ten seconds of an hour, and their mean run time in seconds, as a run of
+#: TaskMaster recorded them: a load that rises and falls, with noise and two campaigns.
 _RECORDED = Path(__file__).with_name("load.csv")
 _POLICY = Policy(minimum=1, maximum=40, concurrency=4, target_wait_s=10, cool_down_s=60)
 #: How long a worker needs from the decision to its first task.
@@ -86,8 +87,10 @@ def test_over_a_recorded_hour_the_wait_stays_near_the_target_without_flapping() 
     assert run.left == 0
     waits = sorted(run.waits)
     assert len(waits) == sum(count for count, _ in load)
-    assert waits[int(0.95 * len(waits))] <= 1.5 * _POLICY.target_wait_s
-    assert waits[-1] <= 6 * _POLICY.target_wait_s
+    # But for two campaigns, which come all at once: a sixth of all tasks, and more than the largest
+    # pool clears in the target.
+    assert waits[int(0.82 * len(waits))] <= _POLICY.target_wait_s
+    assert waits[-1] <= 5 * _POLICY.target_wait_s
     # Far fewer than the pool that carries the peak all the time.
     used = sum(run.sizes[: len(load)])
     assert used < 0.6 * max(run.sizes) * len(load)
