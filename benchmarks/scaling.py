@@ -7,9 +7,12 @@ submits all the while; what it was told is stored must be executed, each once.
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -23,7 +26,7 @@ from benchmarks.tasks import nap
 from tasks.enqueue import bulk, new
 from tasks.models import Task
 from workers.models import PoolMember, Worker, WorkerPool
-from workers.pools import operations
+from workers.pools import operations, processes
 
 _POOL = "bench"
 _SLOTS = 2
@@ -39,13 +42,32 @@ _IDLE_S = 30.0
 def measure() -> list[Figure]:
     """Grows 1 → 50 and 3 → 10, shrinks 50 → 1 under load, and looks at 50 idle ones."""
     operations.create({"name": _POOL, "kind": "threads", "concurrency": _SLOTS, "desired": 1})
-    with fleet.running(0) as pids:
+    with fleet.running(0) as pids, _ended():
         fleet.wait_until(lambda: _there(1), "the first worker")
         with fleet.web() as (address, _):
             figures = _load(address)
         figures += _idle(psutil.Process(pids.coordinator))
-        _scale(0)
     return figures
+
+
+@contextmanager
+def _ended() -> Iterator[None]:
+    """The workers would outlive a measurement that breaks off."""
+    try:
+        yield
+    finally:
+        operations.scale(_POOL, 0)
+        try:
+            fleet.wait_until(lambda: not _members(), "the end of the workers", 15)
+        except TimeoutError:
+            for pid, born in _members():
+                processes.send(pid, born, signal.SIGKILL)
+
+
+def _members() -> list[tuple[int, int]]:
+    """The pids of those that run, and when they started."""
+    pairs = PoolMember.objects.filter(pool=_POOL).values_list("pid", "born")
+    return [(pid, born) for pid, born in pairs if pid and born]
 
 
 def _load(address: str) -> list[Figure]:

@@ -133,6 +133,7 @@ class Peers:
                 await workers.orphaned(connection, peer)
                 await store.stay_awake(connection, peer)
                 await coordinators.offline(connection, peer)
+                await coordinators.evict(connection, peer)
                 # What is left of it is looked after as a stray's.
                 self._strays.add(peer)
         self._announcer.note_many(Many(Kind.RELEASED, released, words.released))

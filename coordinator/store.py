@@ -104,6 +104,11 @@ async def offline(connection: Connection, coordinator: UUID) -> None:
     await connection.execute(statement("offline", _SQL), {"id": coordinator})
 
 
+async def evict(connection: Connection, coordinator: UUID) -> None:
+    """Ends the session of a dead coordinator that has one still, and so its locks."""
+    await connection.execute(statement("evict", _SQL), {"lock_key": lock_key(coordinator)})
+
+
 async def server_connections(connection: Connection) -> int:
     """How many connections this database has in all."""
     cursor = await connection.execute(statement("connections", _SQL))

@@ -12,7 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from tasks.models import Event
-from tests.system.fleet import coordinator, free_port, manage, serving, until_counted
+from tests.system.fleet import coordinator, end, free_port, manage, serving, until_counted
 from tests.system.workers import MODULE, call
 from tests.workers.pools.local import end_all
 from workers.models import PoolMember, Worker, WorkerPool
@@ -107,6 +107,31 @@ async def test_when_the_one_that_acts_is_killed_another_adopts_its_workers_in_2_
     finally:
         with suppress(ProcessLookupError):
             first.kill()
+        first.wait(10)
+
+
+async def test_one_that_is_frozen_does_not_act_for_ever() -> None:
+    quick = {
+        "TASKMASTER_HEARTBEAT_INTERVAL_S": "1",
+        "TASKMASTER_LOST_CONTACT_MARGIN_S": "1",
+        "TASKMASTER_RECONNECT_GRACE_S": "0.5",
+    }
+    port = free_port()
+    first = manage("runcoordinator", "--port", str(port), **quick)
+    try:
+        await serving(f"127.0.0.1:{port}")
+        async with coordinator(**quick):
+            first.send_signal(signal.SIGSTOP)
+            await scale("herons", 1)
+            await until_steady(1)
+            first.send_signal(signal.SIGCONT)
+            # It finds its session gone, and only watches from then on.
+            assert await asyncio.to_thread(end, first) == 0
+            await until_steady(1)
+            await scale("herons", 0)
+            await until_steady(0)
+    finally:
+        first.kill()
         first.wait(10)
 
 
