@@ -43,6 +43,7 @@ class Heard:
         self.id = uuid4()
         self.wakes = self.probes = 0
         self.wishes: list[tuple[UUID, str]] = []
+        self.leading = asyncio.Event()
         self.send = send
         self.listener = Listener(
             conninfo(),
@@ -56,7 +57,7 @@ class Heard:
             on_pool=lambda: None,
             on_connect=self._connected,
             notify=self._notify,
-            leading=asyncio.Event(),
+            leading=self.leading,
             probe_s=probe_s,
         )
 
@@ -201,3 +202,19 @@ async def test_a_broken_session_is_replaced_and_locks_again() -> None:
         async with asyncio.timeout(15):
             while not await locked(heard.id):
                 await asyncio.sleep(0.02)
+
+
+async def test_of_all_one_leads_and_another_when_its_session_is_gone() -> None:
+    first, second = Heard(), Heard()
+    async with first.running():
+        await asyncio.wait_for(first.leading.wait(), 5)
+        async with second.running():
+            # By then it has tried.
+            await until(lambda: second.probes > 1)
+            assert not second.leading.is_set()
+            # Both sessions end; either may lead then, but one alone.
+            await run(OTHERS)
+            await until(lambda: not first.leading.is_set())
+            await until(lambda: first.leading.is_set() or second.leading.is_set(), 5)
+            assert first.leading.is_set() != second.leading.is_set()
+        await asyncio.wait_for(first.leading.wait(), 5)

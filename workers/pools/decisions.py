@@ -43,7 +43,9 @@ def decide(pool: Pool, seen: Observed) -> Decision:
         for died in seen.died
         if died.lived_s >= EARLY_S
     )
-    if early:
+    pausing = past.state == State.BACKING_OFF and (retry_in_s or 0.0) > 0
+    # What dies during a pause began before it, with what it is a pause for.
+    if early and not pausing:
         failures += 1
         retry_in_s = pause_s(failures)
         words += (
@@ -61,7 +63,7 @@ def decide(pool: Pool, seen: Observed) -> Decision:
             count, retry_in_s = seen.running + 1, EARLY_S
     if count == seen.running:
         count = None
-    backs_off = paused and (bool(early) or past.state == State.BACKING_OFF)
+    backs_off = paused and (bool(early) or pausing)
     findings = Findings(
         actual=seen.running + seen.stopping,
         registered=pool.staying,

@@ -73,6 +73,10 @@ class Members:
         """Notes that these are told to go; returns those that were not before."""
         return {ident for (ident,) in await self._run("member_ask", {"ids": list(ids)})}
 
+    async def told(self, ids: Sequence[int]) -> set[int]:
+        """Those of these that an operator had told to go."""
+        return {ident for (ident,) in await self._run("member_told", {"ids": list(ids)})}
+
     async def forget(self, ids: Sequence[int]) -> None:
         """These are gone."""
         await self._run("member_forget", {"ids": list(ids)})

@@ -50,6 +50,10 @@ def test_after_deaths_at_start_the_pauses_double_and_one_is_tried_at_a_time() ->
         pauses.append(paused.findings.retry_in_s)
         assert (paused.count, paused.findings.state) == (None, "backing_off")
         assert paused.findings.last_log == "no module named x"
+        # Others of those that were started together die a moment later: it is the same pause.
+        again = decide(after(paused, 10, 0.1), Observed(0, 0, death))
+        assert (again.findings.failures, again.words) == (paused.findings.failures, ())
+        assert again.findings.state == "backing_off"
         # Until the pause is over nothing is started.
         assert decide(after(paused, 10, 0.5), Observed(0)).count is None
         tried = decide(after(paused, 10, 61), Observed(0))

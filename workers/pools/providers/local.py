@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from workers.pools import logs, processes
+from workers.pools.decisions import EARLY_S
 from workers.pools.members import Member, Members, Started
 from workers.pools.provider import Died, Observed, ProviderFailed, ProviderMissing, Wanted, tail
 from workers.pools.spawner import Spawner, TemplateFailed
@@ -99,8 +100,12 @@ class LocalProvider:
             await self._members.started(found)
         died = self._stillborn.pop(wanted.pool, [])
         if gone:
-            died += self._deaths(wanted.pool, gone)
+            by_operator = await self._members.told([member.id for member in gone])
+            died += self._deaths(wanted.pool, gone, by_operator)
             await self._members.forget([member.id for member in gone])
+        if any(each.lived_s < EARLY_S for each in died):
+            # The next ones come from a new template: files may have changed under this one.
+            self._drop(wanted.pool)
         return Observed(running, stopping, tuple(died))
 
     async def scale(self, wanted: Wanted) -> None:
@@ -243,7 +248,7 @@ class LocalProvider:
         born = processes.born(member.worker_pid)
         return None if born is None else Started(member.id, member.worker_pid, born)
 
-    def _deaths(self, pool: str, gone: Iterable[Member]) -> list[Died]:
+    def _deaths(self, pool: str, gone: Iterable[Member], by_operator: set[int]) -> list[Died]:
         """Those of them that nobody had told to go, and that did not leave by themselves."""
         died: list[Died] = []
         if (known := self._spawners.get(pool)) is not None:
@@ -252,8 +257,8 @@ class LocalProvider:
         for member in gone:
             code = self._exits.pop((member.name, member.pid or 0), None)
             self._silent.pop(member.id, None)
-            never_began = member.pid is None
-            if never_began or member.host != self._host or _is_leaving(member) or code == 0:
+            told = member.asked_age_s is not None or member.id in by_operator
+            if told or code == 0 or member.pid is None or member.host != self._host:
                 continue
             died.append(Died(code, logs.end_of(Path(member.log_path)), member.age_s))
         return died
