@@ -38,6 +38,7 @@ def _manage(*command: str, **environment: str) -> None:
 @pytest.fixture
 def north(server: Server) -> Iterator[str]:
     """The URL of another database with TaskMaster's tables."""
+    server.ask("TRUNCATE tasks_statistic")
     server.ask("CREATE DATABASE north")
     url = server.url.rsplit("/", 1)[0] + "/north"
     _manage("manage.py", "migrate", "-v0", DATABASE_URL=url)
