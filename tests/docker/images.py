@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,11 @@ TASKMASTER_DOCKER = "taskmaster-test-docker"
 _PUBLIC = "python:3.13-slim-bookworm"
 _PACKAGES = "python3,python3-venv,ca-certificates"
 _BUNDLE = "deploy/ca-bundle.crt"
+#: What a machine says that reaches no mirror: nothing of ours is at fault then.
+_NO_NETWORK = re.compile(
+    r"Could not (resolve|connect)|Temporary failure|Name or service not known|Max retries exceeded"
+    r"|[Cc]onnection (refused|reset|timed out)|unreachable|Couldn't download|Failed to fetch"
+)
 
 
 def build(environment: Mapping[str, str]) -> None:
@@ -35,8 +41,18 @@ def build(environment: Mapping[str, str]) -> None:
             ("pgbouncer", PGBOUNCER),
         ):
             arguments = ["--file", "deploy/Dockerfile", "--target", target, *base, *bundle]
-            call(["docker", "build", "--tag", tag, *arguments, "."], environment, cwd=ROOT)
-    call(["docker", "build", "--tag", POSTGRES, *base, "tests/docker"], environment, cwd=ROOT)
+            _load(["docker", "build", "--tag", tag, *arguments, "."], environment)
+    _load(["docker", "build", "--tag", POSTGRES, *base, "tests/docker"], environment)
+
+
+def _load(argv: list[str], environment: Mapping[str, str]) -> None:
+    """Runs what fetches packages. Raises NoEngine where there is no way to them."""
+    try:
+        call(argv, environment, cwd=ROOT)
+    except AssertionError as error:
+        if found := _NO_NETWORK.search(str(error)):
+            raise NoEngine(f"no packages can be fetched: {found[0]}") from error
+        raise
 
 
 def _base(environment: Mapping[str, str]) -> str:
@@ -51,7 +67,7 @@ def _base(environment: Mapping[str, str]) -> str:
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
     options = ["--variant=minbase", f"--include={_PACKAGES}"]
-    call(["debootstrap", *options, "bookworm", str(root)])
+    _load(["debootstrap", *options, "bookworm", str(root)], environment)
     call(["bash", "-c", f"tar -C '{root}' -cf - . | docker import - {BASE}"], environment)
     shutil.rmtree(root)
     return BASE
