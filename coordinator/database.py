@@ -50,6 +50,13 @@ _KEEPALIVE = {
 }
 
 
+def limit_django(size: int) -> None:
+    """Of this process Django takes so many connections at most; whoever needs another waits."""
+    pool = getattr(connections[DEFAULT_DB_ALIAS], "pool", None)
+    if pool is not None:
+        pool.resize(0, size)
+
+
 def conninfo(alias: str = DEFAULT_DB_ALIAS) -> str:
     """The connection string of Django's database."""
     declared = connections[alias].settings_dict

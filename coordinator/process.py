@@ -46,8 +46,8 @@ from workers.pools.reconciler import Reconciler
 log = logging.getLogger(__name__)
 
 _SERVICES = ("TaskService", "WorkerService")
-#: What uses Django's connections at the same time: client calls, and chunks of operations.
-_DJANGO_THREADS = 2
+#: Client calls and chunks of operations that run at the same time, in threads.
+DJANGO_THREADS = 2
 #: How long calls under way may take when the server stops.
 _STOP_S = 1.0
 
@@ -69,7 +69,7 @@ class Process:
         )
         self.database = Database(conninfo(), conf)
         self.announcer = Announcer(self.database, conf)
-        self.threads = ThreadPoolExecutor(_DJANGO_THREADS, thread_name_prefix="django")
+        self.threads = ThreadPoolExecutor(DJANGO_THREADS, thread_name_prefix="django")
         self.operator = Operator(self.database, conf, self.announcer, self.threads)
         self.flusher = Flusher(
             self.database, conf, coordinator, self.announcer, on_pending=self._on_pending

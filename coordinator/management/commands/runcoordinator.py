@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from psycopg import OperationalError
 
+from coordinator.database import limit_django
 from tasks.conf import settings
 from tasks.errors import TaskMasterError
 from workers.joining.addresses import is_loopback_host
@@ -56,7 +57,10 @@ class Command(BaseCommand):
         _require_tables()
         import uvloop
 
-        from coordinator.process import Process
+        from coordinator.process import DJANGO_THREADS, Process
+
+        # Whoever publishes for those threads shares their connections.
+        limit_django(DJANGO_THREADS)
 
         async def main() -> None:
             await Process(settings(), host, port, tls).run()
