@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
@@ -121,6 +121,11 @@ class LocalProvider:
         elif len(staying) > wanted.count:
             staying.sort(key=lambda member: (member.busy > 0, member.age_s, -member.id))
             await self._tell_to_go(staying[: len(staying) - wanted.count])
+
+    def keep(self, pools: Container[str]) -> None:
+        """Lets the templates of all other pools go."""
+        for pool in [each for each in self._spawners if each not in pools]:
+            self._drop(pool)
 
     async def close(self) -> None:
         """Lets the templates go; the workers run on."""

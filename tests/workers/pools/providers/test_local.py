@@ -6,9 +6,11 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
@@ -23,6 +25,18 @@ from workers.pools.provider import Observed
 pytestmark = pytest.mark.django_db(transaction=True)
 
 all_pids = sync_to_async(pids)
+
+
+def templates() -> set[int]:
+    """The pids of the templates that this process has started."""
+    children = psutil.Process().children()
+    return {each.pid for each in children if "workers.pools.template" in _argv(each)}
+
+
+def _argv(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +64,23 @@ async def test_workers_start_in_sessions_of_their_own_and_the_newest_go_first(
     # The names are free again.
     await local.scale(wanted(2))
     assert list(await all_pids()) == ["herons-1", "herons-2"]
+    await local.close()
+
+
+async def test_the_template_of_a_pool_that_is_no_more_ends(tmp_path: Path) -> None:
+    local = provider(tmp_path)
+    for pool in ("herons", "storks"):
+        await local.scale(wanted(1, pool))
+    workers = await all_pids()
+    before = templates()
+    assert len(before) == 2
+    local.keep({"herons"})
+    async with asyncio.timeout(5):
+        while len(templates()) == 2:
+            await asyncio.sleep(0.02)
+    assert [processes.born(pid) is not None for pid in workers.values()] == [True, True]
+    await local.scale(wanted(2))
+    assert templates() < before
     await local.close()
 
 
