@@ -22,7 +22,7 @@ from workers.pools import logs, processes
 from workers.pools.decisions import EARLY_S
 from workers.pools.members import Member, Members, Started
 from workers.pools.provider import Died, Observed, ProviderFailed, ProviderMissing, Wanted, tail
-from workers.pools.spawner import Spawner, TemplateFailed
+from workers.pools.spawner import TEMPLATE, Spawner, TemplateFailed
 
 log = logging.getLogger(__name__)
 
@@ -249,6 +249,9 @@ class LocalProvider:
     def _adopted(self, member: Member) -> Started | None:
         """The process of a row that whoever started it had no time to note: its worker came."""
         if member.pid is not None or member.worker_pid is None or member.host != self._host:
+            return None
+        if not processes.runs(member.worker_pid, TEMPLATE):
+            # The pid is only what somebody with a join token says, and what has one is signalled.
             return None
         born = processes.born(member.worker_pid)
         return None if born is None else Started(member.id, member.worker_pid, born)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -164,6 +165,25 @@ async def test_a_process_whose_pid_nobody_noted_is_adopted_when_its_worker_regis
         seen = await observed(again, wanted(1), lambda seen: not seen.running + seen.stopping)
         assert seen == Observed(0)
         assert processes.born(worker.pid) is None
+
+
+async def test_a_worker_that_names_another_s_process_is_not_taken_at_its_word(
+    tmp_path: Path,
+) -> None:
+    bystander = await asyncio.create_subprocess_exec("sleep", "60")
+    host, local = os.uname().nodename, provider(tmp_path)
+    await PoolMember.objects.acreate(pool="herons", name="herons-1", host=host, log_path="/nil")
+    await Worker.objects.acreate(
+        id=uuid4(), name="herons-1", host=host, pid=bystander.pid, pool="threads", slots=1,
+        pool_name="herons",
+    )  # fmt: skip
+    await local.observe(wanted(1))
+    assert not await all_pids()
+    await local.scale(wanted(0))
+    assert (await Worker.objects.aget()).command == "stop"
+    assert bystander.returncode is None
+    bystander.kill()
+    assert await bystander.wait() == -signal.SIGKILL
 
 
 async def test_what_was_reserved_and_never_came_to_be_is_forgotten(tmp_path: Path) -> None:
