@@ -102,6 +102,8 @@ class LocalProvider:
         if gone:
             by_operator = await self._members.told([member.id for member in gone])
             died += self._deaths(wanted.pool, gone, by_operator)
+            if away := [each.id for each in gone if each.host != self._host]:
+                await self._members.replaced(away)
             await self._members.forget([member.id for member in gone])
         if any(each.lived_s < EARLY_S for each in died):
             # The next ones come from a new template: files may have changed under this one.

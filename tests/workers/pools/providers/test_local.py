@@ -186,6 +186,27 @@ async def test_a_worker_that_names_another_s_process_is_not_taken_at_its_word(
     assert await bystander.wait() == -signal.SIGKILL
 
 
+async def test_who_was_cut_off_on_another_host_and_replaced_is_told_to_stop_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    local, since = provider(tmp_path), timezone.now() - timedelta(minutes=1)
+    for index in (1, 2):
+        place = {"name": f"herons-{index}", "host": "elsewhere", "pid": index}
+        await PoolMember.objects.acreate(
+            **place, pool="herons", born=1, log_path="/nil", started_at=since
+        )
+        await Worker.objects.acreate(
+            **place, id=uuid4(), pool="threads", slots=1, pool_name="herons"
+        )
+    assert await local.observe(wanted(2)) == Observed(2)
+    await Worker.objects.filter(pid=2).aupdate(status="offline")
+    assert await local.observe(wanted(2)) == Observed(1)
+    assert [member.pid async for member in PoolMember.objects.all()] == [1]
+    # Its coordinator says it with every heartbeat.
+    commands = {worker.pid: worker.command async for worker in Worker.objects.all()}
+    assert commands == {1: "", 2: "stop"}
+
+
 async def test_what_was_reserved_and_never_came_to_be_is_forgotten(tmp_path: Path) -> None:
     host = os.uname().nodename
     late = timezone.now() - timedelta(seconds=31)
