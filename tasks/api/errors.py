@@ -94,9 +94,14 @@ def problem(
         "type": f"urn:taskmaster:{kind or _slug(status.phrase)}",
         "status": int(status),
         "title": status.phrase,
-        "detail": detail,
+        "detail": _sendable(detail),
     }
-    return {**body, "field": field} if field else body
+    return {**body, "field": _sendable(field)} if field else body
+
+
+def _sendable(text: str) -> str:
+    """What a client wrote is repeated; JSON can hold half a surrogate pair, and UTF-8 cannot."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def server_error(_request: HttpRequest) -> JsonResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import subprocess
 from copy import deepcopy
@@ -123,6 +124,15 @@ def test_what_serves_has_probes_a_budget_and_where_it_scales_no_fixed_number() -
         assert "replicas" not in of("Deployment")[name]["spec"], name
     # One that is cut off goes on with what it runs.
     assert "livenessProbe" not in workloads()["workers"]["spec"]["containers"][0]
+
+
+def test_keda_counts_the_slots_of_a_worker_and_what_runs_besides_what_waits() -> None:
+    (trigger,) = of("ScaledObject")["workers"]["spec"]["triggers"]
+    asked = set(re.findall(r"taskmaster_(\w+)", trigger["metadata"]["query"]))
+    assert asked == {"queue_due", "queue_running"}
+    (container,) = workloads()["workers"]["spec"]["containers"]
+    slots = container["args"][container["args"].index("--concurrency") + 1]
+    assert trigger["metadata"]["threshold"] == slots
 
 
 @pytest.mark.parametrize("overlay", ["base", "trial", "keda"])

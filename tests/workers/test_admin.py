@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -112,6 +113,38 @@ def test_a_pool_is_made_and_changed_by_the_rules_and_shows_no_secret() -> None:
     chosen = {"_selected_action": [pool.pk], "action": "one_more"}
     said = browser.post(url, chosen, follow=True).content.decode()
     assert "Pool storks shall have 4 workers." in said
-    kept = browser.post(f"{url}{pool.pk}/delete/", {"post": "yes"}, follow=True)
-    assert "scale it to 0" in kept.content.decode()
-    assert WorkerPool.objects.filter(name="storks").exists()
+
+
+def test_what_is_refused_to_a_pool_is_not_called_done() -> None:
+    browser = client()
+    pool = WorkerPool.objects.create(name="storks", desired=2)
+    url = "/admin/workers/workerpool/"
+    fields = {
+        "name": "ibises", "provider": "compose", "desired": 2, "minimum": 0, "maximum": 5,
+        "concurrency": 2, "kind": "threads", "queues": "", "stop_limit_s": 60,
+        "environment": "{}", "target_wait_s": 10, "cool_down_s": 60,
+    }  # fmt: skip
+    for path, sent, why in (
+        (f"{pool.pk}/delete/", {"post": "yes"}, "scale it to 0"),
+        (f"{pool.pk}/change/", fields, "to change its provider"),
+        ("add/", {**fields, "name": "storks", "provider": "local"}, "already exists"),
+    ):
+        page = browser.post(url + path, sent, follow=True).content.decode()
+        assert why in page
+        assert "successfully" not in page
+    assert "delete_selected" not in browser.get(url).content.decode()
+    assert WorkerPool.objects.get(name="storks").provider == "local"
+    assert not LogEntry.objects.exists()
+
+
+def test_who_may_only_look_at_a_pool_sees_no_secret() -> None:
+    user = user_with("workers.view_workerpool")
+    user.is_staff = True
+    user.save()
+    browser = Client()
+    browser.force_login(user)
+    pool = WorkerPool.objects.create(name="storks", environment={"API_TOKEN": "hush", "TZ": "UTC"})
+    page = browser.get(f"/admin/workers/workerpool/{pool.pk}/change/").content.decode()
+    assert "API_TOKEN" in page
+    assert "UTC" in page
+    assert "hush" not in page

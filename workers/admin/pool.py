@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -89,6 +90,17 @@ class PoolAdmin(admin.ModelAdmin[WorkerPool]):
     def log(self, pool: WorkerPool) -> SafeString | str:
         return format_html("<pre>{}</pre>", pool.last_log) if pool.last_log else "–"
 
+    @admin.display(description="environment")
+    def variables(self, pool: WorkerPool) -> str:
+        return json.dumps(rules.shown(pool.environment))
+
+    def get_fieldsets(self, request: HttpRequest, obj: WorkerPool | None = None) -> Any:
+        """What may only be looked at does not come through the form, which hides secrets."""
+        if obj is None or self.has_change_permission(request, obj):
+            return self.fieldsets
+        fields = ["variables" if name == "environment" else name for name in _FIELDS]
+        return ((None, {"fields": fields}), *self.fieldsets[1:])
+
     def get_readonly_fields(self, request: HttpRequest, obj: WorkerPool | None = None) -> Any:
         return (*self.found, "name") if obj else self.found
 
@@ -96,25 +108,49 @@ class PoolAdmin(admin.ModelAdmin[WorkerPool]):
         """Not by the form's own way: the change is told, and the reconciler woken."""
         fields = {name: form.cleaned_data[name] for name in _FIELDS if name in form.changed_data}
         by = request.user.get_username()
-        try:
-            saved = (
-                operations.change(obj.name, fields, by=by)
-                if change
-                else operations.create({"name": obj.name, **fields}, by=by)
-            )
-        except TaskMasterError as refusal:
-            # What the form could not know: the provider, and what others did meanwhile.
-            self.message_user(request, f"Nothing was changed: {refusal}", messages.ERROR)
-            return
+        saved = (
+            operations.change(obj.name, fields, by=by)
+            if change
+            else operations.create({"name": obj.name, **fields}, by=by)
+        )
         obj.pk = saved.pk
 
     def delete_model(self, request: HttpRequest, obj: WorkerPool) -> None:
-        by = request.user.get_username()
-        self._try(request, partial(operations.delete, obj.name, by=by))
+        operations.delete(obj.name, by=request.user.get_username())
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[WorkerPool]) -> None:
-        for pool in queryset:
-            self.delete_model(request, pool)
+    def get_actions(self, request: HttpRequest) -> Any:
+        """Not the deletion of many, which the admin calls done whatever became of it."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The page; again, with the reason, when what was sent is refused."""
+        view = partial(super().changeform_view, request, object_id, form_url, extra_context)
+        return self._unless_refused(request, view)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The same for its end."""
+        view = partial(super().delete_view, request, object_id, extra_context)
+        return self._unless_refused(request, view)
+
+    def _unless_refused(
+        self, request: HttpRequest, view: Callable[[], HttpResponse]
+    ) -> HttpResponse:
+        try:
+            return view()
+        except TaskMasterError as refusal:
+            # What the form could not know: the provider, and what others did meanwhile.
+            self.message_user(request, f"Nothing was changed: {refusal}", messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
 
     def has_scale_permission(self, request: HttpRequest) -> bool:
         """Whether the user may scale pools."""
@@ -141,13 +177,9 @@ class PoolAdmin(admin.ModelAdmin[WorkerPool]):
         by = request.user.get_username()
         for pool in pools:
             wanted = count(pool)
-            if self._try(request, partial(operations.scale, pool.name, wanted, by=by)):
+            try:
+                operations.scale(pool.name, wanted, by=by)
+            except TaskMasterError as refusal:
+                self.message_user(request, str(refusal), messages.WARNING)
+            else:
                 self.message_user(request, f"Pool {pool.name} shall have {wanted} workers.")
-
-    def _try(self, request: HttpRequest, change: Callable[[], object]) -> bool:
-        try:
-            change()
-        except TaskMasterError as refusal:
-            self.message_user(request, str(refusal), messages.WARNING)
-            return False
-        return True

@@ -50,7 +50,8 @@ class Options:
         argv = ["--name", self.name, "--coordinator", ",".join(self.coordinators)]
         argv += ["--pool", self.pool, "--concurrency", str(self.slots)]
         if self.queues:
-            argv += ["--queues", ",".join(self.queues)]
+            # One word: a queue's name may begin with a dash.
+            argv.append(f"--queues={','.join(self.queues)}")
         if self.pool_name:
             argv += ["--pool-name", self.pool_name]
         if self.max_tasks_per_child is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
@@ -40,10 +40,10 @@ class Made(NamedTuple):
 
 def check(name: str, *, expires_at: datetime | None, uses: int | None) -> None:
     """Raises InvalidField for what no new token can have."""
-    if not 0 < len(name) <= _NAME_MAX or not name.isprintable():
+    if not _is_name(name):
         raise InvalidField("name", f"must be 1 to {_NAME_MAX} printable characters.")
-    if expires_at is not None and expires_at <= timezone.now():
-        raise InvalidField("expires_at", "lies in the past; leave it out for a token that lasts.")
+    if expires_at is not None:
+        _check_end(expires_at)
     if uses is not None and not 1 <= uses <= USES_MAX:
         raise InvalidField("uses", f"is {uses}; it must be from 1 to {USES_MAX:,}.")
 
@@ -81,6 +81,8 @@ def revoke(name: str, *, by: Any = None, using: str = DEFAULT_DB_ALIAS) -> JoinT
 
     Raises JoinTokenNotFound, or IllegalTransition when it was revoked before.
     """
+    if not _is_name(name):
+        raise JoinTokenNotFound(name)
     named = JoinToken.objects.using(using).filter(name=name)
     changed = named.filter(revoked_at__isnull=True).update(revoked_at=Now())
     row = named.first()
@@ -90,6 +92,20 @@ def revoke(name: str, *, by: Any = None, using: str = DEFAULT_DB_ALIAS) -> JoinT
         raise IllegalTransition(f"Join token {name!r} was revoked on {row.revoked_at:%Y-%m-%d}.")
     _say("revoked", name, by, using)
     return row
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= _NAME_MAX and text.isprintable()
+
+
+def _check_end(when: datetime) -> None:
+    if when <= timezone.now():
+        raise InvalidField("expires_at", "lies in the past; leave it out for a token that lasts.")
+    try:
+        when.astimezone(UTC)
+    except OverflowError:
+        # PostgreSQL would keep it, and Python could not read it.
+        raise InvalidField("expires_at", "lies beyond the year 9999.") from None
 
 
 def _say(what: str, name: str, by: Any, using: str) -> None:

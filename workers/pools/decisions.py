@@ -110,9 +110,13 @@ def how(died: Died) -> str:
     """How a worker ended, for a sentence."""
     if died.exit_code is None:
         return "nobody saw how"
-    if died.exit_code < 0:
+    if died.exit_code >= 0:
+        return f"exit code {died.exit_code}"
+    try:
         return signal.Signals(-died.exit_code).name
-    return f"exit code {died.exit_code}"
+    except ValueError:
+        # Real-time signals have no names.
+        return f"signal {-died.exit_code}"
 
 
 def _clear_old(past: Findings) -> tuple[int, float | None]:

@@ -77,6 +77,10 @@ class Members:
         """Those of these that an operator had told to go."""
         return {ident for (ident,) in await self._run("member_told", {"ids": list(ids)})}
 
+    async def replaced(self, ids: Sequence[int]) -> None:
+        """Others are started in place of these, which shall stop if they come back."""
+        await self._run("member_replaced", {"ids": list(ids)})
+
     async def forget(self, ids: Sequence[int]) -> None:
         """These are gone."""
         await self._run("member_forget", {"ids": list(ids)})

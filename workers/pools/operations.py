@@ -7,10 +7,12 @@ who asked for it.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 
 from asgiref.sync import async_to_sync
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from tasks.conf import settings
@@ -21,28 +23,29 @@ from tasks.statements import statement
 from workers.models import PoolMember, Worker, WorkerPool, WorkerStatus
 from workers.models.pool import Provider
 from workers.pools import registry, rules
+from workers.pools.names import NAME
 from workers.pools.provider import ProviderFailed, Wanted
 from workers.pools.providers.local import require_posix
 
 DEFAULT = "default"
 #: The longest that somebody who waits for an answer is kept waiting by an engine.
 _CHECK_S = 5.0
+#: Of a name that nothing bears, so much is repeated.
+_SHOWN = 40
 _WAKE = "SELECT pg_notify('taskmaster_pool', '')"
 
 
 class PoolNotFound(NotFound):
     """No pool has this name. HTTP 404."""
 
-    def __init__(self, name: object) -> None:
-        super().__init__(f"There is no pool {name}.")
+    def __init__(self, name: str) -> None:
+        shown = name if re.fullmatch(NAME, name) else ascii(name[:_SHOWN])
+        super().__init__(f"There is no pool {shown}.")
 
 
 def find(name: str, *, using: str = DEFAULT_DB_ALIAS) -> WorkerPool:
     """Raises PoolNotFound."""
-    pool = WorkerPool.objects.using(using).filter(name=name).first()
-    if pool is None:
-        raise PoolNotFound(name)
-    return pool
+    return _find(WorkerPool.objects.using(using), name)
 
 
 def scale(name: str, count: object, *, by: str = "", using: str = DEFAULT_DB_ALIAS) -> WorkerPool:
@@ -100,9 +103,7 @@ def change(
     """
     parsed = rules.parse(fields)
     with transaction.atomic(using=using):
-        pool = WorkerPool.objects.using(using).select_for_update().filter(name=name).first()
-        if pool is None:
-            raise PoolNotFound(name)
+        pool = _find(WorkerPool.objects.using(using).select_for_update(), name)
         before = pool.desired
         if parsed.get("name", name) != name:
             raise Conflict("A pool keeps its name; make another, and delete this one.")
@@ -135,9 +136,11 @@ def change(
 
 def delete(name: str, *, by: str = "", using: str = DEFAULT_DB_ALIAS) -> None:
     """Deletes a pool without workers. Raises PoolNotFound, or Conflict while it has any."""
-    pool = find(name, using=using)
-    _require_empty(pool, "delete it", using)
-    pool.delete(using=using)
+    with transaction.atomic(using=using):
+        # Locked: nobody scales it up between the look and the end.
+        pool = _find(WorkerPool.objects.using(using).select_for_update(), name)
+        _require_empty(pool, "delete it", using)
+        pool.delete(using=using)
     _tell(f"deleted pool {name}", by, using)
     _wake(using)
 
@@ -163,6 +166,14 @@ def check_provider(pool: WorkerPool) -> None:
             await provider.close()
 
     async_to_sync(check)()
+
+
+def _find(pools: QuerySet[WorkerPool], name: str) -> WorkerPool:
+    # What is no name is not asked for: PostgreSQL does not take every text.
+    pool = pools.filter(name=name).first() if re.fullmatch(NAME, name) else None
+    if pool is None:
+        raise PoolNotFound(name)
+    return pool
 
 
 def _require_empty(pool: WorkerPool, what: str, using: str) -> None:

@@ -37,6 +37,14 @@ def _born_elsewhere(pid: int) -> int | None:
         return None
 
 
+def runs(pid: int, module: str) -> bool:
+    """Whether a process was started as `python -m module`, or is a fork of one that was."""
+    try:
+        return module in psutil.Process(pid).cmdline()
+    except psutil.Error:
+        return False
+
+
 def send(pid: int, started: int, number: signal.Signals) -> None:
     """Signals the process, if it is still the one that started then."""
     if born(pid) == started:

@@ -81,4 +81,6 @@ class Provider(Protocol):
 
 def tail(text: str) -> str:
     """The end of a log, as much as is kept."""
-    return "\n".join(text.rstrip().splitlines()[-LOG_LINES:])[-LOG_CHARACTERS:]
+    # PostgreSQL stores no U+0000.
+    lines = text.replace("\0", "\ufffd").rstrip().splitlines()
+    return "\n".join(lines[-LOG_LINES:])[-LOG_CHARACTERS:]

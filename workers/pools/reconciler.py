@@ -74,8 +74,8 @@ class Reconciler:
         self._clock = clock
         self._woken = asyncio.Event()
         folder = Path(django_settings.BASE_DIR) / ".data" / "pools"
-        local = LocalProvider(Members(connect), folder, coordinators, self.wake)
-        self._providers: dict[str, Provider] = {"local": local}
+        self._local = LocalProvider(Members(connect), folder, coordinators, self.wake)
+        self._providers: dict[str, Provider] = {"local": self._local}
         self._scaler = Scaler(connect, announce=self._tell_resized, clock=clock)
         #: The turns under way by pool, and when the next is due; of those under way, never.
         self._turns: dict[str, asyncio.Task[None]] = {}
@@ -110,7 +110,7 @@ class Reconciler:
                 if self._until_due() > 0:
                     continue
                 try:
-                    await self._scaler.look()
+                    await self._resize()
                     async with self._connect() as connection:
                         pools = await store.pools(connection)
                 except TROUBLE:
@@ -120,11 +120,21 @@ class Reconciler:
                 self._read_by = now + _READ_S
                 names = {pool.name for pool in pools}
                 self._due = {name: due for name, due in self._due.items() if name in names}
+                self._local.keep(names | self._turns.keys())
                 for pool in pools:
                     if self._due.get(pool.name, 0.0) <= now:
                         self._begin(pool)
         finally:
             await self._let_go()
+
+    async def _resize(self) -> None:
+        """Sizes of pools that scale by themselves. What nobody foresaw stops no turn."""
+        try:
+            await self._scaler.look()
+        except TROUBLE:
+            raise
+        except Exception:
+            log.exception("autoscaler broke")
 
     def _tell_resized(self, pool: str, before: int, now: int, why: str) -> None:
         self._note(NewEvent(Kind.OPERATOR, f"pool {pool}: {before} → {now} by itself, {why}"))

@@ -13,7 +13,8 @@ from workers.pools.names import NAME
 #: Shown in place of the value of a variable whose name tells that it is a secret; sent back, it
 #: leaves the value as it is.
 HIDDEN = "********"
-_SECRET = re.compile(r"SECRET|TOKEN|PASSW|KEY|CREDENTIAL|DSN|_URL$|_URI$", re.IGNORECASE)
+_SECRET = re.compile(r"SECRET|TOKEN|PASS|PWD|KEY|CREDENTIAL|DSN|SHARDS|_URL$|_URI$", re.IGNORECASE)
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 #: Set by the provider, from fields of the pool.
 _OURS = {"TASKMASTER_SHUTDOWN_GRACE_S": "stop_limit_s"}
@@ -21,6 +22,8 @@ _ENVIRONMENT_MAX = 65_536
 _WORKERS_MAX, _SLOTS_MAX, _QUEUES_MAX = 10_000, 10_000, 1_000
 #: A year.
 _SECONDS_MAX = 31_536_000
+#: The shortest wait to be aimed at; nearer to none, no number of workers is enough.
+_WAIT_MIN_S = 0.1
 
 
 def whole(field: str, value: object, lowest: int, highest: int) -> int:
@@ -81,11 +84,16 @@ def _number(lowest: int, highest: int) -> Callable[[str, object], int]:
     return lambda field, value: whole(field, value, lowest, highest)
 
 
-def _seconds(field: str, value: object) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= float(value) <= _SECONDS_MAX:  # type: ignore[arg-type]
-        raise InvalidField(field, f"must be a number of seconds from 0 to {_SECONDS_MAX:,}.")
-    return float(value)  # type: ignore[arg-type]
+def _seconds(lowest: float) -> Callable[[str, object], float]:
+    def rule(field: str, value: object) -> float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        # Compared as it came: an integer may be too large for a float.
+        if not number or not lowest <= value <= _SECONDS_MAX:  # type: ignore[operator]
+            limits = f"from {lowest:g} to {_SECONDS_MAX:,}"
+            raise InvalidField(field, f"must be a number of seconds {limits}.")
+        return float(value)  # type: ignore[arg-type]
+
+    return rule
 
 
 def _flag(field: str, value: object) -> bool:
@@ -109,8 +117,8 @@ def _environment(field: str, value: object) -> dict[str, str]:
             raise InvalidField(at, "is no name of a variable.")
         if name in _OURS:
             raise InvalidField(at, f"is set for each worker; {_OURS[name]} of the pool decides.")
-        if not isinstance(text, str) or "\0" in text:
-            raise InvalidField(at, "must be text without U+0000.")
+        if not isinstance(text, str) or _UNSTORABLE.search(text):
+            raise InvalidField(at, "must be text without U+0000 and halves of surrogate pairs.")
     if sum(len(name) + len(text) for name, text in value.items()) > _ENVIRONMENT_MAX:
         raise InvalidField(field, f"is longer than {_ENVIRONMENT_MAX:,} characters.")
     return dict(value)
@@ -126,8 +134,8 @@ _RULES: Mapping[str, Callable[[str, object], object]] = {
     "kind": _choice(*Kind.values),
     "queues": _queues,
     "environment": _environment,
-    "stop_limit_s": _seconds,
+    "stop_limit_s": _seconds(0),
     "autoscale": _flag,
-    "target_wait_s": _seconds,
-    "cool_down_s": _seconds,
+    "target_wait_s": _seconds(_WAIT_MIN_S),
+    "cool_down_s": _seconds(0),
 }

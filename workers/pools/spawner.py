@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 from workers.daemon import wire
 from workers.pools.logs import end_of
 
+#: The module that is run.
+TEMPLATE = "workers.pools.template"
 _ROOT = Path(__file__).resolve().parents[2]
 _READ = 65_536
 
@@ -145,13 +147,13 @@ class Spawner:
 
 
 def _spawn(environment: Mapping[str, str], control: int, log: Path) -> int:
-    """Starts `workers.pools.template` in a session of its own; its pid. Raises OSError."""
+    """Starts the template in a session of its own; its pid. Raises OSError."""
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = environment.get("PYTHONPATH")
     appending = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "workers.pools.template"],
+        [sys.executable, "-m", TEMPLATE],
         {**environment, "PYTHONPATH": f"{_ROOT}{os.pathsep}{path}" if path else str(_ROOT)},
         file_actions=[
             (os.POSIX_SPAWN_DUP2, control, 0),

@@ -47,7 +47,8 @@ def wanted(pool: Pool, count: int | None = None) -> Wanted:
     """The pool as a provider sees it; `count` in place of what is desired."""
     argv = ["--pool-name", pool.name, "--pool", pool.kind, "--concurrency", str(pool.concurrency)]
     if pool.queues:
-        argv += ["--queues", ",".join(pool.queues)]
+        # One word: a queue's name may begin with a dash.
+        argv.append(f"--queues={','.join(pool.queues)}")
     return Wanted(
         pool.name,
         pool.desired if count is None else count,

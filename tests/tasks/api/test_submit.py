@@ -234,6 +234,7 @@ def test_a_body_that_is_no_json_is_refused_and_nothing_is_stored(
         (b'{"name": "examples.tasks.add", "args": [1e999]}', "args", "is no JSON"),
         (rb'{"name": "examples.tasks.add", "args": ["\ud800"]}', "args", "half a surrogate"),
         (rb'{"name": "examples.tasks.add", "kwargs": {"\u0000": 1}}', "kwargs", "U+0000"),
+        (rb'{"name": "examples.tasks.add", "\ud800": 1}', r"\ud800", "unknown field"),
     ],
 )
 def test_json_that_cannot_be_stored_is_refused(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -148,6 +150,27 @@ def test_a_pool_is_made_changed_and_deleted(client: APIClient) -> None:
     assert_problem(client.get(f"{URL}storks/"), HTTPStatus.NOT_FOUND, "no pool storks")
 
 
+@pytest.mark.parametrize("name", ["\0", "\ud800", "a b"])
+def test_what_can_be_no_name_is_no_pool(client: APIClient, name: str) -> None:
+    body = json.dumps({"count": 1, "pool": name})
+    scaled = client.post(SCALE, body, content_type="application/json")
+    assert_problem(scaled, HTTPStatus.NOT_FOUND, f"There is no pool {name!a}.")
+    url = f"{URL}{quote(name, errors='replace')}/"
+    for answer in (client.get(url), client.patch(url, {}, format="json"), client.delete(url)):
+        assert answer.status_code == HTTPStatus.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "name", ["DB_PASS", "SMTP_PWD", "DATABASE_DIRECT_URL", "TASKMASTER_SHARDS", "sentry_dsn"]
+)
+def test_what_holds_a_password_by_its_name_is_not_shown(
+    herons: WorkerPool, client: APIClient, name: str
+) -> None:
+    WorkerPool.objects.update(environment={name: "hush", "TZ": "UTC"})
+    shown = client.get(f"{URL}herons/").json()["environment"]
+    assert shown == {name: "********", "TZ": "UTC"}
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
@@ -167,6 +190,9 @@ def test_a_pool_is_made_changed_and_deleted(client: APIClient) -> None:
          "environment.TASKMASTER_SHUTDOWN_GRACE_S"),
         ({"stop_limit_s": -1}, "stop_limit_s"),
         ({"stop_limit_s": "soon"}, "stop_limit_s"),
+        ({"stop_limit_s": 10**400}, "stop_limit_s"),
+        ({"target_wait_s": 0}, "target_wait_s"),
+        ({"environment": {"A": "\ud800"}}, "environment.A"),
         ({"autoscale": 1}, "autoscale"),
         ({"actual": 3}, "actual"),
     ],
@@ -174,7 +200,8 @@ def test_a_pool_is_made_changed_and_deleted(client: APIClient) -> None:
 def test_a_field_that_breaks_a_rule_is_named(
     client: APIClient, fields: dict[str, object], field: str
 ) -> None:
-    answer = client.post(URL, {"name": "storks", "maximum": 5, **fields}, format="json")
+    body = json.dumps({"name": "storks", "maximum": 5, **fields})
+    answer = client.post(URL, body, content_type="application/json")
     assert_problem(answer, HTTPStatus.BAD_REQUEST, field=field)
     assert not WorkerPool.objects.filter(name="storks").exists()
 

@@ -22,6 +22,8 @@ def test_the_environment_is_the_worker_s_without_secrets_and_with_what_is_given(
     own = {
         "PATH": "/bin",
         "DATABASE_URL": "postgresql://me:secret@here/db",
+        "DATABASE_DIRECT_URL": "postgresql://me:secret@here/db",
+        "TASKMASTER_SHARDS": "north=postgresql://me:secret@there/db",
         "TASKMASTER_SECRET_KEY": "secret",
         "TASKMASTER_JOIN_TOKEN": "secret",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def test_a_token_is_revoked_by_its_name() -> None:
         (("--expires", "2050-01-31T12:00:00"), "--expires: '2050-01-31T12:00:00' is neither"),
         (("--expires", "2050-13-31T12:00:00Z"), "--expires: '2050-13-31T12:00:00Z' is neither"),
         (("--expires", "2001-01-31T12:00:00Z"), "expires_at: lies in the past"),
+        (("--expires", "9999-12-31T23:00:00-12:00"), "expires_at: lies beyond the year 9999."),
         (("--uses", "0"), "uses: is 0; it must be from 1"),
         (("--uses", "-1"), "--uses: is '-1'; it must be a whole number from 1."),
         (("--uses", "1.5"), "--uses: is '1.5'; it must be a whole number"),
@@ -69,6 +71,12 @@ def test_bad_options_are_named_and_make_no_token(words: tuple[str, ...], rule: s
         run("join-token", "x", *words)
     assert str(caught.value).startswith(rule)
     assert not JoinToken.objects.exists()
+
+
+def test_what_can_be_no_name_of_a_token_is_said_to_be_none() -> None:
+    for name in (os.fsdecode(b"\xff"), "a\nb"):
+        with pytest.raises(CommandError, match="There is no join token"):
+            run("join-token", name, "--revoke")
 
 
 def test_certificates_are_made_and_their_use_is_said(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from workers.pools.decisions import Decision, decide, fail, waits
-from workers.pools.provider import Died, Observed
+from workers.pools.provider import Died, Observed, tail
 from workers.pools.store import Findings, Pool
 
 CALM = Findings(0, 0, 0, "steady", "", "", 0, None)
@@ -71,6 +71,22 @@ def test_who_dies_later_is_replaced_at_once() -> None:
     decision = decide(a_pool(3, 2), Observed(2, 0, (Died(-signal.SIGKILL, "", 60),)))
     assert (decision.count, decision.findings.failures) == (3, 0)
     assert decision.words == ("pool herons: a worker ended (SIGKILL) and is replaced",)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(-signal.SIGSEGV, "SIGSEGV"), (-35, "signal 35"), (3, "exit code 3"), (None, "nobody saw")],
+)
+def test_however_a_worker_ended_it_is_said(code: int | None, said: str) -> None:
+    [words] = decide(a_pool(1), Observed(0, 0, (Died(code, "", 60),))).words
+    assert f"({said}" in words
+
+
+def test_the_end_of_a_log_can_be_stored_whatever_was_in_it() -> None:
+    assert tail("a\0b\n") == "a\ufffdb"
+    assert tail("".join(f"{line}\n" for line in range(30))).splitlines() == [
+        str(line) for line in range(10, 30)
+    ]
 
 
 def test_an_engine_backs_off_by_itself() -> None:

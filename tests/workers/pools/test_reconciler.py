@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import ClassVar
+from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db.models import F
+from django.utils import timezone
 
 from tasks.conf import Settings
 from tasks.events.event import NewEvent
+from tasks.models import Depth
 from tests.workers.pools.local import NOBODY, connect
-from workers.models import WorkerPool
+from workers.models import Worker, WorkerPool
 from workers.pools import operations, registry
 from workers.pools.provider import Observed, ProviderFailed, Wanted
 from workers.pools.reconciler import Reconciler
@@ -63,9 +68,11 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> dict[str, Engine]:
 
 
 @asynccontextmanager
-async def reconciling(events: list[NewEvent]) -> AsyncIterator[Reconciler]:
+async def reconciling(
+    events: list[NewEvent], clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Reconciler]:
     conf = Settings(provider_timeout_s=0.2)
-    reconciler = Reconciler(connect, conf, events.append, lambda: [NOBODY])
+    reconciler = Reconciler(connect, conf, events.append, lambda: [NOBODY], clock=clock)
     reconciler.leading.set()
     task = asyncio.create_task(reconciler.run())
     try:
@@ -144,3 +151,25 @@ async def test_who_does_not_lead_does_nothing(engines: dict[str, Engine]) -> Non
         assert engines["compose"].scaled == []
         reconciler.leading.set()
         await until("compose", lambda _: engines["compose"].running == 4)
+
+
+async def test_an_autoscaler_that_breaks_stops_nothing_else(
+    engines: dict[str, Engine], caplog: pytest.LogCaptureFixture
+) -> None:
+    # No face of a pool takes this; the database does.
+    await WorkerPool.objects.filter(name="kubernetes").aupdate(autoscale=True, target_wait_s=0)
+    depth = {"pending": 9, "due": 9, "held": 0, "running": 0, "oldest_due": timezone.now()}
+    await Depth.objects.acreate(queue="default", **depth)
+    await Worker.objects.acreate(
+        id=uuid4(), name="w", host="h", pid=1, pool="process", slots=4, pool_name="kubernetes"
+    )
+    # A look every quarter of a second.
+    async with reconciling([], lambda: 20 * time.monotonic()) as reconciler:
+        async with asyncio.timeout(10):
+            while "autoscaler broke" not in caplog.text:
+                await Worker.objects.aupdate(tasks_done=F("tasks_done") + 1)
+                reconciler.wake()
+                await asyncio.sleep(0.02)
+        await scale("compose", 3)
+        reconciler.wake()
+        await until("compose", lambda _: engines["compose"].running == 3)

@@ -87,6 +87,15 @@ def test_a_pool_of_every_queue_sees_every_queue_and_counts_its_own_workers_only(
     assert [said[:3] for said in fleet.told] == [("all", 2, 3)]
 
 
+@pytest.mark.parametrize("state", ["backing_off", "provider_failed"])
+def test_a_pool_in_trouble_is_not_taken_out_of_it_by_another_size(state: str) -> None:
+    _pool("mail", queues=["mail"], state=state)
+    _due("mail", 300, wait_s=40)
+    Fleet().look()
+    pool = WorkerPool.objects.get(name="mail")
+    assert (pool.desired, pool.state) == (4, state)
+
+
 def test_it_looks_no_more_often_than_workers_tell_what_they_run() -> None:
     _pool("mail")
     _due("mail", 300, wait_s=40)

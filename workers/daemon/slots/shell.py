@@ -19,7 +19,7 @@ from workers.daemon.slots import OnEnd, OnOutput
 from workers.daemon.slots.child import death
 
 #: What belongs to TaskMaster and not to a command.
-_SECRET = re.compile(r"DATABASE_URL|TASKMASTER_(SECRET_KEY|.*_(TOKEN|PASSWORD))")
+_SECRET = re.compile(r"DATABASE_(DIRECT_)?URL|TASKMASTER_(SECRET_KEY|SHARDS|.*_(TOKEN|PASSWORD))")
 
 
 class Command(NamedTuple):

@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import ClassVar
@@ -22,7 +22,7 @@ from workers.pools import logs, processes
 from workers.pools.decisions import EARLY_S
 from workers.pools.members import Member, Members, Started
 from workers.pools.provider import Died, Observed, ProviderFailed, ProviderMissing, Wanted, tail
-from workers.pools.spawner import Spawner, TemplateFailed
+from workers.pools.spawner import TEMPLATE, Spawner, TemplateFailed
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,8 @@ class LocalProvider:
         if gone:
             by_operator = await self._members.told([member.id for member in gone])
             died += self._deaths(wanted.pool, gone, by_operator)
+            if away := [each.id for each in gone if each.host != self._host]:
+                await self._members.replaced(away)
             await self._members.forget([member.id for member in gone])
         if any(each.lived_s < EARLY_S for each in died):
             # The next ones come from a new template: files may have changed under this one.
@@ -121,6 +123,11 @@ class LocalProvider:
         elif len(staying) > wanted.count:
             staying.sort(key=lambda member: (member.busy > 0, member.age_s, -member.id))
             await self._tell_to_go(staying[: len(staying) - wanted.count])
+
+    def keep(self, pools: Container[str]) -> None:
+        """Lets the templates of all other pools go."""
+        for pool in [each for each in self._spawners if each not in pools]:
+            self._drop(pool)
 
     async def close(self) -> None:
         """Lets the templates go; the workers run on."""
@@ -244,6 +251,9 @@ class LocalProvider:
     def _adopted(self, member: Member) -> Started | None:
         """The process of a row that whoever started it had no time to note: its worker came."""
         if member.pid is not None or member.worker_pid is None or member.host != self._host:
+            return None
+        if not processes.runs(member.worker_pid, TEMPLATE):
+            # The pid is only what somebody with a join token says, and what has one is signalled.
             return None
         born = processes.born(member.worker_pid)
         return None if born is None else Started(member.id, member.worker_pid, born)

@@ -6,9 +6,12 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
+import psutil
 import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
@@ -23,6 +26,18 @@ from workers.pools.provider import Observed
 pytestmark = pytest.mark.django_db(transaction=True)
 
 all_pids = sync_to_async(pids)
+
+
+def templates() -> set[int]:
+    """The pids of the templates that this process has started."""
+    children = psutil.Process().children()
+    return {each.pid for each in children if "workers.pools.template" in _argv(each)}
+
+
+def _argv(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +65,23 @@ async def test_workers_start_in_sessions_of_their_own_and_the_newest_go_first(
     # The names are free again.
     await local.scale(wanted(2))
     assert list(await all_pids()) == ["herons-1", "herons-2"]
+    await local.close()
+
+
+async def test_the_template_of_a_pool_that_is_no_more_ends(tmp_path: Path) -> None:
+    local = provider(tmp_path)
+    for pool in ("herons", "storks"):
+        await local.scale(wanted(1, pool))
+    workers = await all_pids()
+    before = templates()
+    assert len(before) == 2
+    local.keep({"herons"})
+    async with asyncio.timeout(5):
+        while len(templates()) == 2:
+            await asyncio.sleep(0.02)
+    assert [processes.born(pid) is not None for pid in workers.values()] == [True, True]
+    await local.scale(wanted(2))
+    assert templates() < before
     await local.close()
 
 
@@ -133,6 +165,46 @@ async def test_a_process_whose_pid_nobody_noted_is_adopted_when_its_worker_regis
         seen = await observed(again, wanted(1), lambda seen: not seen.running + seen.stopping)
         assert seen == Observed(0)
         assert processes.born(worker.pid) is None
+
+
+async def test_a_worker_that_names_another_s_process_is_not_taken_at_its_word(
+    tmp_path: Path,
+) -> None:
+    bystander = await asyncio.create_subprocess_exec("sleep", "60")
+    host, local = os.uname().nodename, provider(tmp_path)
+    await PoolMember.objects.acreate(pool="herons", name="herons-1", host=host, log_path="/nil")
+    await Worker.objects.acreate(
+        id=uuid4(), name="herons-1", host=host, pid=bystander.pid, pool="threads", slots=1,
+        pool_name="herons",
+    )  # fmt: skip
+    await local.observe(wanted(1))
+    assert not await all_pids()
+    await local.scale(wanted(0))
+    assert (await Worker.objects.aget()).command == "stop"
+    assert bystander.returncode is None
+    bystander.kill()
+    assert await bystander.wait() == -signal.SIGKILL
+
+
+async def test_who_was_cut_off_on_another_host_and_replaced_is_told_to_stop_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    local, since = provider(tmp_path), timezone.now() - timedelta(minutes=1)
+    for index in (1, 2):
+        place = {"name": f"herons-{index}", "host": "elsewhere", "pid": index}
+        await PoolMember.objects.acreate(
+            **place, pool="herons", born=1, log_path="/nil", started_at=since
+        )
+        await Worker.objects.acreate(
+            **place, id=uuid4(), pool="threads", slots=1, pool_name="herons"
+        )
+    assert await local.observe(wanted(2)) == Observed(2)
+    await Worker.objects.filter(pid=2).aupdate(status="offline")
+    assert await local.observe(wanted(2)) == Observed(1)
+    assert [member.pid async for member in PoolMember.objects.all()] == [1]
+    # Its coordinator says it with every heartbeat.
+    commands = {worker.pid: worker.command async for worker in Worker.objects.all()}
+    assert commands == {1: "", 2: "stop"}
 
 
 async def test_what_was_reserved_and_never_came_to_be_is_forgotten(tmp_path: Path) -> None:
