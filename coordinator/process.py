@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
@@ -50,6 +51,8 @@ _SERVICES = ("TaskService", "WorkerService")
 DJANGO_THREADS = 2
 #: How long calls under way may take when the server stops.
 _STOP_S = 1.0
+#: What was cancelled and has not ended by then is cancelled again.
+_CANCEL_S = 1.0
 
 
 class Process:
@@ -211,8 +214,7 @@ class Process:
             await stop.wait()
             log.info("coordinator stops", extra={"coordinator": self.identity.address})
             await self._stop(deciding)
-            for task in (flushing, beating, listening, announcing):
-                task.cancel()
+            await _end([flushing, beating, listening, announcing])
 
     @staticmethod
     async def _until(event: asyncio.Event, stop: asyncio.Event) -> None:
@@ -258,9 +260,7 @@ class Process:
     async def _stop(self, deciding: list[asyncio.Task[None]]) -> None:
         """No more claims; what nobody has begun goes back; reports under way are written."""
         await self.health.enter_graceful_shutdown()
-        for task in deciding:
-            task.cancel()
-        await asyncio.gather(*deciding, return_exceptions=True)
+        await _end(deciding)
         self.flusher.release(self.held.clear())
         links = list(self.dispatcher.links.values())
         running = sum(len(self.dispatcher.disconnect(link)) for link in links)
@@ -283,3 +283,16 @@ class Process:
                 # Else whoever is alive finds the lock free and looks after what still runs.
                 await worker_store.orphaned(connection, self.identity.id)
                 await store.offline(connection, self.identity.id)
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancels them until they have ended.
+
+    Once is not enough: where the connection breaks on which psycopg waits at that moment, the
+    cancellation comes out as the connection's error, and the part tries again.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_S)
