@@ -30,7 +30,9 @@ def command() -> list[str] | None:
 def config(**environment: str) -> subprocess.CompletedProcess[str]:
     compose = command()
     if compose is None:
-        pytest.skip("Compose is not installed: compose.yaml was NOT read by it")
+        pytest.skip(
+            "compose.yaml was NOT read by Compose; on Debian: apt-get install docker-compose"
+        )
     return subprocess.run(
         [*compose, "--file", str(FILE), "config"],
         env={"PATH": os.environ["PATH"], "HOME": "/", **environment},

@@ -20,29 +20,13 @@ from workers.models import WorkerPool
 from workers.permissions import SCALE
 from workers.pools import operations, rules
 
-_FIELDS = (
-    "name",
-    "provider",
-    "desired",
-    "minimum",
-    "maximum",
-    "concurrency",
-    "kind",
-    "queues",
-    "environment",
-    "stop_limit_s",
-    "autoscale",
-    "target_wait_s",
-    "cool_down_s",
-)
-
 
 class PoolForm(forms.ModelForm[WorkerPool]):
     """The fields of a pool, by the rules of REST; what is secret is not shown again."""
 
     class Meta:
         model = WorkerPool
-        fields = _FIELDS
+        fields = rules.FIELDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -78,7 +62,7 @@ class PoolAdmin(admin.ModelAdmin[WorkerPool]):
     )  # fmt: skip
     readonly_fields = found
     fieldsets = (
-        (None, {"fields": _FIELDS}),
+        (None, {"fields": rules.FIELDS}),
         ("What was found last", {"fields": found}),
     )
     actions = ("one_more", "one_fewer", "to_minimum")
@@ -98,7 +82,7 @@ class PoolAdmin(admin.ModelAdmin[WorkerPool]):
         """What may only be looked at does not come through the form, which hides secrets."""
         if obj is None or self.has_change_permission(request, obj):
             return self.fieldsets
-        fields = ["variables" if name == "environment" else name for name in _FIELDS]
+        fields = ["variables" if name == "environment" else name for name in rules.FIELDS]
         return ((None, {"fields": fields}), *self.fieldsets[1:])
 
     def get_readonly_fields(self, request: HttpRequest, obj: WorkerPool | None = None) -> Any:
@@ -106,7 +90,9 @@ class PoolAdmin(admin.ModelAdmin[WorkerPool]):
 
     def save_model(self, request: HttpRequest, obj: WorkerPool, form: Any, change: bool) -> None:
         """Not by the form's own way: the change is told, and the reconciler woken."""
-        fields = {name: form.cleaned_data[name] for name in _FIELDS if name in form.changed_data}
+        fields = {
+            name: form.cleaned_data[name] for name in rules.FIELDS if name in form.changed_data
+        }
         by = request.user.get_username()
         saved = (
             operations.change(obj.name, fields, by=by)

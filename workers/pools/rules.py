@@ -139,3 +139,6 @@ _RULES: Mapping[str, Callable[[str, object], object]] = {
     "target_wait_s": _seconds(_WAIT_MIN_S),
     "cool_down_s": _seconds(0),
 }
+
+#: What somebody may set, in the order in which it is shown.
+FIELDS = tuple(_RULES)
