@@ -1,1 +1,1 @@
-"""What TaskMaster costs, each figure beside a reference of the same run."""
+"""Measure TaskMaster, each figure beside a reference of the same run."""

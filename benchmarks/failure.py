@@ -1,4 +1,4 @@
-"""How long until what a fault has met runs again, and how a stop with running tasks goes."""
+"""Measure how long tasks wait for a rescue after a fault, and a stop with running tasks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from django.utils import timezone
 from benchmarks import fleet
 from benchmarks.report import Figure
 from benchmarks.tasks import nap
-from tasks.enqueue import bulk, new
-from tasks.models import Task
+from taskmaster.tasks.enqueue import bulk, new
+from taskmaster.tasks.models import Task
 
 _SLOTS = 4
-#: So long that no task ends by itself while it is waited for.
+#: Longer than the measurement, so that no task ends during it.
 _LONG_S = 600.0
 
 
 def measure() -> list[Figure]:
-    """Each fault on a fleet of its own."""
+    """Return the figures; each fault has a new fleet."""
     return [
         _worker("kill -9", signal.SIGKILL, 4.0),
         _worker("SIGSTOP", signal.SIGSTOP, 20.0),
@@ -33,7 +33,7 @@ def measure() -> list[Figure]:
 
 
 def _worker(what: str, number: signal.Signals, most_s: float) -> Figure:
-    """From the signal to the rescue of everything the worker ran."""
+    """Measure from the signal to the rescue of every task of the worker."""
     with _fleet(_SLOTS) as pids:
         _begin()
         seconds = _seconds(lambda: os.kill(pids.workers[0], number), _rescued)
@@ -43,9 +43,9 @@ def _worker(what: str, number: signal.Signals, most_s: float) -> Figure:
 
 
 def _coordinator() -> Figure:
-    """From kill -9 of a coordinator and its worker to the rescue by the other coordinator."""
+    """Measure from kill -9 of a coordinator and its worker to the rescue by the other one."""
     with _fleet(_SLOTS) as first, fleet.running(0):
-        # A coordinator that has just begun leaves what others ran alone for 10 s.
+        # A new coordinator does not take over tasks of others for 10 s.
         fleet.wait_until(_other_is_settled, "the other coordinator")
         _begin()
 
@@ -58,7 +58,7 @@ def _coordinator() -> Figure:
 
 
 def _graceful_stop() -> Figure:
-    """From SIGTERM to the end of a worker with ten running tasks of 5 s."""
+    """Measure from SIGTERM to the exit of a worker with ten running tasks of 5 s."""
     with _fleet(10) as pids:
         bulk([new(nap, 5.0)] * 10)
         fleet.wait_until(lambda: _count(status="started") == 10, "the tasks")
@@ -70,9 +70,9 @@ def _graceful_stop() -> Figure:
 
 
 def _fleet(concurrency: int) -> AbstractContextManager[fleet.Pids]:
-    """A coordinator and a worker that find nothing to do."""
+    """Start a coordinator and a worker without tasks."""
     Task.objects.all().delete()
-    return fleet.running(1, pool="process", concurrency=concurrency)
+    return fleet.running(1, executor="process", concurrency=concurrency)
 
 
 def _begin() -> None:
@@ -89,7 +89,7 @@ def _rescued() -> bool:
 
 
 def _other_is_settled() -> bool:
-    from coordinator.models import Coordinator
+    from taskmaster.coordinator.models import Coordinator
 
     since = timezone.now() - timedelta(seconds=11)
     return Coordinator.objects.filter(online=True, started_at__lt=since).count() == 2
@@ -108,6 +108,6 @@ def _figure(name: str, seconds: float, most_s: float) -> Figure:
         seconds,
         "s",
         f"1 worker of {_SLOTS} processes, one run" if "ten" not in name else "1 worker, one run",
-        wanted=f"≤ {most_s:g} s",
-        holds=seconds <= most_s,
+        target=f"≤ {most_s:g} s",
+        passed=seconds <= most_s,
     )

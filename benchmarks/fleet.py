@@ -1,4 +1,4 @@
-"""A database, a coordinator and workers for the benchmarks alone."""
+"""Start a database, a coordinator and workers for the benchmarks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from taskmaster_site.postgres import Cluster, free_port
+from taskmaster.taskmaster_site.demo.process_group import web_command
+from taskmaster.taskmaster_site.embedded_postgres.server import EmbeddedPostgres, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Durable, with memory for its pages.
@@ -22,13 +23,14 @@ _OPTIONS = ("shared_buffers=1GB", "max_wal_size=4GB")
 
 @contextmanager
 def database() -> Iterator[None]:
-    """A new PostgreSQL, migrated; gone afterwards."""
-    cluster = Cluster(ROOT / ".data" / "bench-postgres")
+    """Start a new, migrated PostgreSQL; remove it afterwards."""
+    cluster = EmbeddedPostgres(ROOT / ".data" / "bench-postgres")
     cluster.remove()
     os.environ["DATABASE_URL"] = cluster.start(_OPTIONS)
     os.environ["TASKMASTER_TASK_MODULES"] = "benchmarks.tasks"
+    os.environ["TASKMASTER_SHELL_TASKS"] = "on"
     os.environ["TASKMASTER_LOG_LEVEL"] = "WARNING"
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskmaster_site.settings")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskmaster.taskmaster_site.settings")
     try:
         import django
         from django.core.management import call_command
@@ -46,7 +48,7 @@ def database() -> Iterator[None]:
 
 
 class Pids(NamedTuple):
-    """What runs; of a worker it is the supervisor's."""
+    """Hold the pids of the running processes. The pid of a worker is that of its supervisor."""
 
     coordinator: int
     workers: list[int]
@@ -54,9 +56,11 @@ class Pids(NamedTuple):
 
 @contextmanager
 def running(
-    workers: int = 2, *, pool: str = "threads", concurrency: int = 8, log: Path | None = None
+    workers: int = 2, *, executor: str = "thread", concurrency: int = 8, log: Path | None = None
 ) -> Iterator[Pids]:
-    """One coordinator and so many workers, all online. `log`: what the coordinator says."""
+    """Run one coordinator and the given workers, all online. `log` receives the coordinator's
+    output.
+    """
     port = free_port()
     processes = [_manage("runcoordinator", "--port", str(port), log=log)]
     try:
@@ -66,7 +70,7 @@ def running(
                 "runworker",
                 f"--name=bench-{number}",
                 f"--coordinator=127.0.0.1:{port}",
-                f"--pool={pool}",
+                f"--executor={executor}",
                 f"--concurrency={concurrency}",
             )
             for number in range(1, workers + 1)
@@ -74,7 +78,7 @@ def running(
         wait_until(lambda: _online_workers() >= workers, "the workers")
         yield Pids(processes[0].pid, [process.pid for process in processes[1:]])
     finally:
-        # The workers first: their leave is the coordinator's to write.
+        # Workers first, so that the coordinator records their leaving.
         for stage in (processes[1:], processes[:1]):
             for process in stage:
                 process.send_signal(signal.SIGTERM)
@@ -84,12 +88,10 @@ def running(
 
 @contextmanager
 def web() -> Iterator[tuple[str, int]]:
-    """A web process that answers: its address and pid."""
+    """Run a web process; yield its address and pid when it answers."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    endpoint = f"tcp:port={port}:interface=127.0.0.1:backlog=2048"
-    daphne = ["-m", "daphne", "-v", "0", "-e", endpoint, "taskmaster_site.asgi:application"]
-    process = subprocess.Popen([sys.executable, *daphne], cwd=ROOT, start_new_session=True)
+    process = subprocess.Popen(web_command(port), cwd=ROOT, start_new_session=True)
     try:
         wait_until(lambda: _answers(f"{address}/healthz"), "the web process")
         yield address, process.pid
@@ -105,13 +107,13 @@ def _answers(url: str) -> bool:
 
 
 def wait_until(
-    holds: Callable[[], bool], what: str, deadline_s: float = 60.0, *, every_s: float = 0.25
+    condition: Callable[[], bool], what: str, deadline_s: float = 60.0, *, every_s: float = 0.25
 ) -> None:
-    """Waits for a condition. Raises TimeoutError that says what was waited for."""
+    """Wait for a condition. Raise TimeoutError with `what` after the deadline."""
     end = time.monotonic() + deadline_s
-    while not holds():
+    while not condition():
         if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {deadline_s:.0f} s")
+            raise TimeoutError(f"timed out after {deadline_s:.0f} s waiting for {what}")
         time.sleep(every_s)
 
 
@@ -119,18 +121,18 @@ def _manage(*arguments: str, log: Path | None = None) -> subprocess.Popen[bytes]
     command = [sys.executable, str(ROOT / "manage.py"), *arguments]
     if log is None:
         return subprocess.Popen(command, start_new_session=True)
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         environment = {**os.environ, "TASKMASTER_LOG_LEVEL": "INFO"}
-        return subprocess.Popen(command, start_new_session=True, env=environment, stderr=said)
+        return subprocess.Popen(command, start_new_session=True, env=environment, stderr=output)
 
 
 def _serves(port: int) -> bool:
-    from coordinator.models import Coordinator
+    from taskmaster.coordinator.models import Coordinator
 
     return Coordinator.objects.filter(online=True, address=f"127.0.0.1:{port}").exists()
 
 
 def _online_workers() -> int:
-    from workers.models import Worker
+    from taskmaster.workers.models import Worker
 
     return Worker.objects.filter(status="online").count()

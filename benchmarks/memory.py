@@ -1,7 +1,7 @@
-"""Resident memory of every process, early and late: it must not grow with the tasks that passed.
+"""Measure the resident memory of every process, early and late: it must not grow with the tasks.
 
-Tasks come in bulks of the same size throughout, so that what is in flight is as much early as
-late, and each bulk comes with as many pages read.
+All bulks have the same size, so that the same number of tasks is in flight early and late. The same
+number of pages is read with each bulk.
 """
 
 from __future__ import annotations
@@ -22,62 +22,62 @@ from benchmarks import fleet
 from benchmarks.drain import drained
 from benchmarks.report import Figure
 from benchmarks.tasks import noop
-from tasks.enqueue import bulk, new
+from taskmaster.tasks.enqueue import bulk, new
 
 EARLY, LATE = 10_000, 200_000
 GROWTH_MAX = 0.05
 _BULK = 2_500
-#: Front page and REST list, by turns, with each bulk.
+#: Pages per bulk, alternating between front page and REST list.
 _PAGES = 40
 _READERS = 4
-#: From the last task to the reading, and how many readings a second apart: heartbeats pass.
+#: Delay from the last task to the first reading, and number of readings, one per second.
 _SETTLE_S = 3.0
 _READINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """Somebody who may see the pages."""
+class PageReader:
+    """Read pages as a logged-in user."""
 
     address: str
     headers: Mapping[str, str]
 
     def read(self, number: int) -> None:
-        """One page. Raises OSError unless it is answered with 200."""
+        """Read one page. Raise OSError unless the answer is a 200."""
         path = ("/", "/api/tasks/")[number % 2]
         request = urllib.request.Request(self.address + path, headers=dict(self.headers))
         with urllib.request.urlopen(request, timeout=30) as answer:
-            # A reader who is not logged in would be sent elsewhere.
+            # A redirect would mean that the reader is not logged in.
             assert answer.url == self.address + path, answer.url
             answer.read()
 
 
-def _reader(address: str) -> Reader:
+def _reader(address: str) -> PageReader:
     user = User.objects.create_superuser("reader")
     client = Client()
     client.force_login(user)
     session = client.cookies["sessionid"].value
     token = Token.objects.create(user=user)
-    return Reader(
+    return PageReader(
         address, {"Cookie": f"sessionid={session}", "Authorization": f"Token {token.key}"}
     )
 
 
 def _processes(pids: fleet.Pids, web: int) -> dict[str, list[psutil.Process]]:
-    """What there is to weigh."""
+    """Return the measured processes by part."""
     [supervisor] = [psutil.Process(pid) for pid in pids.workers]
-    [launcher] = supervisor.children()
+    [fork_server] = supervisor.children()
     return {
         "supervisor": [supervisor],
-        "launcher": [launcher],
-        "child": launcher.children(),
+        "fork server": [fork_server],
+        "child": fork_server.children(),
         "coordinator": [psutil.Process(pids.coordinator)],
         "web": [psutil.Process(web)],
     }
 
 
-def _weigh(processes: Mapping[str, Iterable[psutil.Process]]) -> dict[str, float]:
-    """MiB of each part, at rest."""
+def _measure_memory(processes: Mapping[str, Iterable[psutil.Process]]) -> dict[str, float]:
+    """Return the idle memory of each part in MiB."""
     time.sleep(_SETTLE_S)
     readings = []
     for _ in range(_READINGS):
@@ -91,8 +91,8 @@ def _weigh(processes: Mapping[str, Iterable[psutil.Process]]) -> dict[str, float
     return {name: median(reading[name] for reading in readings) for name in processes}
 
 
-def _pass(tasks: int, reader: Reader) -> None:
-    """Lets so many tasks pass, and pages be read meanwhile."""
+def _run_tasks(tasks: int, reader: PageReader) -> None:
+    """Run this number of tasks while pages are read."""
     with ThreadPoolExecutor(_READERS) as readers:
         for _ in range(tasks // _BULK):
             bulk([new(noop)] * _BULK)
@@ -101,14 +101,14 @@ def _pass(tasks: int, reader: Reader) -> None:
 
 
 def measure() -> list[Figure]:
-    """A figure for each kind of process."""
+    """Return a figure for each kind of process."""
     with fleet.running(1) as pids, fleet.web() as (address, web):
         reader = _reader(address)
         processes = _processes(pids, web)
-        _pass(EARLY, reader)
-        early = _weigh(processes)
-        _pass(LATE - EARLY, reader)
-        late = _weigh(processes)
+        _run_tasks(EARLY, reader)
+        early = _measure_memory(processes)
+        _run_tasks(LATE - EARLY, reader)
+        late = _measure_memory(processes)
     return [_figure(name, early[name], late[name]) for name in processes]
 
 
@@ -120,6 +120,6 @@ def _figure(name: str, early: float, late: float) -> Figure:
         "%",
         f"{early:.1f} MiB resident after {EARLY:,} no-op tasks, {late:.1f} MiB after {LATE:,}; "
         f"worker of 8 threads; {LATE // _BULK * _PAGES:,} pages read by {_READERS} readers",
-        wanted=f"≤ {GROWTH_MAX:.0%}",
-        holds=growth <= GROWTH_MAX,
+        target=f"≤ {GROWTH_MAX:.0%}",
+        passed=growth <= GROWTH_MAX,
     )

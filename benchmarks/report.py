@@ -1,4 +1,4 @@
-"""Figures, their table, and the file that keeps them."""
+"""Define figures, print their table, and write them to a file."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ LATEST = Path(__file__).resolve().parent / "results" / "latest.json"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value. `ratio` is value / reference where there is one."""
+    """Hold one measured value. `ratio` is value / reference if there is a reference."""
 
     name: str
     value: float
     unit: str
     conditions: str
     reference: float | None = None
-    #: What the value should be: at least, or at most.
-    wanted: str = ""
-    holds: bool = True
+    #: The required minimum or maximum.
+    target: str = ""
+    passed: bool = True
 
     @property
     def ratio(self) -> float | None:
-        """How the value stands to its reference."""
+        """Return value / reference."""
         return None if self.reference is None else self.value / self.reference
 
 
 def show(figures: Sequence[Figure], console: Console) -> None:
-    """Prints the table."""
+    """Print the table."""
     table = Table(title="TaskMaster, measured", title_justify="left", caption=machine())
-    for heading in ("figure", "value", "reference", "ratio", "wanted", "conditions"):
+    for heading in ("figure", "value", "reference", "ratio", "target", "conditions"):
         right = heading in ("value", "reference", "ratio")
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for figure in figures:
         ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
         reference = "" if figure.reference is None else f"{figure.reference:,.1f}"
-        mark = "✔" if figure.holds else "✘"
-        wanted = f"{mark} {figure.wanted}" if figure.wanted else ""
+        mark = "✔" if figure.passed else "✘"
+        target = f"{mark} {figure.target}" if figure.target else ""
         value = f"{figure.value:,.1f} {figure.unit}"
-        table.add_row(figure.name, value, reference, ratio, wanted, figure.conditions)
+        table.add_row(figure.name, value, reference, ratio, target, figure.conditions)
     console.print(table)
 
 
-def keep(figures: Sequence[Figure], path: Path = LATEST) -> None:
-    """Writes the same rows as JSON."""
+def write(figures: Sequence[Figure], path: Path = LATEST) -> None:
+    """Write the figures as JSON."""
     names = ("name", "value", "unit", "reference")
     rows = [
         {
@@ -65,7 +65,7 @@ def keep(figures: Sequence[Figure], path: Path = LATEST) -> None:
 
 
 def machine() -> str:
-    """What it ran on."""
+    """Return a description of the machine."""
     import os
 
     import django

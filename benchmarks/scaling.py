@@ -1,7 +1,7 @@
-"""How fast a pool of workers grows and shrinks while it works, and what idle workers cost.
+"""Measure how fast a pool grows and shrinks under load, and what idle workers cost.
 
-The pool is a local one of processes beside the coordinator. A web process answers a client that
-submits all the while; what it was told is stored must be executed, each once.
+The pool is local, beside the coordinator. A client submits to a web process during the whole
+measurement. Every confirmed task must be executed exactly once.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from rest_framework.authtoken.models import Token
 from benchmarks import fleet
 from benchmarks.report import Figure
 from benchmarks.tasks import nap
-from tasks.enqueue import bulk, new
-from tasks.models import Task
-from workers.models import PoolMember, Worker, WorkerPool
-from workers.pools import operations, processes
+from taskmaster.tasks.enqueue import bulk, new
+from taskmaster.tasks.models import Task
+from taskmaster.workers.models import PoolMember, Worker, WorkerPool
+from taskmaster.workers.pools import operations, processes
 
 _POOL = "bench"
 _SLOTS = 2
 _NAP_S = 0.05
-#: The client submits this often; every tenth time it asks for more at once than the smallest pool
-#: could begin.
+#: Interval between submissions. Every tenth one is a bulk, larger than the slots of the smallest
+#: pool.
 _EVERY_S = 0.02
 _BURST = 40
-#: For so long the coordinator of idle workers is watched.
+#: How long the coordinator of idle workers is observed.
 _IDLE_S = 30.0
 
 
 def measure() -> list[Figure]:
-    """Grows 1 → 50 and 3 → 10, shrinks 50 → 1 under load, and looks at 50 idle ones."""
-    operations.create({"name": _POOL, "kind": "threads", "concurrency": _SLOTS, "desired": 1})
+    """Grow 1 → 50 and 3 → 10, shrink 50 → 1 under load, and measure 50 idle workers."""
+    operations.create({"name": _POOL, "executor": "thread", "concurrency": _SLOTS, "desired": 1})
     with fleet.running(0) as pids, _ended():
-        fleet.wait_until(lambda: _there(1), "the first worker")
+        fleet.wait_until(lambda: _is_scaled(1), "the first worker")
         with fleet.web() as (address, _):
             figures = _load(address)
         figures += _idle(psutil.Process(pids.coordinator))
@@ -52,7 +52,7 @@ def measure() -> list[Figure]:
 
 @contextmanager
 def _ended() -> Iterator[None]:
-    """The workers would outlive a measurement that breaks off."""
+    """Stop the workers afterwards, because they would outlive a failed measurement."""
     try:
         yield
     finally:
@@ -61,11 +61,11 @@ def _ended() -> Iterator[None]:
             fleet.wait_until(lambda: not _members(), "the end of the workers", 15)
         except TimeoutError:
             for pid, born in _members():
-                processes.send(pid, born, signal.SIGKILL)
+                processes.send_signal(pid, born, signal.SIGKILL)
 
 
 def _members() -> list[tuple[int, int]]:
-    """The pids of those that run, and when they started."""
+    """Return the pids of the running members, and their start times."""
     pairs = PoolMember.objects.filter(pool=_POOL).values_list("pid", "born")
     return [(pid, born) for pid, born in pairs if pid and born]
 
@@ -78,7 +78,7 @@ def _load(address: str) -> list[Figure]:
         began = time.monotonic()
         _scale(1)
         shrunk_s = time.monotonic() - began
-    fleet.wait_until(_all_over, "the last task")
+    fleet.wait_until(_all_finished, "the last task")
     ended = Task.objects.filter(status="complete", attempt=1)
     odd = abs(Task.objects.count() - ended.count()) + abs(len(client.stored) - ended.count())
     stored, asked = f"of {len(client.stored):,}", f"of {client.requests:,} submissions"
@@ -87,21 +87,21 @@ def _load(address: str) -> list[Figure]:
         *figures,
         Figure("a pool shrinks from 50 to 1 worker", shrunk_s, "s", running),
         _at_most("tasks lost, repeated or tried twice", odd, 0, stored),
-        _at_most("failed requests meanwhile", client.failed, 0, asked),
+        _at_most("failed requests while scaling", client.failed, 0, asked),
     ]
 
 
 def _grow(client: Client, first: int, last: int, most_s: float) -> Figure:
-    """Until all are registered and each has begun a task since."""
+    """Measure until all workers are registered and each has started a task since."""
     _scale(first)
-    before = set(Worker.objects.filter(pool_name=_POOL).values_list("pk", flat=True))
+    before = set(Worker.objects.filter(pool=_POOL).values_list("pk", flat=True))
     began = time.monotonic()
     operations.scale(_POOL, last)
-    fleet.wait_until(lambda: _there(last), f"{last} workers", every_s=0.02)
+    fleet.wait_until(lambda: _is_scaled(last), f"{last} workers", every_s=0.02)
     registered_s = time.monotonic() - began
     fresh = set(_online().exclude(pk__in=before).values_list("pk", flat=True))
 
-    # More than the client has: enough for every slot.
+    # More tasks than slots.
     client.stored += bulk([new(nap, 10 * _NAP_S)] * (last * _SLOTS))
 
     def work() -> bool:
@@ -115,13 +115,13 @@ def _grow(client: Client, first: int, last: int, most_s: float) -> Figure:
         working_s,
         "s",
         f"under load; registered after {registered_s:.1f} s",
-        wanted=f"< {most_s:g} s",
-        holds=working_s < most_s,
+        target=f"< {most_s:g} s",
+        passed=working_s < most_s,
     )
 
 
 def _idle(coordinator: psutil.Process) -> list[Figure]:
-    """What 50 workers that do nothing cost the coordinator, against none."""
+    """Measure what 50 idle workers cost the coordinator, compared with none."""
     _scale(0)
     alone, connections = _cpu_share(coordinator), _connections()
     _scale(50)
@@ -136,7 +136,7 @@ def _idle(coordinator: psutil.Process) -> list[Figure]:
 
 
 def _cpu_share(process: psutil.Process) -> float:
-    # What has just started or ended still has its echo.
+    # Processes that have just started or exited still cause load.
     time.sleep(5)
     before, began = sum(process.cpu_times()[:2]), time.monotonic()
     time.sleep(_IDLE_S)
@@ -144,7 +144,7 @@ def _cpu_share(process: psutil.Process) -> float:
 
 
 def _connections() -> int:
-    """Of everything but this process's own."""
+    """Count the connections of other processes."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity "
@@ -167,10 +167,10 @@ def _memory_mb() -> float:
 
 def _scale(count: int) -> None:
     operations.scale(_POOL, count)
-    fleet.wait_until(lambda: _there(count), f"{count} workers", 120, every_s=0.05)
+    fleet.wait_until(lambda: _is_scaled(count), f"{count} workers", 120, every_s=0.05)
 
 
-def _there(count: int) -> bool:
+def _is_scaled(count: int) -> bool:
     pool = WorkerPool.objects.get(name=_POOL)
     if count < pool.actual or _online().count() != count:
         return False
@@ -178,7 +178,7 @@ def _there(count: int) -> bool:
 
 
 def _online() -> QuerySet[Worker]:
-    return Worker.objects.filter(pool_name=_POOL, status="online")
+    return Worker.objects.filter(pool=_POOL, status="online")
 
 
 def _all_busy() -> bool:
@@ -186,17 +186,17 @@ def _all_busy() -> bool:
     return busy == 50
 
 
-def _all_over() -> bool:
+def _all_finished() -> bool:
     return not Task.objects.exclude(status__in=("complete", "failed", "cancelled")).exists()
 
 
 def _at_most(name: str, value: float, most: float, conditions: str, unit: str = "") -> Figure:
-    wanted = f"< {most:g} {unit}".rstrip() if most else "0"
-    return Figure(name, value, unit, conditions, wanted=wanted, holds=value <= most)
+    target = f"< {most:g} {unit}".rstrip() if most else "0"
+    return Figure(name, value, unit, conditions, target=target, passed=value <= most)
 
 
 class Client:
-    """Submits by REST until it is left, and counts what was refused."""
+    """Submit by REST in a thread until the context ends; count the failures."""
 
     def __init__(self, address: str) -> None:
         self._address = address

@@ -1,4 +1,4 @@
-"""A client of the live stream made of nothing but asyncio."""
+"""Read the live stream with asyncio only."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 
 
 class Message(NamedTuple):
-    """One server-sent event; `id` and `data` are empty where it has none."""
+    """Hold one server-sent event. A missing `id` or `data` is empty."""
 
     event: str
     data: str
     id: str
 
     def json(self) -> Any:
-        """What it carries."""
+        """Return the decoded data."""
         return json.loads(self.data)
 
 
 class Refused(Exception):
-    """The server did not open the stream."""
+    """Report that the server did not open the stream."""
 
     def __init__(self, status: int, body: str) -> None:
         super().__init__(f"{status}: {body}")
@@ -31,7 +31,7 @@ class Refused(Exception):
 
 
 class Stream:
-    """An open stream. Raises Refused when it is none."""
+    """Read an open stream. `open` raises Refused if the server does not open it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -42,7 +42,7 @@ class Stream:
     async def open(
         cls, port: int, path: str, headers: dict[str, str], tls: ssl.SSLContext | None = None
     ) -> Stream:
-        """Connects to 127.0.0.1 and waits for the answer's head."""
+        """Connect to 127.0.0.1 and wait for the response's header."""
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24, ssl=tls)
         lines = [f"GET {path} HTTP/1.1", "Host: 127.0.0.1", "Accept: text/event-stream"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -62,7 +62,7 @@ class Stream:
         return cls(reader, writer)
 
     def __aiter__(self) -> AsyncIterator[Message]:
-        """The messages until the server ends the stream."""
+        """Yield messages until the server ends the stream."""
         return self._messages
 
     async def _read(self) -> AsyncIterator[Message]:
@@ -75,18 +75,18 @@ class Stream:
                     yield message
 
     async def next(self, event: str) -> Message:
-        """The next message of this kind. Raises EOFError at the end."""
+        """Return the next message of this kind. Raise EOFError at the end."""
         async for message in self:
             if message.event == event:
                 return message
         raise EOFError(event)
 
     def close(self) -> None:
-        """Leaves."""
+        """Close the connection."""
         self._writer.close()
 
     async def _chunk(self) -> bytes:
-        """One chunk of the chunked body; nothing at its end."""
+        """Return one chunk of the chunked body; empty bytes at its end."""
         try:
             size = int((await self._reader.readuntil(b"\r\n")).strip(), 16)
             return (await self._reader.readexactly(size + 2))[:-2] if size else b""

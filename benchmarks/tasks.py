@@ -1,18 +1,18 @@
-"""The tasks that the benchmarks run."""
+"""Define the tasks that the benchmarks run."""
 
 from __future__ import annotations
 
 import time
 
-from tasks.compat import task
+from taskmaster import task
 
 
 @task
 def noop() -> None:
-    """Nothing: what is measured is the way there and back."""
+    """Do nothing: the benchmark measures the overhead."""
 
 
 @task
 def nap(seconds: float) -> None:
-    """As long as somebody wants it to run."""
+    """Sleep for the given time."""
     time.sleep(seconds)

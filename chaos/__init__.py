@@ -1,9 +1,10 @@
-"""`make chaos`: real processes under load, really killed, frozen, cut off and restarted.
+"""Run real processes under load and kill, freeze, disconnect and restart them: `make chaos`.
 
     schedule (seed → faults) ─► faults ─► fleet · hosts · PostgreSQL
     load ─► tasks ─► ledger ─┐
     history.sql ─► records ──┴─► verdict · repeats · rescue ─► report
 
-What the run is judged by is kept apart from what is judged: each task writes its executions to
-files of its own, and a trigger keeps every change of a task's status, lease and attempt.
+The records that the verdict uses do not depend on the code under test: each task writes its
+executions to separate files, and a trigger records every change of a task's status, lease and
+attempt.
 """

@@ -1,4 +1,4 @@
-"""Does what the schedule says, and keeps what it did."""
+"""Inject the scheduled faults and record what was done."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import psutil
 import psycopg
 
 from chaos import roster
-from chaos.fleet import Fleet, Part
+from chaos.fleet import ChaosFleet, FleetPart
 from chaos.hosts import Hosts
-from chaos.schedule import Fault, Kind
-from taskmaster_site.postgres import Cluster
+from chaos.schedule import Fault, FaultKind
+from taskmaster.taskmaster_site.embedded_postgres.server import EmbeddedPostgres
 
-_AGAIN_S = 1.0
-_BACKENDS = """
+_REPEAT_S = 1.0
+_TERMINATE_BACKENDS = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Injected:
-    """A fault that happened. Wall-clock times in seconds; `touched` names the parts it met."""
+class InjectedFault:
+    """Hold an injected fault. Times are wall-clock seconds. `touched` names the affected parts."""
 
-    kind: Kind
+    kind: FaultKind
     target: str
     began: float
     ended: float
@@ -37,11 +37,16 @@ class Injected:
     note: str = ""
 
 
-class Injector:
-    """The hand that does it."""
+class FaultInjector:
+    """Inject faults into processes, the network and PostgreSQL."""
 
     def __init__(
-        self, fleet: Fleet, hosts: Hosts, cluster: Cluster, options: Sequence[str], url: str
+        self,
+        fleet: ChaosFleet,
+        hosts: Hosts,
+        cluster: EmbeddedPostgres,
+        options: Sequence[str],
+        url: str,
     ) -> None:
         self._fleet = fleet
         self._hosts = hosts
@@ -49,12 +54,12 @@ class Injector:
         self._options = options
         self._url = url
         self._postgres = asyncio.Lock()
-        self.injected: list[Injected] = []
-        #: What could not be done: whom it was to meet was not there.
+        self.injected: list[InjectedFault] = []
+        #: Faults that were not injected, because their target was not running.
         self.skipped: list[Fault] = []
 
     async def run(self, faults: Iterable[Fault]) -> None:
-        """Injects each at its time; returns when the last one is over."""
+        """Inject each fault at its time. Return when the last one is over."""
         began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for fault in faults:
@@ -63,14 +68,16 @@ class Injector:
 
     async def _inject(self, fault: Fault) -> None:
         began = time.time()
-        done = await self._ways[fault.kind](self, fault)
+        done = await self._methods[fault.kind](self, fault)
         if done is None:
             self.skipped.append(fault)
             return
         touched = roster.residents(fault.target) or frozenset({fault.target})
-        self.injected.append(Injected(fault.kind, fault.target, began, time.time(), touched, done))
+        self.injected.append(
+            InjectedFault(fault.kind, fault.target, began, time.time(), touched, done)
+        )
 
-    # ---- processes; each returns a note, or None when there was nobody to meet ---------------
+    # ---- processes; each returns a note, or None if the target was not running ---------------
 
     async def _kill(self, fault: Fault) -> str | None:
         part = self._fleet.parts[fault.target]
@@ -87,20 +94,20 @@ class Injector:
         await self._fleet.end(part, signal.SIGTERM, fault.lasts_s)
         return f"ended after {time.monotonic() - before:.1f} s"
 
-    async def _kill_launcher(self, fault: Fault) -> str | None:
+    async def _kill_fork_server(self, fault: Fault) -> str | None:
         part = self._fleet.parts[fault.target]
-        launcher = _launcher(part)
-        if launcher is None or part.process is None:
+        fork_server = _fork_server(part)
+        if fork_server is None or part.process is None:
             return None
-        # The worker ends with it.
+        # The worker exits when its fork server dies.
         part.pause_s = fault.lasts_s
-        launcher.kill()
-        await self._fleet.gone(part, part.process, "alive without its launcher")
-        return f"pid {launcher.pid}"
+        fork_server.kill()
+        await self._fleet.wait_gone(part, part.process, "still running without its fork server")
+        return f"pid {fork_server.pid}"
 
     async def _kill_child(self, fault: Fault) -> str | None:
-        launcher = _launcher(self._fleet.parts[fault.target])
-        children = sorted(launcher.children(), key=lambda each: each.pid) if launcher else []
+        fork_server = _fork_server(self._fleet.parts[fault.target])
+        children = sorted(fork_server.children(), key=lambda each: each.pid) if fork_server else []
         if not children:
             return None
         child = children[int(fault.choice * len(children))]
@@ -109,17 +116,19 @@ class Injector:
         return f"pid {child.pid}"
 
     async def _freeze(self, fault: Fault) -> str | None:
-        return await self._stand_still(fault, self._fleet.parts[fault.target].tree)
+        return await self._freeze_processes(fault, self._fleet.parts[fault.target].tree)
 
     async def _freeze_supervisor(self, fault: Fault) -> str | None:
-        return await self._stand_still(fault, lambda: self._fleet.parts[fault.target].tree()[:1])
+        return await self._freeze_processes(
+            fault, lambda: self._fleet.parts[fault.target].tree()[:1]
+        )
 
-    async def _stand_still(
+    async def _freeze_processes(
         self, fault: Fault, processes: Callable[[], list[psutil.Process]]
     ) -> str | None:
         frozen: list[psutil.Process] = []
         try:
-            # Twice: what was being forked while the first ones were stopped.
+            # Twice, to catch processes that were being forked during the first pass.
             for _ in range(2):
                 new = [each for each in processes() if each not in frozen]
                 _signal(new, signal.SIGSTOP)
@@ -156,50 +165,50 @@ class Injector:
         await asyncio.sleep(after_s)
         before = time.monotonic()
         await asyncio.to_thread(self._cluster.start, self._options)
-        return f"away {after_s:.1f} s, up in {time.monotonic() - before:.1f} s"
+        return f"down for {after_s:.1f} s, started in {time.monotonic() - before:.1f} s"
 
     async def _terminate(self, fault: Fault) -> str | None:
         terminated, until = 0, time.monotonic() + fault.lasts_s
         async with self._postgres:
             while True:
                 terminated += await asyncio.to_thread(self._terminate_once)
-                if time.monotonic() + _AGAIN_S > until:
+                if time.monotonic() + _REPEAT_S > until:
                     return f"{terminated} backends"
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(_REPEAT_S)
 
     def _terminate_once(self) -> int:
         with psycopg.connect(self._url, autocommit=True, connect_timeout=5) as connection:
-            row = connection.execute(_BACKENDS).fetchone()
+            row = connection.execute(_TERMINATE_BACKENDS).fetchone()
             return int(row[0]) if row else 0
 
-    _ways: dict[Kind, Callable[[Injector, Fault], Awaitable[str | None]]] = {
-        Kind.KILL_WORKER: _kill,
-        Kind.KILL_LAUNCHER: _kill_launcher,
-        Kind.KILL_CHILD: _kill_child,
-        Kind.KILL_COORDINATOR: _kill,
-        Kind.KILL_WEB: _kill,
-        Kind.KILL_POSTGRES: _kill_postgres,
-        Kind.RESTART_WORKER: _restart,
-        Kind.RESTART_COORDINATOR: _restart,
-        Kind.RESTART_POSTGRES: _restart_postgres,
-        Kind.TERMINATE_BACKENDS: _terminate,
-        Kind.FREEZE_WORKER: _freeze,
-        Kind.FREEZE_WORKER_BRIEFLY: _freeze,
-        Kind.FREEZE_SUPERVISOR: _freeze_supervisor,
-        Kind.FREEZE_SUPERVISOR_BRIEFLY: _freeze_supervisor,
-        Kind.FREEZE_COORDINATOR: _freeze,
-        Kind.FREEZE_COORDINATOR_BRIEFLY: _freeze,
-        Kind.CUT_WORKERS: _cut,
-        Kind.CUT_WORKERS_BRIEFLY: _cut,
-        Kind.CUT_COORDINATOR: _cut,
-        Kind.CUT_COORDINATOR_BRIEFLY: _cut,
+    _methods: dict[FaultKind, Callable[[FaultInjector, Fault], Awaitable[str | None]]] = {
+        FaultKind.KILL_WORKER: _kill,
+        FaultKind.KILL_FORK_SERVER: _kill_fork_server,
+        FaultKind.KILL_CHILD: _kill_child,
+        FaultKind.KILL_COORDINATOR: _kill,
+        FaultKind.KILL_WEB: _kill,
+        FaultKind.KILL_POSTGRES: _kill_postgres,
+        FaultKind.RESTART_WORKER: _restart,
+        FaultKind.RESTART_COORDINATOR: _restart,
+        FaultKind.RESTART_POSTGRES: _restart_postgres,
+        FaultKind.TERMINATE_BACKENDS: _terminate,
+        FaultKind.FREEZE_WORKER: _freeze,
+        FaultKind.FREEZE_WORKER_BRIEFLY: _freeze,
+        FaultKind.FREEZE_SUPERVISOR: _freeze_supervisor,
+        FaultKind.FREEZE_SUPERVISOR_BRIEFLY: _freeze_supervisor,
+        FaultKind.FREEZE_COORDINATOR: _freeze,
+        FaultKind.FREEZE_COORDINATOR_BRIEFLY: _freeze,
+        FaultKind.CUT_WORKERS: _cut,
+        FaultKind.CUT_WORKERS_BRIEFLY: _cut,
+        FaultKind.CUT_COORDINATOR: _cut,
+        FaultKind.CUT_COORDINATOR_BRIEFLY: _cut,
     }
 
 
-def _launcher(part: Part) -> psutil.Process | None:
+def _fork_server(part: FleetPart) -> psutil.Process | None:
     for process in part.tree():
         with contextlib.suppress(psutil.Error):
-            if "workers.daemon.launcher" in process.cmdline():
+            if "taskmaster.workers.daemon.fork_server.server" in process.cmdline():
                 return process
     return None
 

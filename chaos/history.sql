@@ -35,7 +35,7 @@ END
 $$;
 
 CREATE TRIGGER chaos_keep
-AFTER UPDATE ON tasks_task
+AFTER UPDATE ON taskmaster_tasks_task
 FOR EACH ROW
 WHEN (
     (OLD.status, OLD.lease, OLD.attempt, OLD.coordinator)

@@ -1,9 +1,9 @@
-"""Hosts that can be cut off: network namespaces, each on a cable of its own.
+"""Provide hosts that can be disconnected: network namespaces, each on its own cable.
 
     namespace: process ─ loopback ─ relay ─ veth ═══ veth ─ relay ─ loopback ─ process: machine
 
-Both sides use the same port numbers, so that an address that a coordinator tells is right
-everywhere. A cut takes the inner end of the cable down: packets vanish, nobody is told.
+Both sides use the same port numbers, so that the address that a coordinator publishes is valid
+everywhere. A cut takes the inner end of the cable down: packets are dropped silently.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from pathlib import Path
 
 from chaos.leftovers import ROOT, marked
 
-#: Set aside for tests of networks (RFC 2544), so that no real host is hidden.
+#: Reserved for network tests (RFC 2544), so that no real host is hidden.
 _NETWORK = "198.{}.{}"
 
 
-class CannotCut(Exception):
-    """Why no host can be cut off on this machine."""
+class NamespacesUnavailable(Exception):
+    """Report that this machine has no network namespaces. The message is the reason."""
 
 
 class Hosts:
-    """The namespaces of one checkout. A context: nothing is left of them afterwards."""
+    """Manage the namespaces of one checkout. Leaving the context removes all of them."""
 
     def __init__(self, names: Sequence[str], checkout: Path = ROOT) -> None:
         digest = hashlib.sha256(str(checkout).encode()).hexdigest()
-        #: Of this checkout: what a run that was killed left is found by it.
+        #: Derived from the checkout, so that a later run finds what a killed run left.
         self._prefix = f"tmc{digest[:6]}"
         number = int(digest[:8], 16)
         self._subnet = _NETWORK.format(18 + number % 2, number // 2 % 256)
         self._names = tuple(names)
         self._relays: list[subprocess.Popen[bytes]] = []
-        #: Why there are none; empty when there are.
-        self.missing = _reason_against()
+        #: The reason why there are no namespaces; empty if there are.
+        self.missing = _missing_requirement()
 
     def __enter__(self) -> Hosts:
         if not self.missing:
@@ -48,7 +48,7 @@ class Hosts:
             try:
                 for name in self._names:
                     self._open(name)
-            except CannotCut as error:
+            except NamespacesUnavailable as error:
                 self.missing = str(error)
                 self.sweep()
         return self
@@ -60,16 +60,18 @@ class Hosts:
         if not self.missing:
             self.sweep()
 
-    # ---- what a run does with them ----------------------------------------------------------
+    # ---- operations of a run ----------------------------------------------------------------
 
     def inside(self, host: str, command: Sequence[str]) -> list[str]:
-        """The command, run on that host."""
+        """Return the command line that runs `command` on the host."""
         if self.missing or host not in self._names:
             return list(command)
         return ["ip", "netns", "exec", self._namespace(host), *command]
 
     def carry(self, host: str, *, inward: Sequence[int] = (), outward: Sequence[int] = ()) -> None:
-        """Carries ports: `inward` those that the host serves, `outward` those of the machine."""
+        """Relay ports: `inward` those that the host serves, `outward` those that the machine
+        serves.
+        """
         if self.missing:
             return
         here, there = self._address(host, 1), self._address(host, 2)
@@ -84,15 +86,15 @@ class Hosts:
         )
 
     def cut(self, host: str) -> None:
-        """From here on nothing gets through."""
+        """Drop all packets of the host from now on."""
         _ip("-n", self._namespace(host), "link", "set", self._inner(host), "down")
 
     def heal(self, host: str) -> None:
-        """The cable is in again."""
+        """Reconnect the host."""
         _ip("-n", self._namespace(host), "link", "set", self._inner(host), "up")
 
     def sweep(self) -> None:
-        """Removes every namespace and cable of this checkout, and what runs inside."""
+        """Remove every namespace and cable of this checkout, and kill the processes inside."""
         for line in _ip("netns", "list").splitlines():
             name = line.split()[0] if line.strip() else ""
             if name.startswith(self._prefix):
@@ -100,14 +102,14 @@ class Hosts:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(int(pid), signal.SIGKILL)
                 _ip("netns", "del", name)
-        # A namespace takes the cable's other end with it; one that was never plugged in stays.
+        # Deleting a namespace deletes the cable's other end; cables outside a namespace remain.
         for line in _ip("-o", "link", "show", "type", "veth").splitlines():
             name = line.split()[1].partition("@")[0].rstrip(":")
             if name.startswith(self._prefix):
-                with contextlib.suppress(CannotCut):
+                with contextlib.suppress(NamespacesUnavailable):
                     _ip("link", "del", name)
 
-    # ---- how --------------------------------------------------------------------------------
+    # ---- implementation ---------------------------------------------------------------------
 
     def _open(self, host: str) -> None:
         space, outer, inner = self._namespace(host), f"{self._inner(host)}o", self._inner(host)
@@ -135,18 +137,18 @@ class Hosts:
         return f"{self._subnet}.{4 * self._names.index(host) + end}"
 
 
-def _reason_against() -> str:
+def _missing_requirement() -> str:
     if sys.platform != "linux":
-        return "network namespaces are Linux's"
+        return "network namespaces need Linux"
     if os.geteuid() != 0:
         return "network namespaces need root"
     if shutil.which("ip") is None:
-        return "the command ip is not installed (on Debian: apt-get install iproute2)"
+        return "the command `ip` is not installed (on Debian: apt-get install iproute2)"
     return ""
 
 
 def _ip(*arguments: str) -> str:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise CannotCut(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+        raise NamespacesUnavailable(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout

@@ -1,12 +1,13 @@
-"""What the tasks themselves say about their executions, in files that no fault touches.
+"""Record executions from inside the tasks, in files that no fault affects.
 
-Each worker has a file; each execution appends one line when it begins and one when it ends, with
-one write each, so that lines of many processes never mix and a killed one leaves whole lines:
+Each worker has a file. Each execution appends one line when it starts and one when it ends. Each
+line is one write, so that lines of many processes never mix and a killed process leaves whole
+lines:
 
     begin KEY TOKEN ATTEMPT PID WALL MONOTONIC
     end | raised KEY TOKEN ATTEMPT PID WALL MONOTONIC
 
-KEY is the submission's, TOKEN the execution's. Where the attempt is not known stands `-`.
+KEY identifies the submission, TOKEN the execution. An unknown attempt is written as `-`.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-#: Names the file of this worker.
+#: Environment variable with the path of this worker's file.
 VARIABLE = "CHAOS_LEDGER"
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One execution of a task. Times of the wall clock, in seconds."""
+    """Hold one execution of a task. Times are wall-clock seconds."""
 
     key: str
     token: str
@@ -35,13 +36,13 @@ class Execution:
     pid: int
     began: float
     ended: float | None = None
-    #: It returned; one that has ended and did not raised.
+    #: Whether it returned: it ended and did not raise.
     returned: bool = False
 
 
 @contextmanager
 def execution(key: str, attempt: int) -> Iterator[str]:
-    """Writes down that the body runs, and how it ended; yields the token."""
+    """Record the start and the end of the body; yield the token."""
     token = f"{os.getpid()}-{next(_numbers)}-{time.time_ns()}"
     _append("begin", key, token, attempt)
     try:
@@ -53,25 +54,25 @@ def execution(key: str, attempt: int) -> Iterator[str]:
 
 
 def shell(key: str, body: str) -> str:
-    """A script that does the same around `body`, with nothing but sh and date."""
+    """Return a script that does the same around `body`, using only sh and date."""
     return (
-        f"token=$$-$(date +%s%N); say() {{ read up rest < /proc/uptime; "
+        f"token=$$-$(date +%s%N); log() {{ read up rest < /proc/uptime; "
         f"printf '%s %s %s - %s %s %s\\n' $1 {key} $token $$ $(date +%s.%N) $up "
-        f'>> "${VARIABLE}"; }}; say begin; {body}; say end'
+        f'>> "${VARIABLE}"; }}; log begin; {body}; log end'
     )
 
 
 def read(folder: Path) -> list[Execution]:
-    """All executions, in the order in which they began."""
+    """Return all executions in the order of their start."""
     found: dict[str, Execution] = {}
     for file in sorted(folder.glob("*.log")):
         for line in file.read_text().splitlines():
-            _take(line.split(), file.stem, found)
+            _parse_line(line.split(), file.stem, found)
     return sorted(found.values(), key=lambda each: each.began)
 
 
-def _take(words: list[str], worker: str, found: dict[str, Execution]) -> None:
-    what, key, token, attempt, pid, wall, _ = words
+def _parse_line(fields: list[str], worker: str, found: dict[str, Execution]) -> None:
+    what, key, token, attempt, pid, wall, _ = fields
     if what == "begin":
         number = None if attempt == "-" else int(attempt)
         found[token] = Execution(key, token, worker, number, int(pid), float(wall))

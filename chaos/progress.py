@@ -1,4 +1,4 @@
-"""How the run goes: live in a terminal, a line now and then elsewhere."""
+"""Show the progress of a run: live in a terminal, otherwise a line at intervals."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from chaos.faults import Injector
-from chaos.fleet import Fleet
-from chaos.load import Load
+from chaos.faults import FaultInjector
+from chaos.fleet import ChaosFleet
+from chaos.load import LoadGenerator
 
 _LIVE_S = 0.5
 _LINE_S = 10.0
@@ -21,39 +21,39 @@ _NEWEST = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """How many tasks there are, and how many have ended; None while nobody can be asked."""
+class TaskCounts:
+    """Hold the numbers of tasks and of ended tasks. None: the database does not answer."""
 
     stored: int
     ended: int
 
 
-class Progress:
-    """Shows until it is cancelled."""
+class ChaosProgress:
+    """Show the progress until it is cancelled."""
 
     def __init__(
         self,
         console: Console,
-        fleet: Fleet,
-        load: Load,
-        injector: Injector,
-        tally: Callable[[], Tally | None],
+        fleet: ChaosFleet,
+        load: LoadGenerator,
+        injector: FaultInjector,
+        tally: Callable[[], TaskCounts | None],
     ) -> None:
         self._console = console
         self._fleet = fleet
         self._load = load
         self._injector = injector
         self._tally = tally
-        self._last = Tally(0, 0)
+        self._last = TaskCounts(0, 0)
         self._until = time.monotonic()
         self._phase = ""
 
     def phase(self, name: str, seconds: float) -> None:
-        """What comes now, and for how long at most."""
+        """Start a phase that takes at most this long."""
         self._phase, self._until = name, time.monotonic() + seconds
 
     async def run(self) -> None:
-        """The loop."""
+        """Update the display in a loop."""
         if not self._console.is_terminal:
             await self._print_lines()
         with Live(console=self._console, auto_refresh=False) as live:
@@ -64,11 +64,11 @@ class Progress:
                 await asyncio.sleep(_LIVE_S)
 
     async def _print_lines(self) -> None:
-        said, next_at = 0, time.monotonic()
+        printed, next_at = 0, time.monotonic()
         while True:
-            for line in self._news(said):
+            for line in self._news(printed):
                 self._console.print(f"  {line}", markup=False, highlight=False)
-                said += 1
+                printed += 1
             if time.monotonic() >= next_at:
                 await self._ask()
                 self._console.print(self._line(), markup=False, highlight=False)
@@ -84,21 +84,21 @@ class Progress:
         left = max(0.0, self._until - time.monotonic())
         return (
             f"{self._phase}, {left:.0f} s left: {self._load.acknowledged:,} submitted, "
-            f"{self._last.ended:,} ended, {len(self._injector.injected)} faults over, "
-            f"{len(self._fleet.deaths)} parts ended by themselves"
+            f"{self._last.ended:,} ended, {len(self._injector.injected)} faults injected, "
+            f"{len(self._fleet.unexpected_exits)} unexpected exits"
         )
 
     def _news(self, since: int) -> list[str]:
-        """Faults and deaths, in the order in which they became known."""
+        """Return faults and unexpected exits in the order in which they became known."""
         faults = [
             (each.ended, f"{_clock(each.began)} {each.kind} {each.target} {each.note}")
             for each in self._injector.injected
         ]
-        deaths = [
-            (each.at, f"{_clock(each.at)} {each.name} ended by itself: {each.how}")
-            for each in self._fleet.deaths
+        unexpected_exits = [
+            (each.at, f"{_clock(each.at)} {each.name} exited unexpectedly: {each.how}")
+            for each in self._fleet.unexpected_exits
         ]
-        return [line.rstrip() for _, line in sorted(faults + deaths)][since:]
+        return [line.rstrip() for _, line in sorted(faults + unexpected_exits)][since:]
 
 
 def _clock(at: float) -> str:

@@ -1,4 +1,4 @@
-"""What the database says when the run is over: the tasks, and every change they went through."""
+"""Read the tasks, and every change of them, from the database when the run is over."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import psycopg
 
 _HISTORY = Path(__file__).with_name("history.sql")
 _ROWS = """
-    SELECT id, tags[1], name, status, lease, attempt, result #>> '{}', errors FROM tasks_task
+    SELECT id, tags[1], name, status, lease, attempt, result #>> '{}', errors
+    FROM taskmaster_tasks_task
 """
 _CHANGES = """
     SELECT
@@ -31,8 +32,8 @@ _CHANGES = """
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A task as it stands. `result` is text: a Python task's token."""
+class TaskRow:
+    """Hold the final row of a task. `result` is text: the token of a Python task."""
 
     id: int
     key: str
@@ -45,8 +46,8 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One change of a task; `at` in seconds of the wall clock, `coordinator` a name."""
+class TaskTransition:
+    """Hold one change of a task. `at` is in wall-clock seconds, `coordinator` is a name."""
 
     task_id: int
     at: float
@@ -60,26 +61,28 @@ class Change:
 
 
 def install(url: str) -> None:
-    """Makes the history and its trigger."""
+    """Create the history table and its trigger."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_HISTORY.read_text().encode())
 
 
-def rows(url: str) -> list[Row]:
-    """Every task."""
+def rows(url: str) -> list[TaskRow]:
+    """Return the rows of all tasks."""
     with psycopg.connect(url) as connection:
-        return [Row(*row) for row in connection.execute(_ROWS)]
+        return [TaskRow(*row) for row in connection.execute(_ROWS)]
 
 
-def history(url: str, ports: Mapping[str, int]) -> dict[int, list[Change]]:
-    """The changes of each task in their order. `ports` names the coordinators."""
+def history(url: str, ports: Mapping[str, int]) -> dict[int, list[TaskTransition]]:
+    """Return the changes of each task in their order. `ports` names the coordinators."""
     names = {str(port): name for name, port in ports.items()}
-    found: dict[int, list[Change]] = defaultdict(list)
+    found: dict[int, list[TaskTransition]] = defaultdict(list)
     with psycopg.connect(url) as connection:
-        known = connection.execute("SELECT id::text, address FROM coordinator_coordinator")
+        known = connection.execute(
+            "SELECT id::text, address FROM taskmaster_coordinator_coordinator"
+        )
         by_id = {each: names[address.rpartition(":")[2]] for each, address in known}
         for row in connection.execute(_CHANGES):
-            change = Change(*row)
-            who = by_id.get(change.coordinator, change.coordinator)
-            found[change.task_id].append(replace(change, coordinator=who))
+            change = TaskTransition(*row)
+            coordinator = by_id.get(change.coordinator, change.coordinator)
+            found[change.task_id].append(replace(change, coordinator=coordinator))
     return dict(found)

@@ -1,9 +1,9 @@
-"""A TCP relay: the way into and out of a host that can be cut off.
+"""Relay TCP connections into and out of a host that can be disconnected.
 
     python -m chaos.relay LISTEN=CONNECT …       (each HOST:PORT)
 
-Where the other side refuses, the connection is closed, as it would be without a relay. Where it
-cannot be reached, the relay tries again for as long as its client waits: lost packets, no answer.
+If the other side refuses, the relay closes the connection, as without a relay. If the other side is
+unreachable, the relay retries while its client waits, like lost packets without an answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 _RETRY_S = 0.25
 _CHUNK = 65_536
-#: The cable is out.
+#: Errors while the cable is down.
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT})
 
 
@@ -61,8 +61,8 @@ def _address(text: str) -> tuple[str, int]:
 
 
 async def run(routes: Sequence[str]) -> None:
-    """Relays until cancelled."""
-    # The streams of asyncio hold each other, but nobody holds them.
+    """Relay until cancelled."""
+    # The event loop keeps only weak references to tasks, so keep strong ones.
     running: set[asyncio.Task[None] | None] = set()
     async with contextlib.AsyncExitStack() as stack:
         for route in routes:

@@ -1,4 +1,4 @@
-"""What a run says at its end: the table, `latest.json`, and the evidence of what must not be."""
+"""Print the tables of a run, and write `latest.json` and the evidence of violations."""
 
 from __future__ import annotations
 
@@ -11,58 +11,62 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from chaos.faults import Injected
-from chaos.fleet import Death
+from chaos.faults import InjectedFault
+from chaos.fleet import UnexpectedExit
 from chaos.ledger import Execution
-from chaos.records import Change
+from chaos.records import TaskTransition
 from chaos.repeats import Repeat, Repeats
 from chaos.rescue import Rescue
-from chaos.schedule import CUTS, Fault, Kind
-from chaos.verdict import Guilt, Verdict
+from chaos.schedule import CUTS, Fault, FaultKind
+from chaos.verdict import Verdict, Violation
 
-#: So many of a list are printed; all are in the evidence.
+#: Number of list entries that are printed; the evidence has all of them.
 _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """All that came of a run."""
+class RunOutcome:
+    """Hold the complete outcome of a run."""
 
     seed: int
     seconds: int
     verdict: Verdict
     repeats: Repeats
-    rescues: Mapping[Kind, Rescue]
-    injected: Sequence[Injected]
+    rescues: Mapping[FaultKind, Rescue]
+    injected: Sequence[InjectedFault]
     skipped: Sequence[Fault]
-    #: Parts that ended, or did not, against all plans.
-    deaths: Sequence[Death]
+    #: Parts that exited, or did not exit, unexpectedly.
+    unexpected_exits: Sequence[UnexpectedExit]
     #: Tracebacks in the logs, by part.
     tracebacks: Mapping[str, int]
-    #: Why no host could be cut off; empty when they were.
-    no_cuts: str
+    #: The reason why no host could be disconnected; empty if hosts were.
+    no_cuts_reason: str
     unanswered: int
     slowest_submit_s: float
     drained_s: float | None
+    #: Number of processes that ended tasks have left.
+    surviving: int
 
     @property
-    def holds(self) -> bool:
-        """Whether everything that must be zero is."""
-        return not any(self.verdict.guilty.values())
+    def passed(self) -> bool:
+        """Return whether every count that must be zero is zero."""
+        return not any(self.verdict.violations.values()) and not self.surviving
 
 
-def show(outcome: Outcome, console: Console) -> None:
-    """Prints the tables."""
+def show(outcome: RunOutcome, console: Console) -> None:
+    """Print the tables."""
     console.print(_counts(outcome))
     console.print(_faults(outcome))
-    if outcome.no_cuts:
-        console.print(f"Left out: cutting hosts off ({outcome.no_cuts}).", markup=False)
-    for name, guilty in outcome.verdict.guilty.items():
-        _print_list(console, name.replace("_", " "), [_words(each) for each in guilty])
-    unexplained = [_words(each) for each in outcome.repeats.unexplained]
-    _print_list(console, "repeated, and no fault explains it", unexplained)
+    if outcome.no_cuts_reason:
+        console.print(f"Not tested: disconnecting hosts ({outcome.no_cuts_reason}).", markup=False)
+    for name, violations in outcome.verdict.violations.items():
+        _print_list(console, name.replace("_", " "), [_describe(each) for each in violations])
+    unexplained = [_describe(each) for each in outcome.repeats.unexplained]
+    _print_list(console, "repeated without a fault that explains it", unexplained)
     _print_list(
-        console, "ended by themselves", [f"{each.name}: {each.how}" for each in outcome.deaths]
+        console,
+        "unexpected exits",
+        [f"{each.name}: {each.how}" for each in outcome.unexpected_exits],
     )
     _print_list(
         console,
@@ -71,10 +75,10 @@ def show(outcome: Outcome, console: Console) -> None:
     )
 
 
-def keep(outcome: Outcome, path: Path) -> None:
-    """Writes the counts as JSON."""
+def write_counts(outcome: RunOutcome, path: Path) -> None:
+    """Write the counts as JSON."""
     verdict = outcome.verdict
-    counts = {name: len(guilty) for name, guilty in verdict.guilty.items()}
+    counts = {name: len(violations) for name, violations in verdict.violations.items()}
     path.write_text(
         json.dumps(
             {
@@ -82,6 +86,7 @@ def keep(outcome: Outcome, path: Path) -> None:
                 "completed": verdict.completed,
                 "failed_as_planned": verdict.failed_as_planned,
                 **counts,
+                "surviving_processes": outcome.surviving,
                 "repeated": outcome.repeats.count,
                 "repeated_by_fault": dict(outcome.repeats.by_fault),
                 "repeated_unexplained": len(outcome.repeats.unexplained),
@@ -93,7 +98,7 @@ def keep(outcome: Outcome, path: Path) -> None:
                 "seed": outcome.seed,
                 "seconds": outcome.seconds,
                 "faults": len(outcome.injected),
-                "ended_by_themselves": len(outcome.deaths),
+                "unexpected_exits": len(outcome.unexpected_exits),
                 "tracebacks": sum(outcome.tracebacks.values()),
                 "slowest_submit_s": outcome.slowest_submit_s,
                 "drained_s": outcome.drained_s,
@@ -104,19 +109,19 @@ def keep(outcome: Outcome, path: Path) -> None:
     )
 
 
-def evidence(
-    outcome: Outcome,
-    history: Mapping[int, Sequence[Change]],
+def write_evidence(
+    outcome: RunOutcome,
+    history: Mapping[int, Sequence[TaskTransition]],
     executions: Sequence[Execution],
     path: Path,
 ) -> None:
-    """Writes what happened when, and all that is known of each guilty or repeated task."""
-    guilty = [each for guilts in outcome.verdict.guilty.values() for each in guilts]
+    """Write the timeline and everything record about each violating or repeated task."""
+    violations = [each for group in outcome.verdict.violations.values() for each in group]
     ran: dict[str, list[Execution]] = defaultdict(list)
     for execution in executions:
         ran[execution.key].append(execution)
 
-    def known(each: Guilt | Repeat) -> dict[str, object]:
+    def record(each: Violation | Repeat) -> dict[str, object]:
         return {
             **asdict(each),
             "history": [asdict(change) for change in history.get(each.task_id, ())],
@@ -130,10 +135,10 @@ def evidence(
                     {**asdict(each), "touched": sorted(each.touched)} for each in outcome.injected
                 ],
                 "skipped": [asdict(each) for each in outcome.skipped],
-                "deaths": [asdict(each) for each in outcome.deaths],
-                "guilty": [known(each) for each in guilty],
-                "repeated_unexplained": [known(each) for each in outcome.repeats.unexplained],
-                "repeated": [known(each) for each in outcome.repeats.explained],
+                "unexpected_exits": [asdict(each) for each in outcome.unexpected_exits],
+                "violations": [record(each) for each in violations],
+                "repeated_unexplained": [record(each) for each in outcome.repeats.unexplained],
+                "repeated": [record(each) for each in outcome.repeats.explained],
             },
             indent=1,
         )
@@ -141,7 +146,7 @@ def evidence(
     )
 
 
-def _counts(outcome: Outcome) -> Table:
+def _counts(outcome: RunOutcome) -> Table:
     verdict, repeats = outcome.verdict, outcome.repeats
     table = Table(
         title=f"Chaos: seed {outcome.seed}, {outcome.seconds} s, {len(outcome.injected)} faults",
@@ -154,26 +159,28 @@ def _counts(outcome: Outcome) -> Table:
     table.add_row("submitted", f"{verdict.submitted:,}", waited)
     table.add_row("completed", f"{verdict.completed:,}", "")
     table.add_row("failed as planned", f"{verdict.failed_as_planned:,}", "")
-    for name, guilty in verdict.guilty.items():
-        table.add_row(name.replace("_", " "), str(len(guilty)), "✘" if guilty else "✔")
+    for name, violations in verdict.violations.items():
+        table.add_row(name.replace("_", " "), str(len(violations)), "✘" if violations else "✔")
+    surviving = outcome.surviving
+    table.add_row("surviving processes", str(surviving), "✘" if surviving else "✔")
     why = ", ".join(f"{kind} {count}" for kind, count in repeats.by_fault.most_common())
     table.add_row("executions repeated", str(repeats.count), why)
-    table.add_row("of those unexplained", str(len(repeats.unexplained)), "")
-    table.add_row("of those after the task's end", str(repeats.late), "offers taken too late")
+    table.add_row("unexplained repetitions", str(len(repeats.unexplained)), "")
+    table.add_row("repetitions after the task's end", str(repeats.late), "offers accepted too late")
     drained = "not drained" if outcome.drained_s is None else f"{outcome.drained_s:.1f} s"
     table.add_row("drained in", drained, "")
     return table
 
 
-def _faults(outcome: Outcome) -> Table:
-    table = Table(title="Faults, and how long until what they met was taken back")
+def _faults(outcome: RunOutcome) -> Table:
+    table = Table(title="Faults, and the time until their tasks were rescued")
     for heading in ("fault", "times", "rescued", "worst", "worst undisturbed"):
         table.add_column(heading, justify="left" if heading == "fault" else "right")
-    for kind in Kind:
+    for kind in FaultKind:
         times = sum(each.kind == kind for each in outcome.injected)
         rescue = outcome.rescues.get(kind)
-        if outcome.no_cuts and kind in CUTS:
-            table.add_row(kind, "left out", "", "", "")
+        if outcome.no_cuts_reason and kind in CUTS:
+            table.add_row(kind, "not tested", "", "", "")
         elif rescue is None:
             table.add_row(kind, str(times), "0" if times else "", "", "")
         else:
@@ -187,8 +194,8 @@ def _faults(outcome: Outcome) -> Table:
     return table
 
 
-def _words(each: Guilt | Repeat) -> str:
-    what = each.what if isinstance(each, Guilt) else each.words
+def _describe(each: Violation | Repeat) -> str:
+    what = each.what if isinstance(each, Violation) else each.description
     return f"task {each.task_id} ({each.key}): {what}"
 
 
@@ -199,4 +206,4 @@ def _print_list(console: Console, title: str, lines: Sequence[str]) -> None:
     for line in lines[:_SHOWN]:
         console.print(f"  {line}", markup=False, highlight=False)
     if len(lines) > _SHOWN:
-        console.print(f"  … and {len(lines) - _SHOWN} more, see the evidence", markup=False)
+        console.print(f"  … and {len(lines) - _SHOWN} more, see evidence.json", markup=False)

@@ -1,9 +1,9 @@
-"""How long the tasks that a fault met waited until they were taken back.
+"""Measure how long the tasks that a fault affected waited until they were rescued.
 
-For a fault of a worker, what it ran: from the fault to the row's way out of `started` to pending
-or failed. For one of a coordinator, what it held: to the way out of `picked`. For PostgreSQL and
-its connections: from its return to the first change of any task. Tasks that fail by themselves
-are left out, and so are those that ended undisturbed.
+For a worker fault: from the fault until the tasks that the worker ran leave `started` for pending
+or failed. For a coordinator fault: until the tasks that it held leave `picked`. For PostgreSQL and
+its connections: from its return until the first change of any task. Tasks that fail as planned and
+tasks that ended undisturbed are left out.
 """
 
 from __future__ import annotations
@@ -12,22 +12,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos import roster
-from chaos.faults import Injected
-from chaos.load import Plan, Submission
-from chaos.records import Change, Row
-from chaos.schedule import Kind
-from tasks.lifecycle import Status
+from chaos.faults import InjectedFault
+from chaos.load import PlannedOutcome, Submission
+from chaos.records import TaskRow, TaskTransition
+from chaos.schedule import FaultKind
+from taskmaster.tasks.lifecycle import Status
 
 _WORKERS = frozenset(worker.name for worker in roster.WORKERS)
 _COORDINATORS = frozenset(coordinator.name for coordinator in roster.COORDINATORS)
 _TAKEN_BACK = frozenset({Status.PENDING.value, Status.FAILED.value})
-#: A fault that ended so shortly before may still show.
+#: A fault that ended this long before can still have effects.
 _AFTERMATH_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """The slowest one of a kind of fault, in seconds; `undisturbed` has no other fault near."""
+    """Hold the slowest rescue of a kind of fault, in seconds.
+
+    `undisturbed_s` is the slowest one that had no other fault near.
+    """
 
     worst_s: float
     undisturbed_s: float | None
@@ -36,18 +39,18 @@ class Rescue:
 
 def rescues(
     submissions: Mapping[str, Submission],
-    rows: Iterable[Row],
-    history: Mapping[int, Sequence[Change]],
-    faults: Sequence[Injected],
-) -> dict[Kind, Rescue]:
-    """Kind → its rescues; kinds that needed none are absent."""
+    rows: Iterable[TaskRow],
+    history: Mapping[int, Sequence[TaskTransition]],
+    faults: Sequence[InjectedFault],
+) -> dict[FaultKind, Rescue]:
+    """Return the rescues by kind; kinds without rescues are absent."""
     watched = [
         history.get(row.id, ())
         for row in rows
-        if row.key in submissions and submissions[row.key].plan == Plan.COMPLETES
+        if row.key in submissions and submissions[row.key].plan == PlannedOutcome.COMPLETES
     ]
     moments = sorted(change.at for changes in history.values() for change in changes)
-    found: dict[Kind, list[tuple[float, bool]]] = {}
+    found: dict[FaultKind, list[tuple[float, bool]]] = {}
     for fault in faults:
         for seconds in _waits(fault, watched, moments):
             alone = not any(_near(fault, seconds, other) for other in faults if other != fault)
@@ -62,7 +65,7 @@ def _worst(waits: Sequence[tuple[float, bool]]) -> Rescue:
 
 
 def _waits(
-    fault: Injected, watched: Iterable[Sequence[Change]], moments: Sequence[float]
+    fault: InjectedFault, watched: Iterable[Sequence[TaskTransition]], moments: Sequence[float]
 ) -> list[float]:
     if roster.POSTGRES in fault.touched:
         return [at - fault.ended for at in moments if at > fault.ended][:1]
@@ -77,19 +80,19 @@ def _waits(
     return found
 
 
-def _moves(change: Change, since: float) -> bool:
+def _moves(change: TaskTransition, since: float) -> bool:
     return change.at > since and change.new_status != change.old_status
 
 
-def _met(fault: Injected, last: Change) -> bool:
-    """Whether the task was with whom the fault met."""
+def _met(fault: InjectedFault, last: TaskTransition) -> bool:
+    """Return whether the affected part held the task."""
     if fault.touched & _COORDINATORS:
         return last.new_status == Status.PICKED and last.coordinator in fault.touched
     return last.new_status == Status.STARTED and last.worker in fault.touched & _WORKERS
 
 
-def _near(fault: Injected, seconds: float, other: Injected) -> bool:
-    """Whether another fault may have had its part: one of the same part, or of those who rescue."""
-    those = fault.touched | _COORDINATORS | {roster.POSTGRES}
+def _near(fault: InjectedFault, seconds: float, other: InjectedFault) -> bool:
+    """Return whether another fault of the same part, or of a rescuer, can have contributed."""
+    relevant = fault.touched | _COORDINATORS | {roster.POSTGRES}
     meets = other.began <= fault.began + seconds and other.ended + _AFTERMATH_S >= fault.began
-    return meets and bool(other.touched & those)
+    return meets and bool(other.touched & relevant)

@@ -1,4 +1,4 @@
-"""Who takes part in a run, and on which host."""
+"""List the processes of a run and their hosts."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 
 #: The machine itself; every other host is a network namespace.
 HOME = "home"
-#: Two workers live here.
+#: The host of two workers.
 EAST = "east"
-#: A coordinator lives here: PostgreSQL is on the other side.
+#: The host of a coordinator, separated from PostgreSQL.
 WEST = "west"
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
-    """One `runworker`."""
+class WorkerProcess:
+    """Describe one `runworker`."""
 
     name: str
-    pool: str
+    executor: str
     slots: int
     host: str = HOME
 
 
 @dataclass(frozen=True, slots=True)
-class Coordinator:
-    """One `runcoordinator`."""
+class CoordinatorProcess:
+    """Describe one `runcoordinator`."""
 
     name: str
     host: str = HOME
@@ -32,22 +32,22 @@ class Coordinator:
 
 #: Small, so that all of it fits into two cores.
 WORKERS = (
-    Worker("worker-1", "process", 3),
-    Worker("worker-2", "threads", 4),
-    Worker("worker-3", "async", 6),
-    Worker("worker-4", "process", 3),
-    Worker("worker-5", "threads", 4, EAST),
-    Worker("worker-6", "process", 3, EAST),
+    WorkerProcess("worker-1", "process", 3),
+    WorkerProcess("worker-2", "thread", 4),
+    WorkerProcess("worker-3", "async", 6),
+    WorkerProcess("worker-4", "process", 3),
+    WorkerProcess("worker-5", "thread", 4, EAST),
+    WorkerProcess("worker-6", "process", 3, EAST),
 )
 COORDINATORS = (
-    Coordinator("coordinator-1"),
-    Coordinator("coordinator-2"),
-    Coordinator("coordinator-3", WEST),
+    CoordinatorProcess("coordinator-1"),
+    CoordinatorProcess("coordinator-2"),
+    CoordinatorProcess("coordinator-3", WEST),
 )
 WEB = "web"
 POSTGRES = "postgres"
 
 
 def residents(host: str) -> frozenset[str]:
-    """Who lives on a host."""
+    """Return the names of the processes on a host."""
     return frozenset(each.name for each in (*WORKERS, *COORDINATORS) if each.host == host)

@@ -1,4 +1,4 @@
-"""Which fault comes when: a pure function of the seed and the length of the run."""
+"""Schedule the faults: a pure function of the seed and the length of the run."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from random import Random
 
 from chaos import roster
 
-#: The fleet works undisturbed for so long first.
+#: The fleet first works undisturbed for this long.
 _FIRST_S = 2.0
-#: Who was hit is left alone for so long afterwards: it is being started again.
+#: A target gets no further fault for this long after a fault, because it is being restarted.
 _REST_S = 4.0
 
 
-class Kind(StrEnum):
-    """What can happen. `briefly` is within the lease of 15 s, without it beyond."""
+class FaultKind(StrEnum):
+    """List the kinds of faults. `briefly`: shorter than the lease of 15 s, otherwise longer."""
 
     KILL_WORKER = "kill_worker"
-    KILL_LAUNCHER = "kill_launcher"
+    KILL_FORK_SERVER = "kill_fork_server"
     KILL_CHILD = "kill_child"
     KILL_COORDINATOR = "kill_coordinator"
     KILL_WEB = "kill_web"
@@ -28,10 +28,10 @@ class Kind(StrEnum):
     RESTART_COORDINATOR = "restart_coordinator"
     RESTART_POSTGRES = "restart_postgres"
     TERMINATE_BACKENDS = "terminate_backends"
-    #: With its children: the host stands still.
+    #: The whole process tree, as if the host stopped.
     FREEZE_WORKER = "freeze_worker"
     FREEZE_WORKER_BRIEFLY = "freeze_worker_briefly"
-    #: Its children go on.
+    #: The supervisor only; its children continue.
     FREEZE_SUPERVISOR = "freeze_supervisor"
     FREEZE_SUPERVISOR_BRIEFLY = "freeze_supervisor_briefly"
     FREEZE_COORDINATOR = "freeze_coordinator"
@@ -43,8 +43,8 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Trait:
-    """Whom a kind of fault may hit, and how many seconds it lasts."""
+class FaultTrait:
+    """Define the possible targets of a kind of fault, and its shortest and longest duration."""
 
     targets: tuple[str, ...]
     shortest_s: float
@@ -53,10 +53,10 @@ class Trait:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault that is to come. `choice`, from 0 to 1, picks one of what is there by then."""
+    """Hold one scheduled fault. `choice`, from 0 to 1, selects one of the children at that time."""
 
     at_s: float
-    kind: Kind
+    kind: FaultKind
     target: str
     lasts_s: float
     choice: float
@@ -64,51 +64,55 @@ class Fault:
 
 _WORKERS = tuple(worker.name for worker in roster.WORKERS)
 _COORDINATORS = tuple(coordinator.name for coordinator in roster.COORDINATORS)
-#: For what is killed and restarted: how long until it is started again.
-TRAITS: dict[Kind, Trait] = {
-    Kind.KILL_WORKER: Trait(_WORKERS, 0.5, 3),
-    Kind.KILL_LAUNCHER: Trait(_WORKERS, 0.5, 3),
-    Kind.KILL_CHILD: Trait(_WORKERS, 0, 0),
-    Kind.KILL_COORDINATOR: Trait(_COORDINATORS, 0.5, 5),
-    Kind.KILL_WEB: Trait((roster.WEB,), 0.5, 3),
-    Kind.KILL_POSTGRES: Trait((roster.POSTGRES,), 0, 4),
-    Kind.RESTART_WORKER: Trait(_WORKERS, 0.5, 3),
-    Kind.RESTART_COORDINATOR: Trait(_COORDINATORS, 0.5, 3),
-    Kind.RESTART_POSTGRES: Trait((roster.POSTGRES,), 0, 4),
-    Kind.TERMINATE_BACKENDS: Trait((roster.POSTGRES,), 0, 5),
-    Kind.FREEZE_WORKER: Trait(_WORKERS, 18, 26),
-    Kind.FREEZE_WORKER_BRIEFLY: Trait(_WORKERS, 2, 10),
-    Kind.FREEZE_SUPERVISOR: Trait(_WORKERS, 18, 26),
-    Kind.FREEZE_SUPERVISOR_BRIEFLY: Trait(_WORKERS, 2, 10),
-    Kind.FREEZE_COORDINATOR: Trait(_COORDINATORS, 18, 26),
-    Kind.FREEZE_COORDINATOR_BRIEFLY: Trait(_COORDINATORS, 1, 8),
-    Kind.CUT_WORKERS: Trait((roster.EAST,), 18, 26),
-    Kind.CUT_WORKERS_BRIEFLY: Trait((roster.EAST,), 2, 10),
-    Kind.CUT_COORDINATOR: Trait((roster.WEST,), 18, 26),
-    Kind.CUT_COORDINATOR_BRIEFLY: Trait((roster.WEST,), 2, 10),
+#: For kills and restarts the duration is the time until the restart.
+TRAITS: dict[FaultKind, FaultTrait] = {
+    FaultKind.KILL_WORKER: FaultTrait(_WORKERS, 0.5, 3),
+    FaultKind.KILL_FORK_SERVER: FaultTrait(_WORKERS, 0.5, 3),
+    FaultKind.KILL_CHILD: FaultTrait(_WORKERS, 0, 0),
+    FaultKind.KILL_COORDINATOR: FaultTrait(_COORDINATORS, 0.5, 5),
+    FaultKind.KILL_WEB: FaultTrait((roster.WEB,), 0.5, 3),
+    FaultKind.KILL_POSTGRES: FaultTrait((roster.POSTGRES,), 0, 4),
+    FaultKind.RESTART_WORKER: FaultTrait(_WORKERS, 0.5, 3),
+    FaultKind.RESTART_COORDINATOR: FaultTrait(_COORDINATORS, 0.5, 3),
+    FaultKind.RESTART_POSTGRES: FaultTrait((roster.POSTGRES,), 0, 4),
+    FaultKind.TERMINATE_BACKENDS: FaultTrait((roster.POSTGRES,), 0, 5),
+    FaultKind.FREEZE_WORKER: FaultTrait(_WORKERS, 18, 26),
+    FaultKind.FREEZE_WORKER_BRIEFLY: FaultTrait(_WORKERS, 2, 10),
+    FaultKind.FREEZE_SUPERVISOR: FaultTrait(_WORKERS, 18, 26),
+    FaultKind.FREEZE_SUPERVISOR_BRIEFLY: FaultTrait(_WORKERS, 2, 10),
+    FaultKind.FREEZE_COORDINATOR: FaultTrait(_COORDINATORS, 18, 26),
+    FaultKind.FREEZE_COORDINATOR_BRIEFLY: FaultTrait(_COORDINATORS, 1, 8),
+    FaultKind.CUT_WORKERS: FaultTrait((roster.EAST,), 18, 26),
+    FaultKind.CUT_WORKERS_BRIEFLY: FaultTrait((roster.EAST,), 2, 10),
+    FaultKind.CUT_COORDINATOR: FaultTrait((roster.WEST,), 18, 26),
+    FaultKind.CUT_COORDINATOR_BRIEFLY: FaultTrait((roster.WEST,), 2, 10),
 }
 CUTS = frozenset(
     {
-        Kind.CUT_WORKERS,
-        Kind.CUT_WORKERS_BRIEFLY,
-        Kind.CUT_COORDINATOR,
-        Kind.CUT_COORDINATOR_BRIEFLY,
+        FaultKind.CUT_WORKERS,
+        FaultKind.CUT_WORKERS_BRIEFLY,
+        FaultKind.CUT_COORDINATOR,
+        FaultKind.CUT_COORDINATOR_BRIEFLY,
     }
 )
 
 
 def schedule(
-    seed: int, seconds: float, *, every_s: float = 4.0, kinds: Sequence[Kind] = tuple(Kind)
+    seed: int,
+    seconds: float,
+    *,
+    every_s: float = 4.0,
+    kinds: Sequence[FaultKind] = tuple(FaultKind),
 ) -> tuple[Fault, ...]:
-    """The faults of a run, in order: one about every `every_s`, all over before `seconds`.
+    """Return the faults of a run in order: about one per `every_s`, all over before `seconds`.
 
-    Kinds are dealt like cards, so that each comes once before any comes twice; one that does not
-    fit, because it would last too long or all that it may hit are still being hit, waits for the
-    next turn.
+    Kinds come from a shuffled deck, so that each comes once before any comes twice. A kind that
+    does not fit waits for the next iteration: it would last too long, or all its targets are still
+    affected.
     """
     random = Random(f"chaos {seed}")
     faults: list[Fault] = []
-    deck: list[Kind] = []
+    deck: list[FaultKind] = []
     free_at: dict[str, float] = {}
     at = _FIRST_S
     while at < seconds:
@@ -124,13 +128,13 @@ def schedule(
                 free_at[fault.target] = at + fault.lasts_s + _REST_S
                 break
         else:
-            # Nothing that is left fits: a new deck.
+            # No remaining kind fits: shuffle a new deck.
             deck.clear()
         at += every_s * random.uniform(0.5, 1.5)
     return tuple(faults)
 
 
-def _fault(kind: Kind, at: float, random: Random) -> Fault:
+def _fault(kind: FaultKind, at: float, random: Random) -> Fault:
     trait = TRAITS[kind]
     target = random.choice(trait.targets)
     lasts_s = random.uniform(trait.shortest_s, trait.longest_s)

@@ -1,4 +1,4 @@
-"""What the workers run under chaos. Each returns the token of its execution."""
+"""Define the tasks of a chaos run. Each returns the token of its execution."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import asyncio
 import time
 
 from chaos import ledger
-from tasks.compat import TaskContext, task
+from taskmaster import task
+from taskmaster.tasks.compat import TaskContext
 
-#: Longer than a worker may be frozen: nothing but its time-out ends it.
+#: Longer than a worker can be frozen: only the time-out ends it.
 _FOREVER_S = 300.0
 
 
 @task(takes_context=True)
 def work(context: TaskContext, key: str, seconds: float) -> str:
-    """Blocks its thread."""
+    """Block the thread."""
     with ledger.execution(key, context.attempt) as token:
         time.sleep(seconds)
     return token
@@ -22,7 +23,7 @@ def work(context: TaskContext, key: str, seconds: float) -> str:
 
 @task(takes_context=True)
 def compute(context: TaskContext, key: str, seconds: float) -> str:
-    """Keeps a core busy."""
+    """Keep a core busy."""
     with ledger.execution(key, context.attempt) as token:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -32,7 +33,7 @@ def compute(context: TaskContext, key: str, seconds: float) -> str:
 
 @task(takes_context=True)
 async def wait(context: TaskContext, key: str, seconds: float) -> str:
-    """Waits in its loop."""
+    """Wait in the event loop."""
     with ledger.execution(key, context.attempt) as token:
         await asyncio.sleep(seconds)
     return token
@@ -40,7 +41,7 @@ async def wait(context: TaskContext, key: str, seconds: float) -> str:
 
 @task(takes_context=True)
 def explode(context: TaskContext, key: str, seconds: float) -> None:
-    """Raises, always."""
+    """Always raise."""
     with ledger.execution(key, context.attempt):
         time.sleep(seconds)
         raise RuntimeError("as planned")
@@ -48,13 +49,13 @@ def explode(context: TaskContext, key: str, seconds: float) -> None:
 
 @task(takes_context=True)
 async def overrun(context: TaskContext, key: str) -> None:
-    """Never ends by itself: its time-out is planned."""
+    """Run until the planned time-out."""
     with ledger.execution(key, context.attempt):
         await asyncio.sleep(_FOREVER_S)
 
 
 @task(takes_context=True)
 def overrun_blocking(context: TaskContext, key: str) -> None:
-    """The same in a thread, which nobody can stop."""
+    """Run until the planned time-out in a thread, which cannot be stopped."""
     with ledger.execution(key, context.attempt):
         time.sleep(_FOREVER_S)

@@ -1,28 +1,28 @@
-"""Coordinators in the admin: looked at, never edited."""
+"""Show coordinators in the admin, read-only."""
 
 from __future__ import annotations
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
-from coordinator.models import Coordinator
-from tasks.admin import show
-from tasks.admin.readonly import ReadOnly
-from tasks.marks import mark
+from taskmaster.coordinator.models import Coordinator
+from taskmaster.tasks.admin import show
+from taskmaster.tasks.admin.model_admin import ModelAdmin, ReadOnly
+from taskmaster.tasks.presentation.status_badge import mark
 
 
 @admin.register(Coordinator)
-class CoordinatorAdmin(ReadOnly, admin.ModelAdmin[Coordinator]):
+class CoordinatorAdmin(ReadOnly, ModelAdmin[Coordinator]):
     list_display = (
         "address", "state", "host", "pid", "held", "in_flight", "connections", "loop_lag_ms",
-        "complaint", "started", "seen",
+        "health_problem", "started", "seen",
     )  # fmt: skip
     list_filter = ("online",)
     ordering = ("-started_at",)
     list_per_page = 50
     fields = (
         "state", "address", "id", "host", "pid", "held", "in_flight", "connections", "loop_lag_ms",
-        "complaint", "heard", "claimed", "flushed", "started", "seen",
+        "health_problem", "heard", "claimed", "flushed", "started", "seen",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -31,6 +31,9 @@ class CoordinatorAdmin(ReadOnly, admin.ModelAdmin[Coordinator]):
     heard = show.moment("heard_at")
     claimed = show.moment("claimed_at")
     flushed = show.moment("flushed_at")
+
+    class Media:
+        css = {"all": show.STYLES}
 
     @admin.display(description="status")
     def state(self, coordinator: Coordinator) -> SafeString:

@@ -1,4 +1,8 @@
-"""One coordinator: builds the parts, starts and stops them in order."""
+"""Build the parts of one coordinator, connect them, and start and stop them in order.
+
+A task passes `dispatching` on its way from the database to a worker, and its report passes
+`reporting` on the way back. `liveness` detects lost workers, coordinators and claims.
+"""
 
 from __future__ import annotations
 
@@ -8,171 +12,154 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
-
-from coordinator import store
-from coordinator.announcer import Announcer
-from coordinator.capacity import CapacityWriter
-from coordinator.claimer import Claimer
-from coordinator.database import TROUBLE, Database, conninfo, direct_conninfo
-from coordinator.dispatcher import Dispatcher
-from coordinator.flusher import Flusher
-from coordinator.forgotten import Forgotten
-from coordinator.held import Held
-from coordinator.lifeline import Lifeline
-from coordinator.listener import Listener
-from coordinator.operator import Operator
-from coordinator.peers import Peers
-from coordinator.service.clients import TaskService
-from coordinator.service.gate import Gate
-from coordinator.service.server import in_words, listen, new_server
-from coordinator.service.workers import WorkerService
-from coordinator.store import Identity
-from coordinator.strangers import Strangers
-from coordinator.vitals import Vitals
-from proto import taskmaster_pb2 as pb
-from proto import taskmaster_pb2_grpc as rpc
-from tasks import store as task_store
-from tasks.conf import Settings
-from workers import store as worker_store
-from workers.joining.addresses import found_under, joined
-from workers.joining.tls import ServerTls
-from workers.pools.reconciler import Reconciler
+from taskmaster.coordinator import store
+from taskmaster.coordinator.bulk_runner import BulkRunner
+from taskmaster.coordinator.dispatch import Dispatching
+from taskmaster.coordinator.dispatch.offer_tokens import OfferTokens
+from taskmaster.coordinator.events.publisher import EventPublisher
+from taskmaster.coordinator.listener import Listener
+from taskmaster.coordinator.liveness import Liveness
+from taskmaster.coordinator.reports import Reporting
+from taskmaster.coordinator.rpc.join_auth import JoinAuth
+from taskmaster.coordinator.rpc.server import GrpcServer, tls_details, warn_if_uncovered
+from taskmaster.coordinator.rpc.task_service import TaskService
+from taskmaster.coordinator.rpc.worker_service import WorkerService
+from taskmaster.coordinator.store import Identity
+from taskmaster.coordinator.support.database import (
+    OUTAGE_ERRORS,
+    Database,
+    conninfo,
+    direct_conninfo,
+)
+from taskmaster.tasks.conf import Settings
+from taskmaster.tasks.store import async_store as task_store
+from taskmaster.workers.pools.reconciler import Reconciler
+from taskmaster.workers.security.addresses import join_host_port, reachable_host
+from taskmaster.workers.security.tls import ServerTls
+from taskmaster.workers.store import async_store as worker_store
 
 log = logging.getLogger(__name__)
 
-_SERVICES = ("TaskService", "WorkerService")
-#: Client calls and chunks of operations that run at the same time, in threads.
+#: Number of threads for client calls and chunks of bulk operations. Each may use a connection of
+#: Django.
 DJANGO_THREADS = 2
-#: How long calls under way may take when the server stops.
-_STOP_S = 1.0
-#: What was cancelled and has not ended by then is cancelled again.
+#: Seconds after which asyncio tasks that were cancelled and still run are cancelled again.
 _CANCEL_S = 1.0
 
 
 class Process:
-    """The parts of one coordinator and their wiring."""
+    """Hold the parts of one coordinator, start them, and stop them."""
 
     def __init__(self, conf: Settings, host: str, port: int, tls: ServerTls | None = None) -> None:
-        coordinator = uuid4()
-        self.conf = conf
-        self.tls = tls
-        #: Where it listens; its identity's address is where others find it.
-        self.listens_on = joined(host, port)
-        self.identity = Identity(
-            id=coordinator,
-            address=conf.grpc_advertise or joined(found_under(host), port),
+        self._conf = conf
+        self._tls = tls
+        #: The address to listen on. Workers and other coordinators use `identity.address`.
+        self._listen_address = join_host_port(host, port)
+        self.identity = identity = Identity(
+            id=uuid4(),
+            address=conf.grpc_advertise or join_host_port(reachable_host(host), port),
             host=socket.gethostname(),
             pid=os.getpid(),
         )
-        self.database = Database(conninfo(), conf)
-        self.announcer = Announcer(self.database, conf)
+        self.database = database = Database(conninfo(), conf)
+        self.publisher = publisher = EventPublisher(database, conf)
         self.threads = ThreadPoolExecutor(DJANGO_THREADS, thread_name_prefix="django")
-        self.operator = Operator(self.database, conf, self.announcer, self.threads)
-        self.flusher = Flusher(
-            self.database, conf, coordinator, self.announcer, on_pending=self._on_pending
-        )
-        self.dispatcher = Dispatcher(
+        self.bulk_runner = BulkRunner(database, conf, publisher, self.threads)
+        self.offer_tokens = OfferTokens(database)
+        self.reporting = Reporting.build(
             conf,
-            on_room=self._on_room,
-            on_join=self._on_join,
-            on_release=self.flusher.release,
-            receipts_late=lambda: self.flusher.late,
-        )
-        self.held = Held(self.database, self.dispatcher, conf, on_release=self.flusher.release)
-        self.claimer = Claimer(
-            self.database,
-            self.dispatcher,
-            self.held,
-            conf,
-            coordinator,
-            self.announcer,
-            on_release=self.flusher.release,
-        )
-        self.forgotten = Forgotten(
-            self.database,
-            self.dispatcher,
-            self.held,
-            self.flusher,
-            coordinator,
-            on_release=self.flusher.release,
-        )
-        self.lifeline = Lifeline(
-            self.database,
-            self.dispatcher,
-            self.flusher,
-            conf,
-            self.identity,
-            self.announcer,
+            identity,
+            database,
+            publisher,
             on_pending=self._on_pending,
+            tokens=self.offer_tokens,
         )
+        self.dispatching = Dispatching.build(
+            conf,
+            identity,
+            database,
+            publisher,
+            on_release=self.reporting.flusher.release,
+            on_refuse=self.reporting.flusher.refuse,
+            acknowledgements_late=self.reporting.flusher.is_late,
+            sign=self.offer_tokens.sign,
+        )
+        # `liveness` is built below. The lambda is called only while the reconciler runs.
         self.reconciler = Reconciler(
-            self.database.connection, conf, self.announcer.note, lambda: self.peers.addresses
+            database.connection, conf, publisher.add, lambda: self.liveness.peers.addresses
         )
-        self.gate = Gate(self.database, self.lifeline, tokens=tls is not None)
         self.listener = Listener(
             direct_conninfo(),
-            coordinator,
-            self.database.trouble,
-            on_wake=self.claimer.wake,
-            on_cancel=self.dispatcher.cancel,
-            on_worker=self.dispatcher.command,
-            on_watch=self.announcer.watch_changed,
-            on_operation=self.operator.wake,
+            identity.id,
+            database.outage,
+            on_wake=self.dispatching.claimer.wake,
+            on_cancel=self.dispatching.dispatcher.cancel,
+            on_command=self.dispatching.dispatcher.send_command,
+            on_watch=publisher.subscriptions_changed,
+            on_operation=self.bulk_runner.wake,
             on_pool=self.reconciler.wake,
             on_connect=self._register,
             leading=self.reconciler.leading,
-            notify=self.database.notify,
+            notify=database.notify,
         )
-        self.vitals = Vitals(
+        self.server = GrpcServer(tls)
+        self.liveness = Liveness.build(
             conf,
-            self.database,
-            self.dispatcher,
-            self.held,
-            self.claimer,
-            self.flusher,
+            identity,
+            database,
+            publisher,
+            self.dispatching,
+            self.reporting,
             self.listener,
-            on_change=self._serve,
-        )
-        self.peers = Peers(
-            self.database,
-            conf,
-            self.identity,
-            self.announcer,
-            beat=self.vitals.beat,
             on_pending=self._on_pending,
+            on_health_change=self.server.set_serving,
         )
-        self.capacity = CapacityWriter(self.database, self.dispatcher, coordinator)
+        self.join_auth = JoinAuth(database, self.liveness.workers, tokens_required=tls is not None)
+        self.server.add_services(
+            TaskService(self.threads),
+            WorkerService(
+                conf,
+                identity.id,
+                self.dispatching,
+                self.reporting,
+                self.liveness,
+                self.join_auth,
+                self.offer_tokens,
+            ),
+        )
         self._registered = False
-        self.health = health.aio.HealthServicer()
-        self.server = new_server()
 
     def _on_pending(self) -> None:
-        self.claimer.wake_all()
+        """Wake the claimers of all coordinators: tasks are pending again.
 
-    def _on_join(self) -> None:
-        self.claimer.wake()
-
-    def _on_room(self) -> None:
-        self.held.room_freed()
-        self.claimer.room_freed()
+        `reporting` gets this method because it is built before the claimer. The claimer in turn
+        needs the flusher of `reporting`.
+        """
+        self.dispatching.claimer.wake_all()
 
     async def _register(self) -> None:
+        """Insert the coordinator's row when the listener has connected for the first time.
+
+        The listener has tried to take the advisory lock by then. Other coordinators would soon
+        declare a coordinator dead that has a row and no lock.
+        """
         if not self._registered:
             async with self.database.connection() as connection:
-                await store.register(connection, self.identity)
+                await self.offer_tokens.rotate(connection)
+                await store.register_coordinator(connection, self.identity)
             self._registered = True
 
-    async def run(self) -> None:
-        """Runs until SIGINT or SIGTERM.
+    # ---- run --------------------------------------------------------------------------------
 
-        Raises ConfigurationError when the port is taken, psycopg.OperationalError when the
-        database cannot be reached at the start.
+    async def run(self) -> None:
+        """Run until SIGINT or SIGTERM.
+
+        Raises ConfigurationError if the port is taken. Raises psycopg.OperationalError or
+        psycopg_pool.PoolTimeout if the database cannot be reached at the start.
         """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -185,111 +172,109 @@ class Process:
             await self.database.close()
 
     async def _run(self, stop: asyncio.Event) -> None:
-        self._add_services()
+        dispatching, liveness = self.dispatching, self.liveness
         async with asyncio.TaskGroup() as group:
-            flushing = group.create_task(self.flusher.run(), name="flusher")
-            beating = group.create_task(self.lifeline.run_heartbeats(), name="heartbeats")
-            listening = group.create_task(self.listener.run(), name="listener")
-            announcing = group.create_task(self.announcer.run(), name="announcer")
-            await self._until(self.listener.listening, stop)
-            deciding = [
-                group.create_task(part.run(), name=name)
-                for name, part in (
-                    ("lifeline", self.lifeline),
-                    ("gate", self.gate),
-                    ("peers", self.peers),
-                    ("vitals", self.vitals),
-                    ("lag", self.vitals.lag),
-                    ("claimer", self.claimer),
-                    ("forgotten", self.forgotten),
-                    ("operator", self.operator),
-                    ("held", self.held),
-                    ("dispatcher", self.dispatcher),
-                    ("capacity", self.capacity),
-                    ("reconciler", self.reconciler),
-                )
-            ]
-            deciding.append(group.create_task(self.vitals.log_figures(), name="figures"))
-            await self._listen()
+            # These start first and stop last. A shutdown still writes reports. The session of the
+            # listener holds the lock that keeps other coordinators from taking over until then.
+            base = _start(
+                group,
+                flusher=self.reporting.flusher.run,
+                heartbeats=liveness.heartbeats.run,
+                listener=self.listener.run,
+                publisher=self.publisher.run,
+            )
+            await _first_of(self.listener.listening, stop)
+            # These stop first, so that a stopping coordinator claims and rescues nothing more.
+            duties = _start(
+                group,
+                worker_liveness=liveness.workers.run,
+                join_auth=self.join_auth.run,
+                peers=liveness.peers.run,
+                health=liveness.health.run,
+                loop_lag=liveness.health.loop_lag.run,
+                figures=liveness.health.log_figures,
+                claimer=dispatching.claimer.run,
+                lost_claims=liveness.lost_claims.run,
+                bulk_runner=self.bulk_runner.run,
+                lookahead=dispatching.lookahead.run,
+                offer_expiry=dispatching.offer_expiry.run,
+                offer_tokens=self.offer_tokens.run,
+                capacity=liveness.capacity.run,
+                reconciler=self.reconciler.run,
+            )
+            await self.server.start(self._listen_address)
+            address = self.identity.address
+            warn_if_uncovered(self._tls, address)
+            log.info("coordinator ready", extra={"coordinator": address, **tls_details(self._tls)})
             await stop.wait()
-            log.info("coordinator stops", extra={"coordinator": self.identity.address})
-            await self._stop(deciding)
-            await _end([flushing, beating, listening, announcing])
+            log.info("coordinator stopping", extra={"coordinator": address})
+            await self._stop(duties)
+            await _cancel(base)
 
-    @staticmethod
-    async def _until(event: asyncio.Event, stop: asyncio.Event) -> None:
-        waits = [asyncio.create_task(event.wait()), asyncio.create_task(stop.wait())]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+    # ---- shutdown ---------------------------------------------------------------------------
 
-    def _add_services(self) -> None:
-        rpc.add_TaskServiceServicer_to_server(TaskService(self.threads), self.server)
-        workers = WorkerService(
-            self.dispatcher,
-            self.flusher,
-            self.lifeline,
-            self.conf,
-            self.identity.id,
-            coordinators=lambda: self.peers.addresses,
-            held=self.held.leases,
-            strangers=Strangers(self.database),
-            gate=self.gate,
-        )
-        rpc.add_WorkerServiceServicer_to_server(workers, self.server)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
-        names = [pb.DESCRIPTOR.services_by_name[name].full_name for name in _SERVICES]
-        reflection.enable_server_reflection(
-            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.server
-        )
+    async def _stop(self, duties: Iterable[asyncio.Task[None]]) -> None:
+        """Stop claiming, release the tasks that no worker has accepted, and write pending reports.
 
-    async def _listen(self) -> None:
-        listen(self.server, self.listens_on, self.tls)
-        await self.server.start()
-        await self._serve(True)
-        address = self.identity.address
-        log.info("coordinator ready", extra={"coordinator": address, **in_words(self.tls, address)})
-
-    async def _serve(self, well: bool) -> None:
-        """Says in the health check whether this coordinator does its work."""
-        answer = health_pb2.HealthCheckResponse
-        status = answer.SERVING if well else answer.NOT_SERVING
-        for name in ("", *(pb.DESCRIPTOR.services_by_name[each].full_name for each in _SERVICES)):
-            await self.health.set(name, status)
-
-    async def _stop(self, deciding: list[asyncio.Task[None]]) -> None:
-        """No more claims; what nobody has begun goes back; reports under way are written."""
-        await self.health.enter_graceful_shutdown()
-        await _end(deciding)
-        self.flusher.release(self.held.clear())
-        links = list(self.dispatcher.links.values())
-        running = sum(len(self.dispatcher.disconnect(link)) for link in links)
-        await self.server.stop(_STOP_S)
+        Wait at most `shutdown_grace_s` for the reports. Workers keep running the tasks that they
+        have accepted, and reconnect to another coordinator.
+        """
+        await self.server.set_stopping()
+        await _cancel(duties)
+        self.reporting.flusher.release(self.dispatching.lookahead.clear())
+        dispatcher = self.dispatching.dispatcher
+        workers = list(dispatcher.workers.values())
+        running = sum(len(dispatcher.disconnect(worker)) for worker in workers)
+        await self.server.stop()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.conf.shutdown_grace_s):
-                await self.flusher.drained()
-        with contextlib.suppress(*TROUBLE):
+            async with asyncio.timeout(self._conf.shutdown_grace_s):
+                await self.reporting.flusher.wait_until_written()
+        with contextlib.suppress(*OUTAGE_ERRORS):
             await self._sign_off(running)
-            await self.announcer.publish()
+            await self.publisher.publish()
 
     async def _sign_off(self, running: int) -> None:
+        """Release every task that no worker has accepted, and mark this coordinator offline.
+
+        `running` is the number of tasks that workers still run. If it is not 0, the coordinator's
+        row stays online.
+        """
         async with self.database.connection() as connection:
-            await task_store.stay_awake(connection, self.identity.id)
-            await task_store.write_capacity(connection, self.identity.id, [])
-            # What was claimed or about to be offered when the parts were stopped.
-            await task_store.release_held(connection, self.identity.id, future=False)
-            await task_store.wake(connection)
+            # Remove this coordinator from the tables of idle coordinators and of capacity. It takes
+            # no wake-up and no task any more.
+            await task_store.mark_busy(connection, self.identity.id)
+            await task_store.replace_capacity(connection, self.identity.id, [])
+            # Release tasks that were claimed or about to be offered when the parts were stopped.
+            await task_store.release_held_tasks(connection, self.identity.id, only_future=False)
+            # The other coordinators can claim the released tasks now.
+            await task_store.notify_idle(connection)
             if not running:
-                # Else whoever is alive finds the lock free and looks after what still runs.
-                await worker_store.orphaned(connection, self.identity.id)
-                await store.offline(connection, self.identity.id)
+                # With running tasks the row stays online: a peer then finds the advisory lock free
+                # and takes over those that no other coordinator has adopted by then.
+                await worker_store.mark_workers_offline_of(connection, self.identity.id)
+                await store.mark_coordinator_offline(connection, self.identity.id)
 
 
-async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancels them until they have ended.
+def _start(
+    group: asyncio.TaskGroup, **loops: Callable[[], Coroutine[None, None, None]]
+) -> list[asyncio.Task[None]]:
+    """Start loops as asyncio tasks with the given names."""
+    return [group.create_task(run(), name=name) for name, run in loops.items()]
 
-    Once is not enough: where the connection breaks on which psycopg waits at that moment, the
-    cancellation comes out as the connection's error, and the part tries again.
+
+async def _first_of(*events: asyncio.Event) -> None:
+    """Wait until one of the events is set."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel asyncio tasks repeatedly until they have ended.
+
+    One cancellation may get lost. If the connection that psycopg waits on breaks at that moment,
+    psycopg raises the connection's error instead of CancelledError, and the part retries.
     """
     pending = set(tasks)
     while pending:

@@ -1,92 +1,103 @@
-"""Runs the statements of `coordinator/sql/`."""
+"""Run the statements in `coordinator/sql/`."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 from uuid import UUID
 
-from tasks.statements import statement
-from tasks.store import Connection
+from taskmaster.tasks.statements import Connection, advisory_key, statement
 
-_SQL = "coordinator.sql"
-#: Of all coordinators of a database one holds it: the one that reconciles pools.
-_LEAD = 0x7461736B6577
+_SQL = "taskmaster.coordinator.sql"
+#: Key of the leader lock. One coordinator of a database holds it and reconciles the worker pools.
+_LEADER_KEY = advisory_key("lead")
 
 
 class Identity(NamedTuple):
-    """Who this coordinator is."""
+    """Identify a coordinator process."""
 
     id: UUID
+    #: host:port that workers and other coordinators use.
     address: str
     host: str
     pid: int
 
 
-class Beat(NamedTuple):
-    """How a coordinator fares. Ages are seconds, None for what has never been."""
+class CoordinatorHeartbeat(NamedTuple):
+    """Hold the state of a coordinator for its heartbeat.
+
+    Ages are in seconds. An age is None if the event has never happened.
+    """
 
     held: int
     in_flight: int
     connections: int
     loop_lag_ms: int
-    #: Since the listener last heard itself, a claim turn and a flush last succeeded.
+    #: Seconds since the listener's last message, the last successful iteration of the claim loop,
+    #: and the last successful flush.
     heard_age_s: float | None
     claimed_age_s: float | None
     flushed_age_s: float | None
-    #: What is wrong, for a person; empty when all is well.
-    complaint: str
+    #: The current problems as text for an operator. Empty: there are none.
+    health_problem: str
 
 
 class Peer(NamedTuple):
-    """A coordinator that says it is online, perhaps this one."""
+    """Describe a coordinator whose row is online. It may be this one."""
 
     id: UUID
     address: str
-    #: Seconds since it was heard of, by the database's clock.
+    #: Seconds since its last heartbeat, by the database's clock.
     silent_s: float
 
 
 def lock_key(coordinator: UUID) -> int:
-    """The key of its advisory lock: a whole number of 63 bits, since PostgreSQL's has 64 signed."""
-    return coordinator.int >> 65
+    """Return the key of the advisory lock that a coordinator holds while it is alive."""
+    return advisory_key(f"coordinator.{coordinator}")
 
 
-async def lock(connection: Connection, coordinator: UUID) -> bool:
-    """Takes the session-level lock that says this coordinator lives, unless another session has it.
+async def try_liveness_lock(connection: Connection, coordinator: UUID) -> bool:
+    """Try to take the session-level lock that proves that this coordinator is alive.
 
-    Returns whether it did.
+    Return False if another session holds the lock.
     """
-    cursor = await connection.execute(statement("lock", _SQL), {"lock_key": lock_key(coordinator)})
+    cursor = await connection.execute(
+        statement("try_liveness_lock", _SQL), {"lock_key": lock_key(coordinator)}
+    )
     row = await cursor.fetchone()
+    # The columns before the last are those of the statement's set_config calls.
     return bool(row and row[-1])
 
 
-async def lead(connection: Connection) -> bool:
-    """Takes the session-level lock of the one that reconciles pools; returns whether it did."""
-    cursor = await connection.execute(statement("lead", _SQL), {"lock_key": _LEAD})
+async def try_leader_lock(connection: Connection) -> bool:
+    """Try to take the session-level leader lock. Return False if another session holds it."""
+    cursor = await connection.execute(statement("try_leader_lock", _SQL), {"lock_key": _LEADER_KEY})
     row = await cursor.fetchone()
     return bool(row and row[0])
 
 
-async def register(connection: Connection, identity: Identity) -> None:
-    """Makes the coordinator's row."""
+async def register_coordinator(connection: Connection, identity: Identity) -> None:
+    """Insert the coordinator's row."""
     parameters = {**identity._asdict(), "lock_key": lock_key(identity.id)}
-    await connection.execute(statement("register", _SQL), parameters)
+    await connection.execute(statement("register_coordinator", _SQL), parameters)
 
 
-async def heartbeat(connection: Connection, coordinator: UUID, beat: Beat) -> list[Peer]:
-    """Writes that it lives; returns all that are online."""
-    parameters = {"id": coordinator, **beat._asdict()}
-    cursor = await connection.execute(statement("heartbeat", _SQL), parameters)
+async def write_coordinator_heartbeat(
+    connection: Connection, coordinator: UUID, heartbeat: CoordinatorHeartbeat
+) -> list[Peer]:
+    """Write a heartbeat. Return all coordinators that are online, this one included."""
+    parameters = {"id": coordinator, **heartbeat._asdict()}
+    cursor = await connection.execute(statement("write_coordinator_heartbeat", _SQL), parameters)
     return [Peer._make(row) for row in await cursor.fetchall()]
 
 
-async def is_dead(
+async def check_coordinator_dead(
     connection: Connection, coordinator: UUID, *, suspect_s: float, silence_s: float
 ) -> bool:
-    """Whether it is dead: its lock is free after `suspect_s` of silence, or `silence_s` are over.
+    """Return whether a coordinator is dead.
 
-    A lock that was free is this transaction's until its end.
+    It is dead if its lock is free after `suspect_s` seconds of silence, after more than
+    `silence_s` seconds of silence in any case, or if its row is not online. If the lock decides,
+    this transaction holds it until its end.
     """
     parameters = {
         "id": coordinator,
@@ -94,23 +105,42 @@ async def is_dead(
         "suspect_s": suspect_s,
         "silence_s": silence_s,
     }
-    cursor = await connection.execute(statement("bury", _SQL), parameters)
+    cursor = await connection.execute(statement("check_coordinator_dead", _SQL), parameters)
     row = await cursor.fetchone()
     return bool(row and row[0])
 
 
-async def offline(connection: Connection, coordinator: UUID) -> None:
-    """Marks it ended."""
-    await connection.execute(statement("offline", _SQL), {"id": coordinator})
+async def mark_coordinator_offline(connection: Connection, coordinator: UUID) -> None:
+    """Mark a coordinator as offline."""
+    await connection.execute(statement("mark_coordinator_offline", _SQL), {"id": coordinator})
 
 
-async def evict(connection: Connection, coordinator: UUID) -> None:
-    """Ends the session of a dead coordinator that has one still, and so its locks."""
-    await connection.execute(statement("evict", _SQL), {"lock_key": lock_key(coordinator)})
+async def terminate_session(connection: Connection, coordinator: UUID) -> None:
+    """Terminate the session that a dead coordinator may still have, and so release its locks."""
+    await connection.execute(
+        statement("terminate_session", _SQL), {"lock_key": lock_key(coordinator)}
+    )
 
 
-async def server_connections(connection: Connection) -> int:
-    """How many connections this database has in all."""
-    cursor = await connection.execute(statement("connections", _SQL))
+async def count_connections(connection: Connection) -> int:
+    """Return the number of connections that this database has from all clients."""
+    cursor = await connection.execute(statement("count_connections", _SQL))
     row = await cursor.fetchone()
     return int(row[0]) if row else 0
+
+
+async def create_offer_key(connection: Connection, key: bytes, *, older_s: float) -> None:
+    """Store a new key that signs offers, unless the newest is younger than `older_s` seconds."""
+    parameters = {"key": key, "older_s": older_s}
+    await connection.execute(statement("create_offer_key", _SQL), parameters)
+
+
+async def delete_old_offer_keys(connection: Connection) -> None:
+    """Delete all keys that sign offers but the two newest."""
+    await connection.execute(statement("delete_old_offer_keys", _SQL))
+
+
+async def list_offer_keys(connection: Connection) -> list[bytes]:
+    """Return the two newest keys that sign offers, the newest first."""
+    cursor = await connection.execute(statement("list_offer_keys", _SQL))
+    return [bytes(row[0]) for row in await cursor.fetchall()]

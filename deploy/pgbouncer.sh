@@ -1,4 +1,4 @@
-# Writes PgBouncer's configuration from the environment and becomes PgBouncer.
+# Writes PgBouncer's configuration from the environment and executes PgBouncer.
 set -eu
 : "${DB_HOST:?}" "${DB_NAME:?}" "${DB_USER:?}" "${DB_PASSWORD:?}"
 quoted() { printf '%s' "$1" | sed "s/$2/$2$2/g"; }

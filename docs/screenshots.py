@@ -1,7 +1,7 @@
-"""Takes the README's screenshots from the real product: `make screenshots`.
+"""Take the README's screenshots of the running product: `make screenshots`.
 
-Runs the demo on a database of its own, gives it work, and photographs what a browser shows.
-Needs Debian's `chromium`.
+Runs the demo on its own database, submits tasks and takes screenshots in a browser. Needs Debian's
+`chromium`.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from typing import Any
 
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 
-from taskmaster_site.postgres import Cluster
+from taskmaster.taskmaster_site.embedded_postgres.server import EmbeddedPostgres
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 _SIZE: ViewportSize = {"width": 1280, "height": 900}
 _PHONE: ViewportSize = {"width": 390, "height": 844}
-#: Until the first push has come and the console has shown a few lines.
+#: Time for the first push to arrive and the console to show a few lines.
 _SETTLE_MS = 2_500
-#: For so long the demo works before the pictures are taken, so that the charts show something.
+#: How long the demo works before the screenshots, so that the charts have data.
 _WORK_S = 240
 _BROKEN = {"name": "examples.tasks.fail", "max_attempts": 1}
 _SANDBOX = ["--no-sandbox", "--disable-gpu"] if hasattr(os, "geteuid") and not os.geteuid() else []
 
 
 class Demo:
-    """A running demo: where it is and who may enter."""
+    """A running demo: its URL and password."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -53,7 +53,7 @@ class Demo:
         raise SystemExit("The demo did not start.")
 
     def call(self, path: str, body: dict[str, Any] | None = None, token: str = "") -> Any:
-        """A call of the REST API."""
+        """Call the REST API."""
         request = urllib.request.Request(self.url + path)
         request.add_header("Content-Type", "application/json")
         if token:
@@ -65,13 +65,13 @@ class Demo:
 
 @contextmanager
 def running_demo() -> Iterator[Demo]:
-    """The demo on a free port, stopped at the end."""
+    """Run the demo on a free port; stop it at the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    cluster = Cluster(ROOT / ".data" / "screenshots-postgres")
+    cluster = EmbeddedPostgres(ROOT / ".data" / "screenshots-postgres")
     process = subprocess.Popen(
-        [sys.executable, "-m", "taskmaster_site.demo"],
+        [sys.executable, "-m", "taskmaster.taskmaster_site.demo.main"],
         cwd=ROOT,
         env={**os.environ, "PORT": str(port), "DATABASE_URL": cluster.start()},
         stdout=subprocess.PIPE,
@@ -85,8 +85,8 @@ def running_demo() -> Iterator[Demo]:
         cluster.remove()
 
 
-def give_work(demo: Demo) -> int:
-    """A while of ordinary traffic, then tasks of every kind; returns the id of one that talks."""
+def submit_tasks(demo: Demo) -> int:
+    """Submit ordinary traffic, then tasks of every kind; return the id of a task with output."""
     token = demo.call("/api/token/", {"username": "admin", "password": demo.password})["token"]
     files = sorted(str(path) for path in (ROOT / "tasks").rglob("*.py"))
     for second in range(_WORK_S):
@@ -111,21 +111,21 @@ def give_work(demo: Demo) -> int:
     for task in work:
         demo.call("/api/tasks/", task, token)
     for _ in range(3):
-        late = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3_600))
-        task = {"name": "examples.tasks.checksum", "args": [files[0]], "scheduled_at": late}
+        later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3_600))
+        task = {"name": "examples.tasks.checksum", "args": [files[0]], "scheduled_at": later}
         demo.call("/api/tasks/", task, token)
-    talks = demo.call("/api/tasks/?name=examples.tasks.count_down", token=token)["results"]
-    # Heartbeats carry how busy the workers are.
+    printing = demo.call("/api/tasks/?name=examples.tasks.count_down", token=token)["results"]
+    # Heartbeats report the number of busy slots, so wait for them.
     deadline = time.monotonic() + 20
     while not any(worker["busy"] for worker in demo.call("/api/workers/", token=token)["results"]):
         if time.monotonic() > deadline:
             raise SystemExit("No worker became busy.")
         time.sleep(0.2)
-    return int(talks[0]["id"])
+    return int(printing[0]["id"])
 
 
-def photograph(demo: Demo, watched: int) -> None:
-    """The pages, light; the dashboard dark and on a phone too."""
+def take_screenshots(demo: Demo, watched: int) -> None:
+    """Take the pages in the light theme, and the dashboard in the dark theme and on a phone."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=_SANDBOX
@@ -137,7 +137,7 @@ def photograph(demo: Demo, watched: int) -> None:
         page.click("[type=submit]")
         _take(page, "/", "dashboard")
         _take(page, f"/tasks/{watched}/", "task")
-        _take(page, "/admin/tasks/task/", "admin-tasks")
+        _take(page, "/admin/taskmaster_tasks/task/", "admin-tasks")
         page.emulate_media(color_scheme="dark")
         _take(page, "/", "dashboard-dark")
         _take(page, f"/tasks/{watched}/", "task-dark")
@@ -149,20 +149,20 @@ def photograph(demo: Demo, watched: int) -> None:
 def _take(page: Page, path: str, name: str) -> None:
     page.goto(path)
     if "/admin/" not in path:
-        page.wait_for_selector(".live[data-state=live]")
-    # Streams stay open, so the network is never idle.
+        page.wait_for_selector(".light[data-state=live]")
+    # Streams stay open, so the network never becomes idle.
     page.wait_for_timeout(_SETTLE_MS)
     page.screenshot(path=IMAGES / f"{name}.png")
     print(f"docs/images/{name}.png")
 
 
 def main() -> None:
-    """Runs the demo and takes all pictures."""
+    """Run the demo and take all screenshots."""
     if shutil.which("chromium") is None:
         raise SystemExit("Screenshots need a browser; on Debian: apt-get install chromium")
     IMAGES.mkdir(parents=True, exist_ok=True)
     with running_demo() as demo:
-        photograph(demo, give_work(demo))
+        take_screenshots(demo, submit_tasks(demo))
 
 
 if __name__ == "__main__":

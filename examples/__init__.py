@@ -1,1 +1,1 @@
-"""Tasks that do real work on real files."""
+"""Tasks that process real files."""

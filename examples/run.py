@@ -1,8 +1,8 @@
-"""Compresses a real folder tree and verifies every digest: `make example`.
+"""Compress a real folder tree and verify every digest: `make example`.
 
-Each file becomes a task (`examples.tasks.archive`), and a shell pipeline counts the kinds of
-files. The results are compared with what `sha256sum` says of the same files. Without a worker
-online it runs a coordinator and two workers of its own for as long as it takes.
+Each file becomes a task (`examples.tasks.archive`), and a shell pipeline counts the file
+extensions. The results are compared with the output of `sha256sum` for the same files. If no worker
+is online, the run starts its own coordinator and two workers, and stops them at its end.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from taskmaster_site import demo, postgres
-from taskmaster_site.demo_workers import Workers
-from taskmaster_site.processes import Fleet
-from tasks.errors import ConfigurationError, TaskMasterError
+from taskmaster.taskmaster_site.demo import main as demo
+from taskmaster.taskmaster_site.demo.database import DemoDatabase
+from taskmaster.taskmaster_site.demo.local_workers import LocalWorkers
+from taskmaster.taskmaster_site.demo.process_group import ProcessGroup
+from taskmaster.taskmaster_site.embedded_postgres import server
+from taskmaster.tasks.errors import ConfigurationError, TaskMasterError
 
 INTO = demo.ROOT / ".data" / "example"
-#: The most files that one call of sha256sum or gzip gets.
+#: The maximum number of files per call of sha256sum or gzip.
 _BATCH = 500
 _POLL_S = 0.2
 _KINDS = (
@@ -38,22 +40,22 @@ _console = Console()
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every regular file of the tree; what was installed beside it is left out."""
+    """Return every regular file of the tree except those in site-packages."""
     files: list[Path] = []
     for where, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != "site-packages"]
         files += [path for name in names if (path := Path(where, name)).is_file()]
     if not files:
-        raise ConfigurationError(f"There are no files below {folder}.")
+        raise ConfigurationError(f"{folder} contains no files. Name a folder with files.")
     return sorted(files)
 
 
 def run(folder: Path) -> int:
-    """Submits, watches, verifies; the number of files that went wrong."""
+    """Submit, watch and verify; return the number of files with errors."""
     from examples.tasks import archive
-    from tasks.enqueue import bulk, enqueue, new
-    from tasks.models import Task
-    from tasks.submission import parse
+    from taskmaster.tasks.enqueue import bulk, enqueue, new
+    from taskmaster.tasks.models import Task
+    from taskmaster.tasks.submission import parse
 
     files = files_below(folder)
     shutil.rmtree(INTO, ignore_errors=True)
@@ -80,20 +82,20 @@ def run(folder: Path) -> int:
         f"{seconds:.1f} s: {len(files) / seconds:,.0f} tasks/s."
     )
     text = "".join(rows[kinds].output.order_by("lease", "seq").values_list("text", flat=True))
-    _console.print(f"The shell pipeline counted the kinds of files:\n{text.rstrip()}")
+    _console.print(f"Most frequent file extensions, counted by a shell pipeline:\n{text.rstrip()}")
     if wrong or failed:
         _console.print(f"[red]{wrong:,} digests are wrong, {len(failed):,} tasks did not complete.")
     else:
-        _console.print(f"[green]All {len(files):,} digests are what sha256sum says.")
+        _console.print(f"[green]All {len(files):,} digests match sha256sum.")
     return wrong + len(failed)
 
 
 def watch(ids: Sequence[int]) -> None:
-    """Shows a bar until every task has ended."""
+    """Show a bar until every task has ended."""
     from django.db.models import Count
 
-    from tasks.lifecycle import FINISHED
-    from tasks.models import Task
+    from taskmaster.tasks.lifecycle import FINISHED
+    from taskmaster.tasks.models import Task
 
     counts = Task.objects.filter(pk__in=ids)
     columns = (
@@ -116,41 +118,41 @@ def watch(ids: Sequence[int]) -> None:
 
 
 def verify(files: Sequence[Path], packed: Sequence[Path], digests: Sequence[str]) -> int:
-    """How many digests differ from sha256sum's, or belong to a broken archive."""
+    """Return the number of wrong digests and broken archives."""
     wrong = 0
     for start in range(0, len(files), _BATCH):
         part = slice(start, start + _BATCH)
-        # A zero byte after each line keeps sha256sum from escaping strange names.
-        said = subprocess.run(
+        # A zero byte after each line keeps sha256sum from escaping unusual names.
+        lines = subprocess.run(
             ["sha256sum", "--zero", *map(str, files[part])], capture_output=True, check=False
         ).stdout.split(b"\0")
-        true = [line[:64].decode() for line in said if line]
-        wrong += sum(a != b for a, b in zip(true, digests[part], strict=True))
-        whole = subprocess.run(
+        expected = [line[:64].decode() for line in lines if line]
+        wrong += sum(a != b for a, b in zip(expected, digests[part], strict=True))
+        archives = subprocess.run(
             ["gzip", "--test", *map(str, packed[part])], capture_output=True, check=False
         )
-        wrong += len(whole.stderr.splitlines())
+        wrong += len(archives.stderr.splitlines())
     return wrong
 
 
 def worker_online() -> bool:
-    """Whether somebody is there to do the work."""
+    """Return whether a worker is online."""
     from datetime import timedelta
 
     from django.utils import timezone
 
-    from workers.models import Worker
+    from taskmaster.workers.models import Worker
 
     since = timezone.now() - timedelta(seconds=15)
     return Worker.objects.filter(status="online", last_seen_at__gte=since).exists()
 
 
 async def run_with_own_fleet(folder: Path) -> int:
-    """The same with a coordinator and workers of its own."""
+    """Run with its own coordinator and workers."""
     os.environ["TASKMASTER_LOG_LEVEL"] = "WARNING"
-    workers = Workers()
+    workers = LocalWorkers()
     await workers.start()
-    fleet = Fleet(demo.parts(postgres.free_port(), postgres.free_port())[1:], workers)
+    fleet = ProcessGroup(demo.parts(server.free_port(), server.free_port())[1:], workers)
     loop = asyncio.get_running_loop()
     outcome: list[asyncio.Future[int]] = []
 
@@ -166,11 +168,12 @@ async def run_with_own_fleet(folder: Path) -> int:
 
 
 def main() -> int:
-    """The exit code: 0 when every digest is right."""
+    """Return 0 if every digest is correct, else 1."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else sysconfig.get_path("stdlib"))
-    started = False
+    os.environ.update(demo.demo_settings())
+    database = DemoDatabase()
     try:
-        started = demo.prepare_database()
+        database.prepare()
         _console.print(f"Packing every file below {folder} into {INTO.relative_to(demo.ROOT)}/ …")
         if worker_online():
             return 1 if run(folder) else 0
@@ -182,8 +185,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     finally:
-        if started:
-            postgres.default().stop()
+        database.stop()
 
 
 if __name__ == "__main__":

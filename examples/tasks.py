@@ -1,6 +1,6 @@
-"""Tasks to try: they work on real files and say what they do.
+"""Tasks to try: they process real files and report their progress.
 
-Listed in TASKMASTER_TASK_MODULES, so that worker and web know them.
+`make demo` lists this module in TASKMASTER_TASK_MODULES. Other processes do not load it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tasks.compat import TaskContext, task
+from taskmaster import task
+from taskmaster.tasks.compat import TaskContext
 
 log = logging.getLogger(__name__)
 
 
 @task
 def checksum(path: str) -> dict[str, Any]:
-    """The SHA-256 and size of a file."""
+    """Return the SHA-256 and size of a file."""
     with Path(path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
@@ -31,10 +32,10 @@ def checksum(path: str) -> dict[str, Any]:
 
 @task
 def archive(path: str, into: str) -> dict[str, Any]:
-    """Compresses a file with gzip; returns the SHA-256 of what went in and both sizes.
+    """Compress a file with gzip; return the SHA-256 of the input and both sizes.
 
-    The archive appears under its name only when it is whole, so that a second execution after a
-    crash does no harm: delivery is at least once.
+    The archive gets its name only when it is complete, so that a second execution after a crash
+    does no harm: delivery is at least once.
     """
     source, target = Path(path), Path(into)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,13 +53,13 @@ def archive(path: str, into: str) -> dict[str, Any]:
 
 @task
 def add(a: float, b: float) -> float:
-    """The sum of two numbers."""
+    """Return the sum of two numbers."""
     return a + b
 
 
 @task(takes_context=True)
 def count_down(context: TaskContext, seconds: int = 5) -> int:
-    """Counts down aloud, a line a second: something to watch, to cancel, to kill."""
+    """Print a line per second: a task to watch, cancel or kill."""
     for left in range(seconds, 0, -1):
         print(f"attempt {context.attempt}: {left} s left", flush=True)
         time.sleep(1)
@@ -67,12 +68,12 @@ def count_down(context: TaskContext, seconds: int = 5) -> int:
 
 @task
 async def wait(seconds: float = 1.0) -> float:
-    """Waits without holding a thread."""
+    """Wait without blocking a thread."""
     await asyncio.sleep(seconds)
     return seconds
 
 
 @task
 def fail(message: str = "as asked") -> None:
-    """Raises, so that the errors of its attempts can be seen."""
+    """Raise an error, to show how errors of attempts are displayed."""
     raise RuntimeError(message)

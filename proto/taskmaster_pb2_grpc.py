@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from proto import taskmaster_pb2 as proto_dot_taskmaster__pb2
+from taskmaster.proto import taskmaster_pb2 as taskmaster_dot_proto_dot_taskmaster__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in proto/taskmaster_pb2_grpc.py depends on'
+        + ' but the generated code in taskmaster/proto/taskmaster_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class TaskServiceStub:
-    """What a client does: the same validation and the same permissions as REST.
-    Every call carries the metadata `authorization: Token <key>`.
+    """The service for clients, with the same validation and permissions as REST.
+    Every call has the metadata `authorization: Token <key>`.
     """
 
     def __init__(self, channel):
@@ -38,29 +38,29 @@ class TaskServiceStub:
         """
         self.SubmitTask = channel.unary_unary(
                 '/taskmaster.v1.TaskService/SubmitTask',
-                request_serializer=proto_dot_taskmaster__pb2.SubmitTaskRequest.SerializeToString,
-                response_deserializer=proto_dot_taskmaster__pb2.SubmitTaskResponse.FromString,
+                request_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTaskRequest.SerializeToString,
+                response_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTaskResponse.FromString,
                 _registered_method=True)
         self.SubmitTasks = channel.stream_unary(
                 '/taskmaster.v1.TaskService/SubmitTasks',
-                request_serializer=proto_dot_taskmaster__pb2.SubmitTasksRequest.SerializeToString,
-                response_deserializer=proto_dot_taskmaster__pb2.SubmitTasksResponse.FromString,
+                request_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTasksRequest.SerializeToString,
+                response_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTasksResponse.FromString,
                 _registered_method=True)
         self.GetTask = channel.unary_unary(
                 '/taskmaster.v1.TaskService/GetTask',
-                request_serializer=proto_dot_taskmaster__pb2.GetTaskRequest.SerializeToString,
-                response_deserializer=proto_dot_taskmaster__pb2.Task.FromString,
+                request_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.GetTaskRequest.SerializeToString,
+                response_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.Task.FromString,
                 _registered_method=True)
         self.CancelTask = channel.unary_unary(
                 '/taskmaster.v1.TaskService/CancelTask',
-                request_serializer=proto_dot_taskmaster__pb2.CancelTaskRequest.SerializeToString,
-                response_deserializer=proto_dot_taskmaster__pb2.Task.FromString,
+                request_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.CancelTaskRequest.SerializeToString,
+                response_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.Task.FromString,
                 _registered_method=True)
 
 
 class TaskServiceServicer:
-    """What a client does: the same validation and the same permissions as REST.
-    Every call carries the metadata `authorization: Token <key>`.
+    """The service for clients, with the same validation and permissions as REST.
+    Every call has the metadata `authorization: Token <key>`.
     """
 
     def SubmitTask(self, request, context):
@@ -71,7 +71,7 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubmitTasks(self, request_iterator, context):
-        """Stores many tasks, all or none, streamed in chunks of any size (a message is 4 MB at most).
+        """Stores many tasks, all or none, streamed in chunks of any size (a message has at most 4 MB).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,7 +84,7 @@ class TaskServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelTask(self, request, context):
-        """FAILED_PRECONDITION when the task has already ended.
+        """FAILED_PRECONDITION if the task has already ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,23 +95,23 @@ def add_TaskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'SubmitTask': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitTask,
-                    request_deserializer=proto_dot_taskmaster__pb2.SubmitTaskRequest.FromString,
-                    response_serializer=proto_dot_taskmaster__pb2.SubmitTaskResponse.SerializeToString,
+                    request_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTaskRequest.FromString,
+                    response_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTaskResponse.SerializeToString,
             ),
             'SubmitTasks': grpc.stream_unary_rpc_method_handler(
                     servicer.SubmitTasks,
-                    request_deserializer=proto_dot_taskmaster__pb2.SubmitTasksRequest.FromString,
-                    response_serializer=proto_dot_taskmaster__pb2.SubmitTasksResponse.SerializeToString,
+                    request_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTasksRequest.FromString,
+                    response_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTasksResponse.SerializeToString,
             ),
             'GetTask': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTask,
-                    request_deserializer=proto_dot_taskmaster__pb2.GetTaskRequest.FromString,
-                    response_serializer=proto_dot_taskmaster__pb2.Task.SerializeToString,
+                    request_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.GetTaskRequest.FromString,
+                    response_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.Task.SerializeToString,
             ),
             'CancelTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelTask,
-                    request_deserializer=proto_dot_taskmaster__pb2.CancelTaskRequest.FromString,
-                    response_serializer=proto_dot_taskmaster__pb2.Task.SerializeToString,
+                    request_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.CancelTaskRequest.FromString,
+                    response_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.Task.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -122,8 +122,8 @@ def add_TaskServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TaskService:
-    """What a client does: the same validation and the same permissions as REST.
-    Every call carries the metadata `authorization: Token <key>`.
+    """The service for clients, with the same validation and permissions as REST.
+    Every call has the metadata `authorization: Token <key>`.
     """
 
     @staticmethod
@@ -141,8 +141,8 @@ class TaskService:
             request,
             target,
             '/taskmaster.v1.TaskService/SubmitTask',
-            proto_dot_taskmaster__pb2.SubmitTaskRequest.SerializeToString,
-            proto_dot_taskmaster__pb2.SubmitTaskResponse.FromString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTaskRequest.SerializeToString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -168,8 +168,8 @@ class TaskService:
             request_iterator,
             target,
             '/taskmaster.v1.TaskService/SubmitTasks',
-            proto_dot_taskmaster__pb2.SubmitTasksRequest.SerializeToString,
-            proto_dot_taskmaster__pb2.SubmitTasksResponse.FromString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTasksRequest.SerializeToString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.SubmitTasksResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -195,8 +195,8 @@ class TaskService:
             request,
             target,
             '/taskmaster.v1.TaskService/GetTask',
-            proto_dot_taskmaster__pb2.GetTaskRequest.SerializeToString,
-            proto_dot_taskmaster__pb2.Task.FromString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.GetTaskRequest.SerializeToString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.Task.FromString,
             options,
             channel_credentials,
             insecure,
@@ -222,8 +222,8 @@ class TaskService:
             request,
             target,
             '/taskmaster.v1.TaskService/CancelTask',
-            proto_dot_taskmaster__pb2.CancelTaskRequest.SerializeToString,
-            proto_dot_taskmaster__pb2.Task.FromString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.CancelTaskRequest.SerializeToString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.Task.FromString,
             options,
             channel_credentials,
             insecure,
@@ -236,7 +236,7 @@ class TaskService:
 
 
 class WorkerServiceStub:
-    """What a worker does.
+    """The service for workers.
     """
 
     def __init__(self, channel):
@@ -247,41 +247,41 @@ class WorkerServiceStub:
         """
         self.ReceiveTasks = channel.unary_stream(
                 '/taskmaster.v1.WorkerService/ReceiveTasks',
-                request_serializer=proto_dot_taskmaster__pb2.WorkerHello.SerializeToString,
-                response_deserializer=proto_dot_taskmaster__pb2.CoordinatorMessage.FromString,
+                request_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.WorkerHello.SerializeToString,
+                response_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.CoordinatorMessage.FromString,
                 _registered_method=True)
         self.SendHeartbeat = channel.unary_unary(
                 '/taskmaster.v1.WorkerService/SendHeartbeat',
-                request_serializer=proto_dot_taskmaster__pb2.Heartbeat.SerializeToString,
-                response_deserializer=proto_dot_taskmaster__pb2.HeartbeatReply.FromString,
+                request_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.Heartbeat.SerializeToString,
+                response_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.HeartbeatReply.FromString,
                 _registered_method=True)
         self.UpdateTaskStatus = channel.unary_unary(
                 '/taskmaster.v1.WorkerService/UpdateTaskStatus',
-                request_serializer=proto_dot_taskmaster__pb2.StatusUpdate.SerializeToString,
-                response_deserializer=proto_dot_taskmaster__pb2.StatusReceipt.FromString,
+                request_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.StatusUpdate.SerializeToString,
+                response_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.StatusAcknowledgement.FromString,
                 _registered_method=True)
 
 
 class WorkerServiceServicer:
-    """What a worker does.
+    """The service for workers.
     """
 
     def ReceiveTasks(self, request, context):
-        """Registers the worker; the stream carries offers and commands for as long as it stays open.
+        """Registers the worker; the stream carries offers and commands while it is open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SendHeartbeat(self, request, context):
-        """Every heartbeat_interval; the answer lists the leases that are no longer the worker's.
+        """Called every heartbeat_interval; the reply lists the leases that the worker no longer holds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateTaskStatus(self, request, context):
-        """Batched reports; answered when they are durable: the answer is the receipt.
+        """Batched reports. The acknowledgement is sent when they are durable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -292,18 +292,18 @@ def add_WorkerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ReceiveTasks': grpc.unary_stream_rpc_method_handler(
                     servicer.ReceiveTasks,
-                    request_deserializer=proto_dot_taskmaster__pb2.WorkerHello.FromString,
-                    response_serializer=proto_dot_taskmaster__pb2.CoordinatorMessage.SerializeToString,
+                    request_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.WorkerHello.FromString,
+                    response_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.CoordinatorMessage.SerializeToString,
             ),
             'SendHeartbeat': grpc.unary_unary_rpc_method_handler(
                     servicer.SendHeartbeat,
-                    request_deserializer=proto_dot_taskmaster__pb2.Heartbeat.FromString,
-                    response_serializer=proto_dot_taskmaster__pb2.HeartbeatReply.SerializeToString,
+                    request_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.Heartbeat.FromString,
+                    response_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.HeartbeatReply.SerializeToString,
             ),
             'UpdateTaskStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateTaskStatus,
-                    request_deserializer=proto_dot_taskmaster__pb2.StatusUpdate.FromString,
-                    response_serializer=proto_dot_taskmaster__pb2.StatusReceipt.SerializeToString,
+                    request_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.StatusUpdate.FromString,
+                    response_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.StatusAcknowledgement.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -314,7 +314,7 @@ def add_WorkerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorkerService:
-    """What a worker does.
+    """The service for workers.
     """
 
     @staticmethod
@@ -332,8 +332,8 @@ class WorkerService:
             request,
             target,
             '/taskmaster.v1.WorkerService/ReceiveTasks',
-            proto_dot_taskmaster__pb2.WorkerHello.SerializeToString,
-            proto_dot_taskmaster__pb2.CoordinatorMessage.FromString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.WorkerHello.SerializeToString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.CoordinatorMessage.FromString,
             options,
             channel_credentials,
             insecure,
@@ -359,8 +359,8 @@ class WorkerService:
             request,
             target,
             '/taskmaster.v1.WorkerService/SendHeartbeat',
-            proto_dot_taskmaster__pb2.Heartbeat.SerializeToString,
-            proto_dot_taskmaster__pb2.HeartbeatReply.FromString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.Heartbeat.SerializeToString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.HeartbeatReply.FromString,
             options,
             channel_credentials,
             insecure,
@@ -386,8 +386,8 @@ class WorkerService:
             request,
             target,
             '/taskmaster.v1.WorkerService/UpdateTaskStatus',
-            proto_dot_taskmaster__pb2.StatusUpdate.SerializeToString,
-            proto_dot_taskmaster__pb2.StatusReceipt.FromString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.StatusUpdate.SerializeToString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.StatusAcknowledgement.FromString,
             options,
             channel_credentials,
             insecure,

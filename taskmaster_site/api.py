@@ -1,32 +1,37 @@
-"""/api/ as a whole: its root, token, schema and docs, and the endpoints of each package."""
+"""Assemble /api/: root, token, shards, schema and docs, and the endpoints of each package."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urljoin
 
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.urls import Resolver404, include, path, re_path, resolve
-from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.settings import patched_settings
+from drf_spectacular.utils import inline_serializer
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework import serializers
 from rest_framework.authtoken.serializers import AuthTokenSerializer
 from rest_framework.authtoken.views import ObtainAuthToken
-from rest_framework.exceptions import NotFound
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from taskmaster_site import shards, trouble
-from tasks.api.errors import MEDIA_TYPE
-from tasks.api.live import OverviewSerializer
-from tasks.api.serializers import ProblemSerializer
-from tasks.api.views import problems
-from tasks.permissions import VIEW, require
-from tasks.shards import reading
-from tasks.statistics.read import Overview, overview
+from taskmaster.taskmaster_site import openapi, shards
+from taskmaster.tasks import outage_log
+from taskmaster.tasks.api.conventions import ApiConventions, extend_schema
+from taskmaster.tasks.api.errors import MEDIA_TYPE, join_details
+from taskmaster.tasks.api.live import OverviewSerializer
+from taskmaster.tasks.api.login import Login, client_address
+from taskmaster.tasks.api.parsers import LoginFormParser, LoginJSONParser
+from taskmaster.tasks.api.serializers import ProblemSerializer
+from taskmaster.tasks.api.views import problems
+from taskmaster.tasks.permissions import VIEW, require
+from taskmaster.tasks.shards import reading
+from taskmaster.tasks.statistics.read import Overview, overview
 
 _LINKS = (
     "tasks",
@@ -44,71 +49,91 @@ _LINKS = (
 )
 
 
-class RootView(APIView):
-    """Where everything is."""
+class RootView(ApiConventions, APIView):
+    """Link to the main endpoints of the API."""
 
     @extend_schema(
         operation_id="root",
-        summary="Links to what there is",
+        summary="List the main endpoints",
         responses={
             200: inline_serializer("Links", {name: serializers.URLField() for name in _LINKS}),
             (401, MEDIA_TYPE): ProblemSerializer,
         },
     )
     def get(self, request: Request) -> Response:
-        """The addresses to begin with."""
-        return Response({name: reverse(f"api:{name}", request=request) for name in _LINKS})
+        """Return the URLs of the main endpoints."""
+        return Response(
+            {name: reverse(f"taskmaster:api:{name}", request=request) for name in _LINKS}
+        )
 
 
-class TokenView(ObtainAuthToken):
-    """A token for a name and a password."""
+class TokenView(ApiConventions, ObtainAuthToken):
+    """Exchange a user name and a password for a token.
+
+    The body may be JSON or a form of up to 4,096 bytes. Failed logins are limited by user name and
+    by address.
+    """
 
     authentication_classes = []
     permission_classes = [AllowAny]
+    parser_classes = [LoginJSONParser, LoginFormParser]
 
     @extend_schema(
         operation_id="obtain_token",
-        summary="Obtain a token",
+        summary="Create a token",
         request=AuthTokenSerializer,
         responses={
             200: inline_serializer("Token", {"token": serializers.CharField()}),
             (400, MEDIA_TYPE): ProblemSerializer,
+            (413, MEDIA_TYPE): ProblemSerializer,
+            (429, MEDIA_TYPE): ProblemSerializer,
         },
     )
     def post(self, request: Request, *args: object, **kwargs: object) -> Response:
-        """To be sent with each request: `Authorization: Token …`."""
-        return super().post(request, *args, **kwargs)
+        """Return a token for the header `Authorization: Token …` of later requests."""
+        body = request.data
+        login = Login(
+            client_address(request), body.get("username") if isinstance(body, Mapping) else None
+        )
+        login.take()
+        try:
+            response = super().post(request, *args, **kwargs)
+        except ValidationError as error:
+            login.failed(join_details(error.detail)[1])
+            raise
+        login.succeeded()
+        return response
 
 
 class ShardSerializer(serializers.Serializer[Any]):
-    """One database that this web reads."""
+    """A database that this web process reads."""
 
-    name = serializers.CharField()
-    api = serializers.URLField(help_text="Where its API is read.")
-    answers = serializers.BooleanField(help_text="Whether the database does.")
-    overview = OverviewSerializer(allow_null=True)
+    name = serializers.CharField(help_text="Name of the shard.")
+    api = serializers.URLField(help_text="URL of the shard's read-only API.")
+    answers = serializers.BooleanField(help_text="Whether the database is available.")
+    overview = OverviewSerializer(
+        allow_null=True, help_text="Counters of the shard; null if its database is unavailable."
+    )
 
 
-class ShardsView(APIView):
-    """The databases that this web reads."""
+class ShardsView(ApiConventions, APIView):
+    """List the databases that this web process reads."""
 
     @extend_schema(
         operation_id="list_shards",
-        summary="List the databases that this web reads",
+        summary="List the databases that this web process reads",
         responses={200: ShardSerializer(many=True), **problems()},
     )
     def get(self, request: Request) -> Response:
-        """Each with its counters; the web's own, `default`, first."""
+        """Return each database with its counters. The first is the process's own, `default`."""
         require(request.user, VIEW)
-        root = reverse("api:root", request=request)
         rows = []
         for name in shards.names():
-            address = root if name == DEFAULT_DB_ALIAS else urljoin(root, f"/shards/{name}/api/")
             overview = _overview(name)
             rows.append(
                 {
                     "name": name,
-                    "api": address,
+                    "api": _api_url(name, request),
                     "answers": overview is not None,
                     "overview": overview,
                 }
@@ -116,54 +141,99 @@ class ShardsView(APIView):
         return Response(ShardSerializer(rows, many=True).data)
 
 
+def _api_url(name: str, request: Request) -> str:
+    if name == DEFAULT_DB_ALIAS:
+        return reverse("taskmaster:api:root", request=request)
+    rest = {"name": name, "rest": "api/"}
+    return reverse("taskmaster:shard", kwargs=rest, request=request)
+
+
 def _overview(name: str) -> Overview | None:
-    """None when the database does not answer; that of the web itself is everybody's trouble."""
+    """Return the counters, or None if the database of a shard is unavailable.
+
+    An outage of the process's own database is raised, because the whole request then fails.
+    """
     try:
         with reading(name):
             return overview()
     except Exception as error:
-        if name == DEFAULT_DB_ALIAS or not trouble.is_trouble(error):
+        if name == DEFAULT_DB_ALIAS or not outage_log.is_outage(error):
             raise
-        trouble.met(error)
+        outage_log.record_request_error(error)
         return None
 
 
-class NotFoundView(APIView):
-    """Every other address below /api/."""
+class NotFoundView(ApiConventions, APIView):
+    """Answer 404 at every unknown URL below /api/."""
 
     permission_classes = [AllowAny]
     authentication_classes = []
     schema = None
 
     def initial(self, request: Request, *args: object, **kwargs: object) -> None:
-        """Raises NotFound for any method, with a hint where only the slash is missing."""
-        hint = f" Did you mean {request.path}/ ?" if _is_known(f"{request.path}/") else ""
-        raise NotFound(f"There is nothing at {request.path}.{hint} See /api/docs/.")
+        """Raise NotFound for any method, with a hint if only the final slash is missing."""
+        slashed = f"{request.path}/"
+        hint = f" Did you mean {slashed} ?" if _exists(f"{request.path_info}/") else ""
+        raise NotFound(
+            f"The API has no endpoint {request.path}.{hint} "
+            f"The endpoints are listed at {reverse('taskmaster:api:docs')}."
+        )
 
 
-def _is_known(address: str) -> bool:
+def _exists(path_info: str) -> bool:
     try:
-        return resolve(address).url_name != "nothing"
+        return resolve(path_info).url_name != "not-found"
     except Resolver404:
         return False
+
+
+class SchemaView(ApiConventions, SpectacularAPIView):
+    """Serve the OpenAPI schema of this API, without other URLs of the project."""
+
+    permission_classes = [AllowAny]
+    renderer_classes = SpectacularAPIView.renderer_classes
+    schema = None
+
+    def _get_version_parameter(self, request: Request) -> None:
+        """Return no version: the API has one, and the parameter would get into a header."""
+
+    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
+        """Return the schema, with paths relative to the prefix of TaskMaster's URLs."""
+        self.patterns = [path("api/", include("taskmaster.taskmaster_site.api"))]
+        prefix = reverse("taskmaster:dashboard").rstrip("/")
+        self.custom_settings = {
+            **openapi.SETTINGS,
+            **({"SERVERS": [{"url": prefix}]} if prefix else {}),
+        }
+        response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
+        return response
+
+
+class DocsView(ApiConventions, SpectacularSwaggerSplitView):
+    """Serve interactive documentation of the API, without assets from other hosts."""
+
+    permission_classes = [AllowAny]
+    renderer_classes = SpectacularSwaggerSplitView.renderer_classes
+    schema = None
+    url_name = "taskmaster:api:schema"
+    title = "TaskMaster"
+
+    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
+        """Return the page, or its script with `?script=`."""
+        with patched_settings(openapi.SETTINGS):
+            response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
+            return response
 
 
 app_name = "api"
 urlpatterns = [
     path("", RootView.as_view(), name="root"),
-    path("", include("tasks.api.urls")),
-    path("", include("workers.api.urls")),
+    path("", include("taskmaster.tasks.api.urls")),
+    path("", include("taskmaster.workers.api.urls")),
     path("shards/", ShardsView.as_view(), name="shards"),
-    path("token/", TokenView.as_view(), name="token"),
-    path(
-        "schema/",
-        SpectacularAPIView.as_view(permission_classes=[AllowAny]),
-        name="schema",
-    ),
-    path(
-        "docs/",
-        SpectacularSwaggerSplitView.as_view(url_name="api:schema", permission_classes=[AllowAny]),
-        name="docs",
-    ),
-    re_path("", NotFoundView.as_view(), name="nothing"),
+    # The count of a failed login must survive the rollback of its request.
+    path("token/", transaction.non_atomic_requests(TokenView.as_view()), name="token"),
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", DocsView.as_view(), name="docs"),
+    re_path("", NotFoundView.as_view(), name="not-found"),
 ]

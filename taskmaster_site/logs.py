@@ -1,53 +1,56 @@
-"""Logs: one event a line, `time LEVEL event key=value …`."""
+"""Configure logging: the level, the format, and filters of repeated or unimportant lines."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
-from tasks.errors import ConfigurationError
+from taskmaster.tasks.errors import ConfigurationError
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
-#: What every record has; whatever else it has was given with `extra` and is a key of the line.
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+class OutageFilter(logging.Filter):
+    """Drop the log line of each 503 response, because an outage is logged once when it starts."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to write the record."""
+        return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE
 
 
-def log_level() -> str:
-    """From TASKMASTER_LOG_LEVEL. Raises ConfigurationError for a word that is no level."""
+def logging_settings() -> dict[str, Any]:
+    """Return the value of Django's setting LOGGING.
+
+    Raises ConfigurationError if TASKMASTER_LOG_LEVEL is not a level.
+    """
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"outages": {"()": OutageFilter}},
+        "formatters": {"line": {"()": "taskmaster.tasks.logs.LineFormatter"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": _level()},
+        "loggers": {
+            "django_tasks": {"level": "WARNING"},
+            "django.tasks": {"level": "WARNING"},
+            "asyncio": {"level": "WARNING"},
+            "daphne": {"level": "WARNING"},
+            "django_eventstream": {"level": "WARNING"},
+            # The requester of a connection gets the error.
+            "psycopg.pool": {"level": "ERROR"},
+            # Client errors are not logged, because the response reports them.
+            "django.request": {"level": "ERROR", "filters": ["outages"]},
+            "django.security.DisallowedHost": {"level": "CRITICAL"},
+        },
+    }
+
+
+def _level() -> str:
     level = os.environ.get("TASKMASTER_LOG_LEVEL", "INFO").upper()
     if level not in _LEVELS:
         raise ConfigurationError(
             f"TASKMASTER_LOG_LEVEL is {level!r}; it must be one of {', '.join(_LEVELS)}."
         )
     return level
-
-
-class Unsaid(logging.Filter):
-    """Drops the line for each answer 503: what is wrong is said once, when it begins."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written."""
-        return getattr(record, "status_code", None) != HTTPStatus.SERVICE_UNAVAILABLE
-
-
-class LineFormatter(logging.Formatter):
-    """A record as one line; values with spaces are quoted."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line, and behind it a traceback where one was asked for."""
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        keys = " ".join(
-            f"{key}={_value(value)}" for key, value in vars(record).items() if key not in _OWN
-        )
-        line = f"{at[:-6]}Z {record.levelname:7} {record.getMessage()} {keys}".rstrip()
-        line = line.replace("\n", "\\n")
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-
-def _value(value: object) -> str:
-    text = str(value)
-    return json.dumps(text, ensure_ascii=False) if not text or set(text) & set(' "=\n') else text

@@ -1,4 +1,4 @@
-"""Django's settings, each taken from the environment or safe by default."""
+"""Django settings of the site. Each one comes from the environment or has a safe default."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import django
 
-from taskmaster_site.database import django_database, shard_urls
-from taskmaster_site.logs import log_level
-from taskmaster_site.safety import LOOPBACK, refuse_unsafe, secret_key
+from taskmaster.taskmaster_site import data, openapi
+from taskmaster.taskmaster_site.database import django_database, shard_urls
+from taskmaster.taskmaster_site.logs import logging_settings
+from taskmaster.taskmaster_site.safety import LOOPBACK, refuse_unsafe, secret_key
+from taskmaster.tasks.errors import ConfigurationError
 
 
 def _list(variable: str, default: tuple[str, ...] = ()) -> list[str]:
@@ -18,14 +20,19 @@ def _list(variable: str, default: tuple[str, ...] = ()) -> list[str]:
     return [each.strip() for each in raw.split(",") if each.strip()] if raw else list(default)
 
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+def _count(variable: str) -> int:
+    raw = os.environ.get(variable) or "0"
+    if not raw.isdecimal():
+        raise ConfigurationError(f"{variable} is {raw!r}; it must be a whole number from 0.")
+    return int(raw)
+
 
 DEBUG = os.environ.get("TASKMASTER_DEBUG", "").lower() in ("1", "true", "yes", "on")
-SECRET_KEY = secret_key(BASE_DIR / ".data")
+SECRET_KEY = secret_key(data.folder())
 ALLOWED_HOSTS = _list("TASKMASTER_ALLOWED_HOSTS", LOOPBACK)
 refuse_unsafe(debug=DEBUG, key=SECRET_KEY, hosts=ALLOWED_HOSTS)
 
-# Beyond this machine everything comes over TLS.
+# Hosts other than loopback are served over TLS only.
 _PUBLIC = not set(ALLOWED_HOSTS) <= set(LOOPBACK)
 SESSION_COOKIE_SECURE = _PUBLIC
 CSRF_COOKIE_SECURE = _PUBLIC
@@ -34,11 +41,11 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _PUBLIC else No
 X_FRAME_OPTIONS = "DENY"
 
 INSTALLED_APPS = [
-    # Before channels, which has a `runworker` of its own.
-    "taskmaster_site",
-    "tasks",
-    "workers",
-    "coordinator",
+    # `taskmaster` precedes `channels`, which also has a command `runworker`.
+    "taskmaster",
+    "taskmaster.tasks",
+    "taskmaster.workers",
+    "taskmaster.coordinator",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -53,32 +60,30 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "channels",
-    "django_eventstream",
     *(["django_tasks"] if django.VERSION < (6, 0) else []),
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
-    "taskmaster_site.csp.ContentSecurityPolicy",
+    "taskmaster.taskmaster_site.middleware.security.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "taskmaster_site.nul.NoNul",
-    "taskmaster_site.shards.Shards",
+    "taskmaster.taskmaster_site.middleware.security.RejectNul",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "taskmaster_site.trouble.DatabaseTrouble",
+    "taskmaster.taskmaster_site.middleware.database_outage.DatabaseOutage",
 ]
 
-ROOT_URLCONF = "taskmaster_site.urls"
-ASGI_APPLICATION = "taskmaster_site.asgi.application"
+ROOT_URLCONF = "taskmaster.taskmaster_site.urls"
+ASGI_APPLICATION = "taskmaster.taskmaster_site.asgi.application"
 
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [Path(__file__).resolve().parent / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -90,13 +95,13 @@ TEMPLATES = [
     },
 ]
 
-#: See `tasks.conf.Settings`; TASKMASTER_<NAME> in the environment wins.
-TASKMASTER: dict[str, Any] = {}
+#: See `taskmaster.tasks.conf.Settings`. TASKMASTER_<NAME> in the environment takes precedence.
+TASKMASTER: dict[str, Any] = {"data_dir": str(data.folder())}
 DATABASES = {
     "default": django_database(TASKMASTER),
     **{name: django_database(TASKMASTER, url) for name, url in shard_urls().items()},
 }
-DATABASE_ROUTERS = ["tasks.shards.Router"]
+DATABASE_ROUTERS = ["taskmaster.tasks.shards.Router"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -116,69 +121,35 @@ USE_I18N = False
 USE_TZ = True
 
 STATIC_URL = "static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
-# Served from where they lie: nothing to collect.
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "taskmaster.taskmaster_site.static_files.PrefixedStorage",
+        "OPTIONS": {"base_url": STATIC_URL},
+    },
+}
+# Static files are served from their source folders, without collectstatic.
 SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_AUTOREFRESH = DEBUG
 
-# A bulk of 100,000 tasks is a large body; the limits of its parts are checked by the API.
+# A bulk submission of 100,000 tasks has a large body. The API limits the parts of the body.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024 * 1024
 
 TASKS: dict[str, Any] = {
     "default": {
-        "BACKEND": "tasks.backend.TaskMasterBackend",
-        # Any queue: what its name may be is checked at submission.
+        "BACKEND": "taskmaster.tasks.backend.TaskMasterBackend",
+        # Accept any queue. The submission validates the queue's name.
         "QUEUES": [],
     }
 }
-#: Modules whose tasks web, coordinator and workers know.
-TASKMASTER_TASK_MODULES = _list("TASKMASTER_TASK_MODULES", ("examples.tasks",))
+#: Modules with tasks, in addition to those of the installed apps.
+TASKMASTER_TASK_MODULES: list[str] = []
 
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "taskmaster_site.trouble.exception_handler",
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "TaskMaster",
-    "DESCRIPTION": "Submit tasks, see what became of them, cancel and retry them.",
-    "VERSION": "0.1.0",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-}
+# The number of proxies in front of the web processes. They tell the clients' addresses, by which
+# failed logins are limited.
+REST_FRAMEWORK = {"NUM_PROXIES": _count("TASKMASTER_PROXIES")}
 
-# What listens is in `tasks.events`; its own tables stay empty.
-EVENTSTREAM_STORAGE_CLASS = "tasks.events.ring.RingStorage"
-EVENTSTREAM_CHANNELMANAGER_CLASS = "tasks.events.channels.Channels"
+# Make the command `spectacular` write the schema that the site serves.
+SPECTACULAR_SETTINGS = openapi.SETTINGS
 
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "filters": {"unsaid": {"()": "taskmaster_site.logs.Unsaid"}},
-    "formatters": {"line": {"()": "taskmaster_site.logs.LineFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {
-        "handlers": ["stderr"],
-        "level": log_level(),
-    },
-    "loggers": {
-        "django_tasks": {"level": "WARNING"},
-        "django.tasks": {"level": "WARNING"},
-        "asyncio": {"level": "WARNING"},
-        "daphne": {"level": "WARNING"},
-        "django_eventstream": {"level": "WARNING"},
-        # Its error reaches whoever asked for the connection.
-        "psycopg.pool": {"level": "ERROR"},
-        # A client's mistake is the client's to read.
-        "django.request": {"level": "ERROR", "filters": ["unsaid"]},
-        "django.security.DisallowedHost": {"level": "CRITICAL"},
-    },
-}
+LOGGING = logging_settings()

@@ -1,7 +1,6 @@
-"""Django's Tasks API under one set of names: `django.tasks` on Django 6, `django_tasks` before.
+"""Import Django's Tasks API: `django.tasks` on Django 6 and later, `django_tasks` before.
 
-The two packages hold different classes of the same shape; the rest of the code imports them
-from here and does not care which one is installed.
+Both packages define classes with the same interface. All other modules import them from here.
 """
 
 from __future__ import annotations
@@ -10,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import django
 
-# Type checkers see the package that the lock has.
+# Type checkers always use django_tasks, the package in the lock file.
 if not TYPE_CHECKING and django.VERSION >= (6, 0):
-    from django.tasks import TaskContext, TaskResult, TaskResultStatus, task
+    from django.tasks import TaskContext, TaskResult, TaskResultStatus, task_backends
     from django.tasks.backends.base import BaseTaskBackend
     from django.tasks.base import Task, TaskError
     from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
     from django.tasks.signals import task_enqueued, task_finished, task_started
     from django.utils.json import normalize_json
 else:
-    from django_tasks import TaskContext, TaskResult, TaskResultStatus, task
+    from django_tasks import TaskContext, TaskResult, TaskResultStatus, task_backends
     from django_tasks.backends.base import BaseTaskBackend
     from django_tasks.base import Task, TaskError
     from django_tasks.exceptions import InvalidTaskError as InvalidTask
@@ -37,7 +36,7 @@ __all__ = [
     "TaskResultDoesNotExist",
     "TaskResultStatus",
     "normalize_json",
-    "task",
+    "task_backends",
     "task_enqueued",
     "task_finished",
     "task_started",

@@ -1,23 +1,27 @@
-"""What can go wrong, each with a message for the person who can act on it.
+"""Define TaskMaster's exceptions. Each message is written for the person who can act on it.
 
-`tasks.api.errors` maps these classes to HTTP, `coordinator.service` to gRPC.
+`taskmaster.tasks.api.errors` maps these classes to HTTP, `taskmaster.coordinator.rpc` to gRPC.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from django.core.exceptions import ImproperlyConfigured
+
 
 class TaskMasterError(Exception):
-    """The root of all errors that TaskMaster raises on purpose."""
+    """Serve as the base class of TaskMaster's own errors."""
 
 
-class ConfigurationError(TaskMasterError):
-    """A setting is wrong; the message names it and what would be right."""
+class ConfigurationError(TaskMasterError, ImproperlyConfigured):
+    """Report an invalid setting. The message names the setting and the rule."""
 
 
 class InvalidField(TaskMasterError):
-    """A field of a submission breaks a rule. HTTP 400, gRPC INVALID_ARGUMENT.
+    """Report a field that breaks a rule. HTTP 400, gRPC INVALID_ARGUMENT.
 
-    `field` names it as the caller does (`queue`, `tasks[17].priority`).
+    `field` is the caller's name of the field, such as `queue` or `tasks[17].priority`.
     """
 
     def __init__(self, field: str, rule: str) -> None:
@@ -25,48 +29,59 @@ class InvalidField(TaskMasterError):
         self.field = field
         self.rule = rule
 
+    def renamed(self, names: Mapping[str, str]) -> InvalidField:
+        """Return the same error with the caller's name of the field.
+
+        `names` has the caller's name of each field that has another one. `tags` also renames
+        `tags[3]` and `tags.inner`.
+        """
+        for name, callers in names.items():
+            if self.field == name or self.field.startswith((f"{name}.", f"{name}[")):
+                return type(self)(callers + self.field.removeprefix(name), self.rule)
+        return self
+
 
 class TooLarge(InvalidField):
-    """A field or a bulk is larger than its limit. HTTP 413, gRPC INVALID_ARGUMENT."""
+    """Report a field or a bulk above its size limit. HTTP 413, gRPC INVALID_ARGUMENT."""
 
 
 class UnknownTaskName(InvalidField):
-    """The callable is not registered. HTTP 400, gRPC INVALID_ARGUMENT."""
+    """Report a task name that is not registered. HTTP 400, gRPC INVALID_ARGUMENT."""
 
 
 class NotAllowed(TaskMasterError):
-    """The user lacks a permission. HTTP 403, gRPC PERMISSION_DENIED."""
+    """Report a missing permission of the user. HTTP 403, gRPC PERMISSION_DENIED."""
 
 
 class NotFound(TaskMasterError):
-    """Nothing has this id. HTTP 404, gRPC NOT_FOUND."""
+    """Report an id that does not exist. HTTP 404, gRPC NOT_FOUND."""
 
 
 class TaskNotFound(NotFound):
-    """No task has this id."""
+    """Report a task id that does not exist."""
 
     def __init__(self, task_id: object) -> None:
         super().__init__(f"There is no task {task_id}.")
 
 
 class OperationNotFound(NotFound):
-    """No operation on many tasks has this id."""
+    """Report a bulk operation id that does not exist."""
 
     def __init__(self, operation_id: object) -> None:
         super().__init__(f"There is no operation {operation_id}.")
 
 
 class IllegalTransition(TaskMasterError):
-    """The status of what it is about does not allow it. HTTP 409, gRPC FAILED_PRECONDITION."""
+    """Report a change that the current status forbids. HTTP 409, gRPC FAILED_PRECONDITION."""
 
 
 class Conflict(TaskMasterError):
-    """What is there already does not allow it. HTTP 409."""
+    """Report a conflict with an existing object. HTTP 409."""
 
 
 class KeyReused(TaskMasterError):
-    """An Idempotency-Key was sent before with another submission. HTTP 422."""
+    """Report an Idempotency-Key that was already used for another submission. HTTP 422."""
 
 
 class Unavailable(TaskMasterError):
-    """What it takes is not there at the moment. HTTP 503."""
+    """Report a required service or package that is not available. HTTP 503."""

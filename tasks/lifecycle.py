@@ -1,12 +1,16 @@
-"""The life of a task on one page: its statuses and every legal change between them.
+"""Define the statuses of a task and every legal transition between them.
 
     waiting ─► pending ─claim─► picked ─start─► started ─► complete | failed
                  ▲  └─► cancelled ◄──┴─────────────┤
                  └───── release · decline · retry ◄┘
 
-Each transition is one statement in `tasks/sql/`, whose WHERE clause carries its guard: asked for
-in the wrong status it changes no row. `start` has a second one, adopt.sql, for what a worker
-announces when it comes back. `tasks.store` runs them; nothing else writes `status`.
+Each transition is one statement in `tasks/sql/`. Its WHERE clause carries the guard: in a wrong
+status the statement changes no row. `START` has a second statement, adopt_attempts.sql, for
+executions that a reconnecting worker announces. Only `taskmaster.tasks.store` runs these
+statements: its half `async_store` for coordinators, its half `sync_store` for users and programs.
+
+No statement moves a task to `waiting`, or from `waiting` to `pending`. A waiting task can only be
+cancelled, or given another queue or priority.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a task stands. The names are the values of the text column."""
+    """List the statuses of a task. The values are those of the text column `status`."""
 
     WAITING = "waiting"
     PENDING = "pending"
@@ -27,32 +31,32 @@ class Status(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Nothing but a retry by hand changes it any more."""
+        """Return whether the task has ended. Only a retry by a user can change it now."""
         return self in FINISHED
 
 
 class Transition(StrEnum):
-    """What moves a task. Each name but `insert` is a statement in `tasks/sql/`."""
+    """List the transitions. Each value is the name of a statement in `tasks/sql/`."""
 
-    CLAIM = "claim"
-    RELEASE = "release"
-    RELEASE_HELD = "release_held"
-    START = "start"
-    COMPLETE = "complete"
-    FAIL = "fail"
-    RESCUE = "rescue"
-    CANCEL = "cancel"
-    RETRY = "retry"
-    MOVE = "move"
-    REQUEUE = "requeue"
+    CLAIM = "claim_tasks"
+    RELEASE = "release_tasks"
+    RELEASE_HELD = "release_held_tasks"
+    START = "start_attempts"
+    COMPLETE = "complete_attempts"
+    FAIL = "fail_attempts"
+    RESCUE = "rescue_orphans"
+    CANCEL = "cancel_tasks"
+    RETRY = "retry_tasks"
+    RESCHEDULE = "reschedule_tasks"
+    REQUEUE = "requeue_tasks"
 
 
 FINISHED = frozenset({Status.COMPLETE, Status.FAILED, Status.CANCELLED})
-#: A coordinator or a worker holds the task under its lease.
+#: Statuses in which a coordinator or a worker holds the task under its lease.
 IN_FLIGHT = frozenset({Status.PICKED, Status.STARTED})
 
-#: {from: {transition: where it may lead}}. `fail` and `rescue` lead back to pending while
-#: attempts are left.
+#: The legal transitions as {status: {transition: possible new statuses}}. `fail` and `rescue`
+#: lead back to `pending` while attempts are left.
 LEGAL: dict[Status, dict[Transition, frozenset[Status]]] = {
     Status.WAITING: {
         Transition.CANCEL: frozenset({Status.CANCELLED}),
@@ -61,22 +65,22 @@ LEGAL: dict[Status, dict[Transition, frozenset[Status]]] = {
     Status.PENDING: {
         Transition.CLAIM: frozenset({Status.PICKED}),
         Transition.CANCEL: frozenset({Status.CANCELLED}),
-        Transition.MOVE: frozenset({Status.PENDING}),
+        Transition.RESCHEDULE: frozenset({Status.PENDING}),
         Transition.REQUEUE: frozenset({Status.PENDING}),
     },
     Status.PICKED: {
         Transition.START: frozenset({Status.STARTED}),
-        # A start and an end that meet in one flush are one write.
+        # A start and an end in the same flush are written as one row update.
         Transition.COMPLETE: frozenset({Status.COMPLETE}),
         Transition.FAIL: frozenset({Status.PENDING, Status.FAILED}),
         Transition.RELEASE: frozenset({Status.PENDING}),
         Transition.RELEASE_HELD: frozenset({Status.PENDING}),
         Transition.CANCEL: frozenset({Status.CANCELLED}),
-        Transition.MOVE: frozenset({Status.PENDING}),
+        Transition.RESCHEDULE: frozenset({Status.PENDING}),
         Transition.REQUEUE: frozenset({Status.PENDING}),
     },
     Status.STARTED: {
-        # The report of a start, received twice.
+        # A start may be reported twice.
         Transition.START: frozenset({Status.STARTED}),
         Transition.COMPLETE: frozenset({Status.COMPLETE}),
         Transition.FAIL: frozenset({Status.PENDING, Status.FAILED}),
@@ -91,10 +95,10 @@ LEGAL: dict[Status, dict[Transition, frozenset[Status]]] = {
 
 
 def allows(status: Status, transition: Transition) -> bool:
-    """Whether a task in this status may go through this transition."""
+    """Return whether `transition` is legal for a task in `status`."""
     return transition in LEGAL[status]
 
 
 def sources(transition: Transition) -> frozenset[Status]:
-    """The statuses from which a transition is legal."""
+    """Return the statuses from which `transition` is legal."""
     return frozenset(status for status, ways in LEGAL.items() if transition in ways)

@@ -1,43 +1,56 @@
-"""Who may do what: the same checks behind REST, gRPC, admin and command line."""
+"""Check permissions. REST, gRPC, admin and command line share these checks.
+
+A user who changes an object must be able to view it: the answer, the error and the count of a
+change show its state. A submission needs no permission to view; its answer has the new id only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Protocol
 
-from tasks.errors import NotAllowed
-from tasks.registry import SHELL
-from tasks.submission import NewTask
+from taskmaster.tasks.conf import SHELL_OFF, settings
+from taskmaster.tasks.errors import NotAllowed
+from taskmaster.tasks.messages import NewTask
+from taskmaster.tasks.registry import SHELL
 
-ADD = "tasks.add_task"
-VIEW = "tasks.view_task"
-CHANGE = "tasks.change_task"
-DELETE = "tasks.delete_task"
-SUBMIT_SHELL = "tasks.submit_shell"
+ADD = "taskmaster_tasks.add_task"
+VIEW = "taskmaster_tasks.view_task"
+CHANGE = "taskmaster_tasks.change_task"
+DELETE = "taskmaster_tasks.delete_task"
+SUBMIT_SHELL = "taskmaster_tasks.submit_shell"
 
 
 class User(Protocol):
-    """What is needed of `django.contrib.auth` here."""
+    """Declare the part of Django's user model that the checks need."""
 
     def has_perm(self, perm: str) -> bool:
-        """Whether the user has this permission."""
+        """Return whether the user has this permission."""
 
 
-def require(user: User, permission: str) -> None:
-    """Raises NotAllowed unless the user has the permission."""
-    if not user.has_perm(permission):
-        raise NotAllowed(f"This needs the permission {permission}.")
+def require(user: User, *permissions: str) -> None:
+    """Raise NotAllowed unless the user has all permissions."""
+    for permission in permissions:
+        if not user.has_perm(permission):
+            raise NotAllowed(f"This needs the permission {permission}.")
+
+
+def may_shell(user: User) -> bool:
+    """Return whether shell tasks are on and the user may submit them."""
+    return settings().shell_tasks and user.has_perm(SUBMIT_SHELL)
 
 
 def check_retry(user: User, task_name: str) -> None:
-    """Raises NotAllowed unless the user may have a task of this name run again."""
-    require(user, CHANGE)
+    """Raise NotAllowed unless the user may retry a task of this name."""
+    require(user, VIEW, CHANGE)
     if task_name == SHELL:
+        if not settings().shell_tasks:
+            raise NotAllowed(f"This task cannot be retried: {SHELL_OFF}")
         require(user, SUBMIT_SHELL)
 
 
 def check_submit(user: User, tasks: Iterable[NewTask]) -> None:
-    """Raises NotAllowed unless the user may submit every one of these tasks."""
+    """Raise NotAllowed unless the user may submit all of these tasks."""
     require(user, ADD)
     if any(task.name == SHELL for task in tasks):
         require(user, SUBMIT_SHELL)

@@ -1,75 +1,115 @@
-"""Which callables exist: the tasks declared in the modules of TASKMASTER_TASK_MODULES.
+"""Load the tasks that the modules `tasks` of the installed apps declare.
 
-Web, coordinator and worker read the same list, so that what is accepted at submission is known
-where it runs. The built-in name `shell` stands for a command, see `tasks.submission`.
+TASKMASTER_TASK_MODULES names additional modules. Web, coordinator and worker load the same modules,
+so a name that is accepted at submission is also known to the worker. The built-in name `shell`
+runs a shell command if the setting `shell_tasks` is on; see `taskmaster.tasks.submission`.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.utils.module_loading import module_has_submodule
 
-from tasks.errors import ConfigurationError, UnknownTaskName
+from taskmaster.tasks.conf import SHELL_OFF, settings
+from taskmaster.tasks.errors import ConfigurationError, UnknownTaskName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from tasks.compat import Task
+    from taskmaster.tasks.compat import Task
 
-#: The name of a shell command, which is no Python callable.
+#: The task name of a shell command.
 SHELL = "shell"
-#: How many near names an error message lists.
+#: Maximum number of characters of a task name.
+MAX_NAME = 200
+#: The name of the module of an app that declares tasks.
+_MODULE = "tasks"
+#: The setting and the environment variable that name additional modules. The variable is a
+#: comma-separated list.
+_VARIABLE = "TASKMASTER_TASK_MODULES"
+#: Maximum number of similar names in an error message.
 _NEAREST = 5
 
 
 @cache
 def load() -> Mapping[str, Task[..., Any]]:
-    """Import the task modules and return the tasks they declare, by dotted path.
+    """Import the task modules and return their tasks by dotted path.
 
-    Raises ConfigurationError when a module cannot be imported.
+    The apps must be ready. Raise ConfigurationError if a module cannot be imported.
     """
-    from tasks.compat import Task
+    from taskmaster.tasks.compat import Task
 
     found: dict[str, Task[..., Any]] = {}
-    for path in getattr(settings, "TASKMASTER_TASK_MODULES", ()):
+    for path, source in [*_app_modules(), *_additional_modules()]:
         try:
             module = importlib.import_module(path)
         except Exception as error:
             raise ConfigurationError(
-                f"TASKMASTER_TASK_MODULES: {path} cannot be imported: "
-                f"{type(error).__name__}: {error}"
+                f"{source}: {path} cannot be imported: {type(error).__name__}: {error}"
             ) from error
-        found.update(
-            (value.module_path, value) for value in vars(module).values() if isinstance(value, Task)
-        )
+        for attribute, value in vars(module).items():
+            if not isinstance(value, Task):
+                continue
+            # A module may also name variants, such as `urgent = send.options(priority=9)`. The
+            # declaration is the one under the name of the callable.
+            if value.module_path == f"{path}.{attribute}":
+                found[value.module_path] = value
+            else:
+                found.setdefault(value.module_path, value)
     return MappingProxyType(found)
 
 
+def _app_modules() -> Iterator[tuple[str, str]]:
+    """Yield (module, source) for each app with a module `tasks`, as Django's admin does."""
+    for config in apps.get_app_configs():
+        # TaskMaster's own package `tasks` does not declare tasks.
+        if config.name != "taskmaster" and module_has_submodule(config.module, _MODULE):
+            yield f"{config.name}.{_MODULE}", f"INSTALLED_APPS: {config.name}"
+
+
+def _additional_modules() -> list[tuple[str, str]]:
+    """Return (module, source) for TASKMASTER_TASK_MODULES.
+
+    The environment variable takes precedence over the setting.
+    """
+    given = os.environ.get(_VARIABLE, getattr(django_settings, _VARIABLE, ()))
+    paths = given.split(",") if isinstance(given, str) else given
+    return [(path.strip(), _VARIABLE) for path in paths if path.strip()]
+
+
 def names() -> list[str]:
-    """Every name that can be submitted, `shell` first."""
-    return [SHELL, *sorted(load())]
+    """Return all names that can be submitted, `shell` first if shell tasks are on."""
+    return [*([SHELL] if settings().shell_tasks else []), *sorted(load())]
 
 
 def get(name: str) -> Task[..., Any]:
-    """The task of this dotted path. Raises UnknownTaskName with the nearest names."""
+    """Return the task with this dotted path. Raise UnknownTaskName with similar names."""
     try:
         return load()[name]
     except KeyError:
-        raise UnknownTaskName("name", _unknown(name)) from None
+        raise UnknownTaskName("name", _unknown_name(name)) from None
 
 
 def require(name: str) -> None:
-    """Raises UnknownTaskName unless `name` is registered or `shell`."""
+    """Raise UnknownTaskName unless `name` is registered, or is `shell` and shell tasks are on."""
     if name != SHELL:
         get(name)
+    elif not settings().shell_tasks:
+        raise UnknownTaskName("name", SHELL_OFF)
 
 
-def _unknown(name: str) -> str:
+def _unknown_name(name: str) -> str:
     known = names()
     near = difflib.get_close_matches(name, known, n=_NEAREST, cutoff=0.4) or known[:_NEAREST]
-    return f"no task is called {name!r}; the nearest names are {', '.join(near)}."
+    return (
+        f"{name!r} is not a registered task; the closest names are {', '.join(near)}. Tasks are "
+        f"loaded from the module tasks of each installed app and from {_VARIABLE}."
+    )

@@ -1,6 +1,6 @@
-"""What a task raises to say itself what comes after this attempt.
+"""Define the exceptions by which a task requests a retry or rejects further attempts.
 
-from tasks.retries import Discard, Retry
+from taskmaster.tasks.retries import Discard, Retry
 
 @task
 def fetch(url: str) -> str:
@@ -15,26 +15,26 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-#: Longer pauses are cut to this: 30 days.
+#: Longer pauses are reduced to this: 30 days.
 MAX_AFTER_S = 30 * 86_400.0
 
 
 class Retry(Exception):
-    """This attempt failed; try again after a pause of the task's own choice.
+    """Fail this attempt and retry the task after a given pause.
 
-    It counts as an attempt: when `max_attempts` are used up the task ends failed. `after` is
-    seconds, a timedelta, or a moment with its zone; without it the task's policy decides.
+    The attempt counts: the task fails when `max_attempts` are used up. `after` is a number of
+    seconds, a timedelta or an aware datetime. Without it the task's retry policy sets the pause.
     """
 
     def __init__(
         self, reason: str = "", *, after: float | timedelta | datetime | None = None
     ) -> None:
-        super().__init__(reason or "asked to be tried again")
+        super().__init__(reason or "the task requested a retry")
         self.after_s = None if after is None else min(MAX_AFTER_S, max(0.0, _seconds(after)))
 
 
 class Discard(Exception):
-    """The task cannot succeed: it ends failed at once, whatever attempts are left."""
+    """Fail the task immediately, even if attempts are left."""
 
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason or "discarded by the task")
@@ -43,6 +43,6 @@ class Discard(Exception):
 def _seconds(after: float | timedelta | datetime) -> float:
     if isinstance(after, datetime):
         if after.tzinfo is None:
-            raise ValueError(f"Retry(after={after}) has no zone; give an aware datetime.")
+            raise ValueError(f"Retry(after={after}) has no time zone; pass an aware datetime.")
         return (after - datetime.now(UTC)).total_seconds()
     return after.total_seconds() if isinstance(after, timedelta) else float(after)

@@ -1,7 +1,7 @@
-"""Which database is read: a web process may look at several, each with coordinators of its own.
+"""Select the shard that a web process reads.
 
-A shard is one database and the processes that serve it. A task lives in one shard for good; what
-writes, names the database (`using=`), and what reads, reads the one chosen here.
+A shard is one database with its coordinators and workers. A task never leaves its shard. Writes
+name their database with `using=`. Reads use the shard that is selected here.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, models
 
-#: What lies in every shard; users, tokens and sessions lie in the web's own database.
-_APPS = {"tasks", "workers", "coordinator"}
+#: Apps whose tables exist in every shard. Users, tokens and sessions are in the default database.
+_APPS = {"taskmaster_tasks", "taskmaster_workers", "taskmaster_coordinator"}
 
 _current: ContextVar[str] = ContextVar("shard", default=DEFAULT_DB_ALIAS)
 
 
 def current() -> str:
-    """The alias of the database that is read."""
+    """Return the alias of the selected database."""
     return _current.get()
 
 
 @contextmanager
 def reading(alias: str) -> Iterator[None]:
-    """Within it that database is read."""
+    """Select a database for reads within the context."""
     token = _current.set(alias)
     try:
         yield
@@ -35,10 +35,13 @@ def reading(alias: str) -> Iterator[None]:
 
 
 class Router:
-    """Sends what is read of a shard to the one that is chosen."""
+    """Route reads of the shard apps to the selected database."""
 
     def db_for_read(self, model: type[models.Model], **hints: Any) -> str | None:
-        """None, Django's own choice, for everything that is not a shard's."""
+        """Return the selected database, or None (Django's default) for other apps.
+
+        Return None also for reads with an `instance` hint, which stay in the instance's database.
+        """
         if model._meta.app_label not in _APPS or "instance" in hints:
             return None
         return current()

@@ -1,4 +1,4 @@
-"""What every test may use."""
+"""Fixtures for every test."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from django.conf import settings
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
-from tasks.events.publish import drain
+from taskmaster.tasks.events.publish import drain
 
 
 def pytest_configure() -> None:
-    """The test database bears the name of this checkout."""
+    """Give the test database the name of this checkout."""
     settings.DATABASES["default"]["TEST"]["NAME"] = os.environ["TASKMASTER_TEST_DATABASE"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_session_outlives_the_suite(
+def _end_database_sessions(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
-    """Connections of other threads would keep the test database from being dropped."""
+    """End sessions of other threads, which would keep the test database from being dropped."""
     yield
-    # What the last test published goes out before its database goes.
+    # Publish the last test's events before its database is dropped.
     drain()
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(

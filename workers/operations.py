@@ -1,29 +1,30 @@
-"""What an operator asks of a worker: drain, and take that back; stop, and kill."""
+"""Drain, undrain, stop and kill workers on behalf of operators."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 
-from tasks.errors import IllegalTransition, InvalidField, NotFound
-from tasks.events.event import Kind, NewEvent
-from tasks.events.publish import publish
-from tasks.statements import statement
-from workers.models import Worker, WorkerStatus
+from taskmaster.tasks.errors import IllegalTransition, InvalidField, NotFound
+from taskmaster.tasks.event import EventKind, NewEvent
+from taskmaster.tasks.events.publish import publish
+from taskmaster.workers.models import Worker, WorkerStatus
+from taskmaster.workers.store import sync_store as store
 
 
 class WorkerNotFound(NotFound):
-    """No worker has this id or name. HTTP 404."""
+    """Raised when no worker has this id or name. HTTP 404."""
 
     def __init__(self, worker: object) -> None:
         super().__init__(f"There is no worker {worker}.")
 
 
 def find(text: str) -> UUID:
-    """The id of the worker of this id, or of the one of this name that is not offline.
+    """Return the id of a worker, given its id or name.
 
-    Raises WorkerNotFound, or InvalidField when several of this name are there.
+    A name matches workers that are not offline. Raises WorkerNotFound, or InvalidField when several
+    workers have the name.
     """
     try:
         return UUID(text)
@@ -34,59 +35,59 @@ def find(text: str) -> UUID:
     if not ids:
         raise WorkerNotFound(text)
     if len(ids) > 1:
-        raise InvalidField("worker", f"several are called {text!r}; give the id of one.")
+        raise InvalidField("worker", f"several workers are named {text!r}; give an id.")
     return ids[0]
 
 
 def drain(worker_id: UUID, *, by: str = "", using: str = DEFAULT_DB_ALIAS) -> None:
-    """It takes nothing new, finishes what it runs, and goes offline then.
+    """Drain a worker: it accepts no new tasks, finishes its running tasks and goes offline.
 
-    `by`: the user who asked for it, for the activity log. Raises WorkerNotFound, or
-    IllegalTransition when it is offline already.
+    `by` is the requesting user, for the activity log. Raises WorkerNotFound, or IllegalTransition
+    when the worker is offline.
     """
-    _desire(worker_id, "drain", by, using)
+    _request(worker_id, "drain", by, using)
 
 
 def undrain(worker_id: UUID, *, by: str = "", using: str = DEFAULT_DB_ALIAS) -> None:
-    """It takes tasks again, unless it has gone offline or was told to stop.
+    """Let a draining worker accept tasks again.
 
-    Raises as `drain` does.
+    Raises the errors of `drain`, and IllegalTransition when the worker was asked to stop or to kill
+    itself.
     """
-    _desire(worker_id, "undrain", by, using)
+    _request(worker_id, "undrain", by, using)
 
 
 def stop(worker_id: UUID, *, by: str = "", using: str = DEFAULT_DB_ALIAS) -> None:
-    """It does what SIGTERM does: takes nothing new, finishes what runs in the grace, leaves.
+    """Stop a worker as SIGTERM does.
 
-    What is not over by then is handed back. Raises as `drain` does.
+    It accepts no new tasks, finishes its running tasks within the grace and exits. Tasks that have
+    not ended by then are handed back. Raises the errors of `drain`.
     """
-    _desire(worker_id, "stop", by, using)
+    _request(worker_id, "stop", by, using)
 
 
 def kill(worker_id: UUID, *, by: str = "", using: str = DEFAULT_DB_ALIAS) -> None:
-    """It dies at once, as by kill -9; what it ran is rescued, and the attempts count as lost.
+    """Kill a worker as `kill -9` does.
 
-    The worker does it by itself, so one that hears nothing (frozen, cut off) lives on until it
-    does. Raises as `drain` does.
+    Its tasks are rescued, and their attempts count as lost. The worker kills itself, so a worker
+    that is frozen or disconnected runs until it receives the command. Raises the errors of `drain`.
     """
-    _desire(worker_id, "kill", by, using)
+    _request(worker_id, "kill", by, using)
 
 
-def _desire(worker_id: UUID, wanted: str, by: str, using: str) -> None:
-    with connections[using].cursor() as cursor:
-        cursor.execute(statement("desire", "workers.sql"), {"id": worker_id, "wanted": wanted})
-        row = cursor.fetchone()
-    if row is not None:
-        text = f"told {row[1]} to {wanted}" if by else f"{row[1]} was told to {wanted}"
-        event = NewEvent(Kind.OPERATOR, text, worker=row[1], worker_id=worker_id, user=by)
+def _request(worker_id: UUID, command: str, by: str, using: str) -> None:
+    name = store.request_worker_command(worker_id, command, using=using)
+    if name is not None:
+        text = f"asked {name} to {command}" if by else f"{name} was asked to {command}"
+        event = NewEvent(EventKind.OPERATOR, text, worker=name, worker_id=worker_id, user=by)
         publish([event], using=using)
         return
     worker = Worker.objects.using(using).filter(pk=worker_id).first()
     if worker is None:
         raise WorkerNotFound(worker_id)
     if worker.status == WorkerStatus.OFFLINE:
-        verb = wanted.removeprefix("un")
-        raise IllegalTransition(f"Worker {worker_id} is offline: there is nothing to {verb}.")
+        verb = command.removeprefix("un")
+        raise IllegalTransition(f"Worker {worker_id} is offline; it cannot {verb}.")
     raise IllegalTransition(
-        f"Worker {worker_id} was told to {worker.command}: it takes no tasks any more."
+        f"Worker {worker_id} was asked to {worker.command}; it accepts no more tasks."
     )

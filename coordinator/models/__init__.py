@@ -1,5 +1,6 @@
-"""The tables of who decides."""
+"""Define the models of coordinators and of the keys that sign offers."""
 
-from coordinator.models.coordinator import Coordinator
+from taskmaster.coordinator.models.coordinator import Coordinator
+from taskmaster.coordinator.models.offer_key import OfferKey
 
-__all__ = ["Coordinator"]
+__all__ = ["Coordinator", "OfferKey"]

@@ -1,4 +1,4 @@
-"""The coordinator: one `runcoordinator` process."""
+"""Define the model of a coordinator: one `runcoordinator` process."""
 
 from __future__ import annotations
 
@@ -7,28 +7,38 @@ from django.db.models.functions import Now
 
 
 class Coordinator(models.Model):
-    """One run of a coordinator process; `online` until it ends or is found dead."""
+    """Record one run of a coordinator process.
+
+    The row is `online` until the process ends or is declared dead.
+    """
 
     id = models.UUIDField(primary_key=True)
-    #: Held as a session-level advisory lock for as long as the process lives.
+    #: Key of the session-level advisory lock that the process holds while it is alive.
     lock_key = models.BigIntegerField()
-    address = models.CharField(max_length=255, help_text="host:port where workers reach it.")
+    address = models.CharField(max_length=255, help_text="host:port that workers connect to.")
     host = models.CharField(max_length=255)
     pid = models.PositiveIntegerField()
     online = models.BooleanField(default=True, db_default=True)
-    held = models.PositiveIntegerField(default=0, db_default=0, help_text="Tasks held until due.")
+    held = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Number of tasks held until they are due."
+    )
     in_flight = models.PositiveIntegerField(default=0, db_default=0)
     connections = models.PositiveSmallIntegerField(
-        default=0, db_default=0, help_text="Open connections of its own to the database."
+        default=0, db_default=0, help_text="Open database connections of this process."
     )
     loop_lag_ms = models.PositiveIntegerField(
-        default=0, db_default=0, help_text="The worst delay of its event loop in a second."
+        default=0, db_default=0, help_text="Longest delay of its event loop in the last second."
     )
-    heard_at = models.DateTimeField(null=True, help_text="NOTIFY was last heard.")
-    claimed_at = models.DateTimeField(null=True, help_text="A turn of the claim loop succeeded.")
-    flushed_at = models.DateTimeField(null=True, help_text="Reports were last written.")
-    complaint = models.TextField(
-        default="", db_default="", blank=True, help_text="What keeps it from its work."
+    heard_at = models.DateTimeField(null=True, help_text="Time of the last NOTIFY.")
+    claimed_at = models.DateTimeField(
+        null=True, help_text="Time of the last successful iteration of the claim loop."
+    )
+    flushed_at = models.DateTimeField(null=True, help_text="Time when reports were last written.")
+    health_problem = models.TextField(
+        default="",
+        db_default="",
+        blank=True,
+        help_text="Why it makes no progress; empty if it does.",
     )
     started_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField(db_default=Now())

@@ -1,20 +1,20 @@
-// Terminal output as text: colours become classes, other commands of terminals vanish, and control
-// characters are shown as what they are.
+// Convert terminal output to text: colours become classes, other escape sequences are removed, and
+// control characters are replaced by visible symbols.
 
-// A colour command; any other sequence; the ends of lines; what has no business in text.
+// In order: colour sequences, other escape sequences, line ends, control and bidi characters.
 const TOKENS =
   /\x1b\[([0-9;:]*)m|\x1b\[[0-?]*[ -\/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -\/]*[0-~]|\r\n|\n|\r|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069]/g;
-// What may be the beginning of a sequence that goes on in the next piece.
+// The start of a sequence that may continue in the next piece.
 const UNFINISHED = /\x1b(?:\[[0-?]*[ -\/]*|[\]PX^_][^\x07\x1b]{0,200}\x1b?)?$|\r$/;
 
-/** The state of one stream between its pieces. */
+/** Parse the pieces of one stream, and keep its state between them. */
 export class Terminal {
   constructor() {
     this.rest = "";
     this.classes = new Map();
   }
 
-  /** Calls `out.text(text, classes)`, `out.newline()` and `out.restart()` in turn. */
+  /** Parse a piece. Call `out.text(text, classes)`, `out.newline()` and `out.restart()` in order. */
   write(piece, out) {
     let text = this.rest + piece;
     this.rest = UNFINISHED.exec(text)?.[0] ?? "";
@@ -47,7 +47,7 @@ export class Terminal {
       else if (code === 24) this.classes.delete("underline");
       else if (code === 39) this.classes.delete("fg");
       else if ((code >= 30 && code <= 37) || (code >= 90 && code <= 97)) this.classes.set("fg", `fg${code % 10}`);
-      // Of 256 and of all colours there is no token.
+      // Skip 256-colour and RGB codes, for which tokens.css has no colours.
       else if (code === 38 || code === 48) index += codes[index + 1] === 5 ? 2 : 4;
     }
   }

@@ -1,14 +1,14 @@
-// The live console: what an attempt prints, as it prints it.
+// Show the output of an attempt live, in the console of a task's page.
 
 import { Terminal } from "./ansi.js";
 
 const MOST_LINES = 5000;
 const MOST_CHARACTERS = 2_000_000;
-const FOLD = 2000; // A line that is longer goes on in the next row.
+const FOLD = 2000; // Characters of a row. A longer line continues in the next row.
 const LONGEST_PAUSE_MS = 15000;
-const AT_END = 24; // Pixels from the end that still count as the end.
+const AT_END = 24; // Maximum distance in pixels from the end that counts as the end.
 
-/** The rows of the screen, of which the newest are kept. */
+/** Show the newest rows of the output. */
 class Screen {
   constructor(element) {
     this.element = element;
@@ -40,18 +40,15 @@ class Screen {
   }
 
   #open(stream, more = "") {
-    const row = document.createElement("div");
-    row.className = `line ${stream}${more}`;
-    const span = document.createElement("span");
-    row.append(span);
+    const row = newRow(`${stream}${more}`);
     this.element.append(row);
-    this.line = { stream, row, span, length: 0, stale: false };
+    this.line = { stream, row, span: row.firstChild, length: 0, stale: false };
     return this.line;
   }
 
   #text(stream, part, classes) {
     if (this.line?.stale) {
-      // A progress bar writes over its line.
+      // A progress bar overwrites its line.
       this.characters -= this.line.length;
       this.line.span.replaceChildren();
       Object.assign(this.line, { length: 0, stale: false });
@@ -81,64 +78,63 @@ class Screen {
       this.characters -= oldest.textContent.length;
       oldest.remove();
       if (!this.dropped) {
-        this.dropped = this.#notice();
+        this.dropped = newRow("note");
+        this.dropped.firstChild.append("Earlier lines are not shown. Open the full output to see them.");
         rows.prepend(this.dropped);
       }
     }
   }
-
-  #notice() {
-    const row = document.createElement("div");
-    row.className = "line note";
-    const span = document.createElement("span");
-    span.append("Earlier lines are left out here: see the whole output.");
-    row.append(span);
-    return row;
-  }
 }
 
-/** Connects the console's card; `say(text, ok)` tells what came of a command. */
-export function openConsole(card, say) {
+function newRow(classes) {
+  const row = document.createElement("div");
+  row.className = `line ${classes}`;
+  row.append(document.createElement("span"));
+  return row;
+}
+
+/** Connect the console's card. `notify(text, ok)` shows the result of a command. */
+export function openConsole(card, notify) {
   const screen = new Screen(card.querySelector(".screen"));
   const state = card.querySelector(".state");
   const choice = card.querySelector("select");
   const follow = card.querySelector(".follow");
   let socket = null;
   let cursor = null;
-  let noted = "";
+  let lastNote = "";
   let pause = 500;
   let frames = [];
   let following = true;
   let timer = 0;
 
-  const tell = (text) => { if (state.textContent !== text) state.textContent = text; };
+  const setState = (text) => { if (state.textContent !== text) state.textContent = text; };
 
-  function setFollowing(wanted) {
-    following = wanted;
-    follow.setAttribute("aria-pressed", String(wanted));
-    if (wanted) screen.element.scrollTop = screen.element.scrollHeight;
+  function setFollowing(enabled) {
+    following = enabled;
+    follow.setAttribute("aria-pressed", String(enabled));
+    if (enabled) screen.element.scrollTop = screen.element.scrollHeight;
   }
 
   function show() {
-    const taken = frames;
+    const batch = frames;
     frames = [];
-    for (const frame of taken) for (const { stream, text } of frame.chunks) screen.write(stream, text);
+    for (const frame of batch) for (const { stream, text } of frame.chunks) screen.write(stream, text);
     if (following) screen.element.scrollTop = screen.element.scrollHeight;
-    // The server waits for what is not yet shown, so a slow or hidden page is not flooded.
-    for (const frame of taken) {
+    // The server waits for the acknowledgement, so it does not flood a slow or hidden page.
+    for (const frame of batch) {
       cursor = frame.cursor;
       if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ type: "ack", cursor }));
     }
   }
 
-  const takes = {
+  const handlers = {
     attempt({ attempt, worker, status }) {
-      offer(attempt);
+      addAttempts(attempt);
       const note = `attempt ${attempt}${worker ? ` on ${worker}` : ""}`;
-      // Said again after a reconnect.
-      if (note !== noted) screen.note(note);
-      noted = note;
-      tell(status === "started" ? "Live" : "");
+      // The server repeats this message after a reconnect.
+      if (note !== lastNote) screen.note(note);
+      lastNote = note;
+      setState(status === "started" ? "Live" : "");
     },
     output(frame) {
       pause = 500;
@@ -146,14 +142,14 @@ export function openConsole(card, say) {
       frames.push(frame);
     },
     status({ status }) {
-      tell(status === "started" ? "Live" : `Task is ${status}`);
+      setState(status === "started" ? "Live" : `Task is ${status}`);
     },
     end() {
       pause = 500;
-      tell(screen.element.childElementCount > 1 || frames.length ? "Ended" : "Ended: it printed nothing");
+      setState(screen.element.childElementCount > 1 || frames.length ? "Ended" : "Ended without output");
     },
-    said({ ok, text }) {
-      say(text, ok);
+    answer({ ok, text }) {
+      notify(text, ok);
     },
   };
 
@@ -162,19 +158,19 @@ export function openConsole(card, say) {
     const query = new URLSearchParams();
     if (choice.value) query.set("attempt", choice.value);
     if (cursor) query.set("after", cursor);
-    const mine = new WebSocket(`${location.origin.replace(/^http/, "ws")}${card.dataset.socket}?${query}`);
-    socket = mine;
-    mine.onopen = () => tell("Connected");
-    mine.onmessage = (event) => {
+    const opened = new WebSocket(`${location.origin.replace(/^http/, "ws")}${card.dataset.socket}?${query}`);
+    socket = opened;
+    opened.onopen = () => setState("Connected");
+    opened.onmessage = (event) => {
       const message = JSON.parse(event.data);
-      if (socket === mine) takes[message.type]?.(message);
+      if (socket === opened) handlers[message.type]?.(message);
     };
-    mine.onclose = (event) => {
-      if (socket !== mine) return;
+    opened.onclose = (event) => {
+      if (socket !== opened) return;
       if (event.code === 4401) return location.reload();
-      if (event.code === 4403) return tell("Seeing output needs the permission tasks.view_task");
-      if (event.code === 4404) return tell("There is no such task");
-      tell("Reconnecting…");
+      if (event.code === 4403) return setState("Viewing output requires the permission taskmaster_tasks.view_task");
+      if (event.code === 4404) return setState("The task does not exist");
+      setState("Reconnecting…");
       timer = setTimeout(connect, pause * (0.75 + Math.random() / 2));
       pause = Math.min(LONGEST_PAUSE_MS, 2 * pause);
     };
@@ -182,7 +178,7 @@ export function openConsole(card, say) {
 
   function restart() {
     cursor = null;
-    noted = "";
+    lastNote = "";
     frames = [];
     screen.clear();
     const old = socket;
@@ -191,8 +187,8 @@ export function openConsole(card, say) {
     connect();
   }
 
-  /** Makes every attempt up to this one a choice. */
-  function offer(newest) {
+  /** Add all attempts up to the newest one to the selection. */
+  function addAttempts(newest) {
     for (let number = choice.options.length; number <= newest; number += 1) choice.add(new Option(number, number));
   }
 
@@ -209,5 +205,5 @@ export function openConsole(card, say) {
   addEventListener("pagehide", () => { const old = socket; socket = null; old?.close(); });
   addEventListener("pageshow", (event) => event.persisted && connect());
   connect();
-  return { offer };
+  return { addAttempts };
 }

@@ -1,24 +1,24 @@
-// The creation form: the button says what it does, and a chosen task brings its arguments along.
+// Update the creation form: the label of its button, and the arguments of the selected task.
 
 const form = document.getElementById("create-form");
 const kinds = JSON.parse(document.getElementById("kinds")?.textContent ?? "{}");
 let template = null;
 
-function describe() {
+function updateLabels() {
   const form = document.getElementById("create-form");
   const kind = kinds[form.elements.name.value];
   const count = Number(form.elements.count.value);
-  const right = Number.isInteger(count) && count >= 1 && count <= 1000;
-  form.querySelector("[type=submit]").textContent = right
+  const valid = Number.isInteger(count) && count >= 1 && count <= 1000;
+  form.querySelector("[type=submit]").textContent = valid
     ? `Create ${count.toLocaleString("en")} task${count === 1 ? "" : "s"}` : "Create tasks";
   form.querySelector(".hint").textContent = kind?.what ?? "";
   form.querySelector("label[for=id_arguments]").textContent =
-    form.elements.name.value === "shell" ? "Command" : "Arguments, JSON";
+    form.elements.name.value === "shell" ? "Command" : "Arguments (JSON)";
 }
 
-function bringArguments() {
+function fillArguments() {
   const field = document.getElementById("create-form").elements.arguments;
-  // What somebody typed stays.
+  // Keep the user's input.
   if (field.value && field.value !== template) return;
   template = kinds[document.getElementById("create-form").elements.name.value]?.template ?? "";
   field.value = template;
@@ -26,12 +26,12 @@ function bringArguments() {
 
 if (form) {
   const card = form.parentElement;
-  card.addEventListener("input", describe);
+  card.addEventListener("input", updateLabels);
   card.addEventListener("change", (event) => {
-    if (event.target.name === "name") bringArguments();
-    describe();
+    if (event.target.name === "name") fillArguments();
+    updateLabels();
   });
-  card.addEventListener("htmx:after:swap", describe);
-  bringArguments();
-  describe();
+  card.addEventListener("htmx:after:swap", updateLabels);
+  fillArguments();
+  updateLabels();
 }

@@ -1,9 +1,10 @@
-// The dashboard: what is pushed goes to its place; the form and the filter do what they say.
+// Update the dashboard: insert pushed fragments, and handle the filter of the task table.
 
 import { showCharts } from "./charts.js";
 import { listen } from "./live.js";
 import { isBusy, morph } from "./morph.js";
 import "./creation.js";
+import "./declared.js";
 
 const EVERY_MS = 250; // At most four changes a second.
 const FILTERED_EVERY_MS = 5000;
@@ -26,17 +27,17 @@ function refreshFiltered() {
   return true;
 }
 
-/** Shows a fragment; false while it must wait. */
+/** Show a fragment. Return false if it must wait. */
 function show(name, content) {
   if (name === "charts") {
     showCharts(JSON.parse(content));
     return true;
   }
-  const place = document.querySelector(`[data-fragment="${CSS.escape(name)}"]`);
-  if (!place) return true;
-  if (name !== "counters" && isBusy(place)) return false;
+  const target = document.querySelector(`[data-fragment="${CSS.escape(name)}"]`);
+  if (!target) return true;
+  if (name !== "counters" && isBusy(target)) return false;
   if (name === "tasks" && filterIsActive()) return refreshFiltered();
-  morph(place, content);
+  morph(target, content);
   return true;
 }
 
@@ -51,26 +52,26 @@ function schedule() {
   timer ||= setTimeout(() => requestAnimationFrame(flush), Math.max(0, EVERY_MS - (performance.now() - shownAt)));
 }
 
-function take(fragments) {
-  // Of several that wait, the newest counts.
+function receive(fragments) {
+  // Keep only the newest version of each fragment.
   for (const [name, content] of Object.entries(fragments)) pending.set(name, content);
   schedule();
 }
 
 filter.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-drop]");
+  const button = event.target.closest("[data-remove-filter]");
   if (!button) return;
   button.parentElement.remove();
   filter.requestSubmit();
 });
-// The whole table again when the last filter is gone.
+// Show pushed fragments of the table again after the last filter is removed.
 filter.addEventListener("htmx:after:request", () => (filteredAt = performance.now()));
 
-// What was typed has been sent: the field is empty for the next number.
+// Clear the number field after its form was sent.
 document.addEventListener("htmx:after:request", (event) => {
   const { sourceElement } = event.detail.ctx;
   if (sourceElement.matches("form[data-resets]")) sourceElement.reset();
 });
 
 showCharts(JSON.parse(document.getElementById("charts").textContent));
-listen(() => document.querySelector("[data-stream]").dataset.stream, { fragments: take });
+listen(() => document.querySelector("[data-stream]").dataset.stream, { fragments: receive });

@@ -1,10 +1,10 @@
-// The keyboard: / finds, g d, g t, g w go, j k move, enter opens, ? lists them.
+// Handle keyboard shortcuts. templates/taskmaster/keys.html lists them.
 
 const CHORD_MS = 1500;
 
 let chordBegan = 0;
 
-function writes(element) {
+function isTyping(element) {
   return element.matches?.("input, textarea, select, [contenteditable]") || document.querySelector("dialog[open]");
 }
 
@@ -19,7 +19,7 @@ function move(step) {
   next?.focus();
 }
 
-function find() {
+function focusSearch() {
   const field = document.getElementById("find") ?? document.getElementById("searchbar");
   field?.focus();
   field?.select();
@@ -27,15 +27,15 @@ function find() {
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && event.target.id === "find") return event.target.blur();
-  if (event.ctrlKey || event.metaKey || event.altKey || writes(event.target)) return;
-  const second = performance.now() - chordBegan < CHORD_MS;
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  const inChord = performance.now() - chordBegan < CHORD_MS;
   chordBegan = 0;
-  const place = second && document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
-  if (place) place.click();
+  const link = inChord && document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
+  if (link) link.click();
   else if (event.key === "g") chordBegan = performance.now();
   else if (event.key === "j") move(1);
   else if (event.key === "k") move(-1);
-  else if (event.key === "/") find();
+  else if (event.key === "/") focusSearch();
   else if (event.key === "?") document.getElementById("keys")?.showModal();
   else return;
   event.preventDefault();

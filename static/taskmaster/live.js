@@ -1,24 +1,13 @@
-// One stream of server-sent events: open while somebody looks, repaired by itself, and honest about
-// being cut off.
+// Receive one stream of server-sent events. It is open while the page is visible and reconnects by
+// itself.
 
-import { clock } from "./times.js";
+import { alive, connecting, serverLost } from "./links.js";
 
-const SILENCE_MS = 45000; // The server says something every 20 s at least.
+const SILENCE_MS = 5000; // The server sends an event at least every 2 s.
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15000;
 
-/** Shows that what is on the page is no longer true, and since when; null: it is. */
-function showCutOff(since) {
-  const banner = document.querySelector(".banner");
-  banner.hidden = since === null;
-  if (since !== null) banner.textContent = `Reconnecting… since ${clock(since)}`;
-  document.body.classList.toggle("cut-off", since !== null);
-  const mark = document.querySelector(".live");
-  mark.dataset.state = since === null ? "live" : "cut-off";
-  mark.lastElementChild.textContent = since === null ? "Live" : "Cut off";
-}
-
-/** "in" while this user may see the page, "out" when the server wants a login, else "unknown". */
+/** Return "in" if the user may see the page, "out" if a login is needed, otherwise "unknown". */
 async function session() {
   try {
     const answer = await fetch(location.href, {
@@ -31,27 +20,23 @@ async function session() {
   }
 }
 
-/** Calls the handler of each event's name with its data; `url()` is asked before each connection. */
+/** Call the handler of each event's name with its data. `url()` is called for each connection. */
 export function listen(url, handlers) {
   let source = null;
-  let silence = 0;
-  let retry = 0;
+  let silenceTimer = 0;
+  let retryTimer = 0;
   let pause = FIRST_PAUSE_MS;
-  let connected = false;
-  let cutOffSince = null;
 
-  function heard() {
-    clearTimeout(silence);
-    silence = setTimeout(lost, SILENCE_MS);
+  function onActivity(links) {
+    clearTimeout(silenceTimer);
+    silenceTimer = setTimeout(onLoss, SILENCE_MS);
     pause = FIRST_PAUSE_MS;
-    if (!connected) showCutOff(null);
-    connected = true;
-    cutOffSince = null;
+    alive(links);
   }
 
   function close() {
-    clearTimeout(silence);
-    clearTimeout(retry);
+    clearTimeout(silenceTimer);
+    clearTimeout(retryTimer);
     source?.close();
     source = null;
   }
@@ -59,36 +44,34 @@ export function listen(url, handlers) {
   function open() {
     close();
     source = new EventSource(url());
-    source.onopen = heard;
-    source.onerror = lost;
-    source.onmessage = heard;
-    source.addEventListener("keep-alive", heard);
-    source.addEventListener("stream-open", heard);
+    connecting();
+    silenceTimer = setTimeout(onLoss, SILENCE_MS);
+    source.onerror = onLoss;
+    source.addEventListener("keep-alive", (event) => onActivity(JSON.parse(event.data)));
+    source.addEventListener("stream-open", () => onActivity());
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => {
-        heard();
+        onActivity();
         handle(JSON.parse(event.data));
       });
     }
   }
 
-  function lost() {
+  function onLoss() {
     close();
     if (document.hidden) return;
-    connected = false;
-    cutOffSince ??= new Date();
-    showCutOff(cutOffSince);
-    // Spread, so that a server that is back does not meet all browsers at once.
-    retry = setTimeout(reconnect, pause * (0.75 + Math.random() / 2));
+    serverLost();
+    // Add jitter, so that browsers do not all reconnect to a restarted server simultaneously.
+    retryTimer = setTimeout(reconnect, pause * (0.75 + Math.random() / 2));
     pause = Math.min(LONGEST_PAUSE_MS, pause * 2);
   }
 
   async function reconnect() {
     const state = await session();
-    // The server answers with the login page, or says what is missing.
+    // The server answers with the login page or with an error page.
     if (state === "out") location.reload();
     else if (state === "in") open();
-    else lost();
+    else onLoss();
   }
 
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));

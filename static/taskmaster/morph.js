@@ -1,26 +1,26 @@
-// Puts new HTML into what is shown without disturbing it: focus, scroll and selection stay, rows
-// that are new fade in, and nothing moves under a pointer that is about to click.
+// Replace HTML in place: focus, scroll position and selection are kept, new rows fade in, and the
+// content under a moving pointer does not change.
 
 import { tick } from "./times.js";
 
-const STILL_MS = 1200; // So long after its last movement a pointer is not about to click.
-const MOST_FADING = 8; // More at once would flicker.
+const STILL_MS = 1200; // Time after its last movement after which a pointer counts as still.
+const MOST_FADING = 8; // More simultaneous animations would flicker.
 
-let pointed = { within: null, at: 0 };
+let pointer = { within: null, at: 0 };
 addEventListener("pointermove", (event) => {
-  pointed = { within: event.target.closest?.("[data-fragment]"), at: performance.now() };
+  pointer = { within: event.target.closest?.("[data-fragment]"), at: performance.now() };
 }, { passive: true });
 
-/** Whether somebody points at something in there, types, or has selected some of it. */
+/** Return whether the user points at the element, types in it, or has selected a part of it. */
 export function isBusy(element) {
   const active = document.activeElement;
   if (element.contains(active) && active.matches("input") && active.value !== active.defaultValue) return true;
-  if (element === pointed.within && performance.now() - pointed.at < STILL_MS) return true;
+  if (element === pointer.within && performance.now() - pointer.at < STILL_MS) return true;
   const selection = getSelection();
   return !selection.isCollapsed && element.contains(selection.anchorNode);
 }
 
-/** Makes the element's content that HTML. */
+/** Replace the content of the element by this HTML. */
 export async function morph(element, html) {
   const known = new Set([...element.querySelectorAll("[id]")].map((each) => each.id));
   await htmx.swap({ text: html, target: element, swap: "innerMorph", sourceElement: element });

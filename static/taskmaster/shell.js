@@ -1,4 +1,4 @@
-// The frame that pages and admin share: menus and dialogs that open and close, and the keyboard.
+// Handle menus, dialogs and keyboard shortcuts of TaskMaster's pages and of the admin.
 
 import "./keys.js";
 

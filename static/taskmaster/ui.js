@@ -1,4 +1,4 @@
-// What every page has: lines in the corner, questions before what cannot be undone, the frame.
+// Handle what every page has: toasts, confirmation dialogs and times.
 
 import { setServerTime, tick } from "./times.js";
 import "./shell.js";
@@ -6,12 +6,10 @@ import "./shell.js";
 const TOAST_MS = 8000;
 const MOST_TOASTS = 4;
 
-// ---- lines in the corner --------------------------------------------------------------------
-
 const toasts = document.getElementById("toasts");
 
 function fade(toast) {
-  // Whoever reads it, or has the focus in it, keeps it.
+  // Keep a toast while the pointer or the focus is in it.
   if (toast.matches(":hover, :focus-within")) setTimeout(fade, TOAST_MS / 2, toast);
   else toast.remove();
 }
@@ -27,12 +25,12 @@ toasts.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   const toast = button.closest(".toast");
-  // After htmx has taken what the button says.
+  // Wait until htmx has read the attributes of the button.
   setTimeout(() => toast.remove(), button.classList.contains("close") ? 0 : 50);
 });
 
-/** Says something in the corner. */
-export function say(text, ok = true) {
+/** Show a toast. */
+export function showToast(text, ok = true) {
   const toast = document.createElement("p");
   toast.className = `toast ${ok ? "complete" : "failed"}`;
   toast.setAttribute("role", ok ? "status" : "alert");
@@ -40,9 +38,7 @@ export function say(text, ok = true) {
   toasts.prepend(toast);
 }
 
-document.addEventListener("htmx:error", () => say("The server did not answer; nothing was changed.", false));
-
-// ---- questions ------------------------------------------------------------------------------
+document.addEventListener("htmx:error", () => showToast("The server did not answer. Reload the page to see whether the change was made.", false));
 
 const dialog = document.getElementById("confirm");
 
@@ -57,8 +53,6 @@ document.addEventListener("htmx:confirm", (event) => {
   dialog.showModal();
   dialog.addEventListener("close", () => (dialog.returnValue === "yes" ? issueRequest() : dropRequest()), { once: true });
 });
-
-// ---- times ----------------------------------------------------------------------------------
 
 setServerTime(1000 * Number(document.body.dataset.now));
 tick();

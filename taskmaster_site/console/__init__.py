@@ -1,1 +1,1 @@
-"""The live console of a task: what it prints, over a WebSocket that waits for slow readers."""
+"""Stream a task's output to a console, over a WebSocket with flow control."""

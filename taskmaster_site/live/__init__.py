@@ -1,1 +1,1 @@
-"""What is live in a web process: one LISTEN connection, the streams it feeds, who may read."""
+"""Push live updates from a web process, which has one LISTEN connection for all streams."""

@@ -1,1 +1,1 @@
-"""The pages for people: the dashboard, a task's page, and what is done from them."""
+"""Serve the HTML pages: the dashboard, the task page, and their buttons."""

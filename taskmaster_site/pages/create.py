@@ -1,4 +1,4 @@
-"""Creates tasks from the dashboard's form."""
+"""Create tasks from the dashboard's form."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_POST
 
-from taskmaster_site.pages.access import needs
-from tasks.creation import NewTasksForm, created, kinds
-from tasks.permissions import ADD
+from taskmaster.taskmaster_site.pages.permissions import needs
+from taskmaster.tasks.forms import NewTasksForm, creatable_tasks, create_tasks
+from taskmaster.tasks.permissions import ADD
 
 
 @require_POST
 @needs(ADD)
 def create(request: HttpRequest) -> HttpResponse:
-    """Creates the tasks, all or none; answers with the form, and a line that says what was done."""
+    """Create all tasks or none; return the form and a confirmation."""
     form = NewTasksForm(request.POST, user=request.user)
-    context: dict[str, Any] = {"form": form, "kinds": kinds(request.user)}
+    context: dict[str, Any] = {"form": form, "kinds": creatable_tasks(request.user)}
     if form.is_valid():
-        context["created"] = created(form)
+        context["created"] = create_tasks(form)
     return render(request, "taskmaster/create.html", context)

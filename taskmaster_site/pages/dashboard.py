@@ -1,4 +1,4 @@
-"""The dashboard, and the table of it that a filter asks for."""
+"""Serve the dashboard and its filtered task table."""
 
 from __future__ import annotations
 
@@ -10,49 +10,54 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from taskmaster_site.pages import figures, rows
-from taskmaster_site.pages.access import is_fragment, needs
-from tasks.creation import NewTasksForm, kinds
-from tasks.permissions import ADD, VIEW
-from workers import permissions as of_workers
+from taskmaster.taskmaster_site.pages import page_context, task_table
+from taskmaster.taskmaster_site.pages.permissions import needs
+from taskmaster.taskmaster_site.pages.responses import is_fragment
+from taskmaster.tasks.forms import NewTasksForm, creatable_tasks
+from taskmaster.tasks.permissions import ADD, VIEW
+from taskmaster.workers import permissions as worker_permissions
 
 
 @require_safe
 @needs(VIEW)
 def dashboard(request: HttpRequest) -> HttpResponse:
-    """Everything, with the figures of this moment."""
+    """Render the dashboard with the current figures."""
     now = timezone.now()
-    sees_workers = request.user.has_perm(of_workers.VIEW)
+    sees_workers = request.user.has_perm(worker_permissions.VIEW)
     channels = "dashboard,dashboard-workers" if sees_workers else "dashboard"
     context = {
-        **figures.counters(now),
-        **figures.queues(now),
-        **figures.tasks(now, rows.Filter.of(request.GET)),
-        **figures.activity(now),
-        **({**figures.workers(now), **figures.pools(now)} if sees_workers else {}),
-        "charts": figures.charts(),
-        "chips": rows.CHIPS,
+        **page_context.counters(now),
+        **page_context.queues(now),
+        **page_context.tasks(now, task_table.TableFilter.from_query(request.GET)),
+        **page_context.activity(now),
+        **({**page_context.workers(now), **page_context.pools(now)} if sees_workers else {}),
+        "charts": page_context.charts(),
+        "chips": task_table.CHIPS,
         "sees_workers": sees_workers,
-        "stream": f"/api/logs/stream?channels={channels}",
+        "stream": f"{reverse('taskmaster:api:stream')}?channels={channels}",
     }
     if request.user.has_perm(ADD):
         form = NewTasksForm(user=request.user)
-        context |= {"form": form, "kinds": kinds(request.user)}
+        context |= {"form": form, "kinds": creatable_tasks(request.user)}
     return render(request, "taskmaster/dashboard.html", context)
 
 
 @require_safe
 @needs(VIEW)
 def table(request: HttpRequest) -> HttpResponse:
-    """The table alone, for a script; whoever opens its address gets the dashboard with it."""
-    wanted = rows.Filter.of(request.GET)
-    where = reverse("dashboard") + wanted.query
+    """Render the task table for a script. Redirect other requests to the dashboard."""
+    table_filter = task_table.TableFilter.from_query(request.GET)
+    url = reverse("taskmaster:dashboard") + table_filter.query
     if not is_fragment(request):
-        return redirect(where)
-    answer = render(request, "taskmaster/fragments/tasks.html", figures.tasks(None, wanted))
-    shown = rows.Filter.of(QueryDict(urlsplit(request.headers.get("HX-Current-URL", "")).query))
-    if shown != wanted:
-        # A word that is being typed is one step back in the browser, not one a letter.
-        typed = shown.search != wanted.search
-        answer.headers["HX-Replace-Url" if typed else "HX-Push-Url"] = where
-    return answer
+        return redirect(url)
+    response = render(
+        request, "taskmaster/fragments/tasks.html", page_context.tasks(None, table_filter)
+    )
+    previous = task_table.TableFilter.from_query(
+        QueryDict(urlsplit(request.headers.get("HX-Current-URL", "")).query)
+    )
+    if previous != table_filter:
+        # While a search is typed, replace the URL, so that each letter adds no history entry.
+        typed = previous.search != table_filter.search
+        response.headers["HX-Replace-Url" if typed else "HX-Push-Url"] = url
+    return response

@@ -1,8 +1,9 @@
-"""The parts of the dashboard that are pushed to every browser, each rendered once for all.
+"""Render the parts of the dashboard that are pushed to every browser.
 
-The page includes the same templates. Nothing here depends on who looks or on the time that passes,
-so that a fragment whose text is the same has not changed: a button that needs a permission is there
-for all and shown by a class of the page's body, and the browser counts the seconds.
+Each fragment is rendered once for all readers, from the template that the page includes. Its text
+depends neither on the reader nor on the current time, so an equal text means no change. A button
+that needs a permission is always rendered; a class of the page's body shows it. The browser counts
+the seconds.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Callable
 
 from django.template.loader import render_to_string
 
-from taskmaster_site.pages import figures
+from taskmaster.taskmaster_site.pages import page_context
 
 
-def _template(name: str, context: Callable[[], figures.Context]) -> Callable[[], str]:
+def _template(name: str, context: Callable[[], page_context.Context]) -> Callable[[], str]:
     def render() -> str:
         return render_to_string(f"taskmaster/fragments/{name}.html", context())
 
@@ -23,16 +24,16 @@ def _template(name: str, context: Callable[[], figures.Context]) -> Callable[[],
 
 
 def _charts() -> str:
-    return json.dumps(figures.charts(), separators=(",", ":"))
+    return json.dumps(page_context.charts(), separators=(",", ":"))
 
 
-#: By name; `charts` is JSON, everything else HTML.
+#: Render functions by fragment name. `charts` is JSON, all others are HTML.
 FRAGMENTS: dict[str, Callable[[], str]] = {
-    "counters": _template("counters", figures.counters),
+    "counters": _template("counters", page_context.counters),
     "charts": _charts,
-    "queues": _template("queues", figures.queues),
-    "tasks": _template("tasks", figures.tasks),
-    "activity": _template("activity", figures.activity),
-    "workers": _template("workers", figures.workers),
-    "pools": _template("pools", figures.pools),
+    "queues": _template("queues", page_context.queues),
+    "tasks": _template("tasks", page_context.tasks),
+    "activity": _template("activity", page_context.activity),
+    "workers": _template("workers", page_context.workers),
+    "pools": _template("pools", page_context.pools),
 }

@@ -1,4 +1,4 @@
-"""A task's page: why it does not run yet, where its time went, what it printed, what came of it."""
+"""Serve a task's page: pending reason, timeline, attempts, output and result."""
 
 from __future__ import annotations
 
@@ -14,38 +14,40 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
-from taskmaster_site.pages.access import is_fragment, needs, toast
-from tasks import attempts, operations
-from tasks.errors import TaskMasterError
-from tasks.ids import MAX_ID
-from tasks.lifecycle import Status, Transition, allows
-from tasks.models import Event, Task
-from tasks.permissions import CHANGE, SUBMIT_SHELL, VIEW
-from tasks.reasons import why
-from tasks.registry import SHELL
+from taskmaster.taskmaster_site.pages.permissions import needs
+from taskmaster.taskmaster_site.pages.responses import is_fragment, toast
+from taskmaster.tasks import task_actions
+from taskmaster.tasks.errors import TaskMasterError
+from taskmaster.tasks.ids import MAX_ID
+from taskmaster.tasks.lifecycle import Status, Transition, allows
+from taskmaster.tasks.models import Event, Task
+from taskmaster.tasks.permissions import CHANGE, VIEW, may_shell
+from taskmaster.tasks.queries import timeline
+from taskmaster.tasks.queries.pending_reason import explain_pending
+from taskmaster.tasks.registry import SHELL
 
-#: The newest events that are shown.
+#: Maximum number of events shown, newest first.
 _EVENTS = 100
 
 
 @require_safe
 @needs(VIEW)
 def task(request: HttpRequest, task_id: int) -> HttpResponse:
-    """The page; for a script what of it changes."""
+    """Render the page, or for a script only the part that changes."""
     found = _find(task_id)
     now = timezone.now()
     events = list(Event.objects.filter(task_id=found.pk).order_by("-pk")[:_EVENTS])
     starts = [event.at for event in events if event.kind == "started"]
-    tried = attempts.attempts(found, starts)
+    attempts = timeline.attempts(found, starts)
     status = Status(found.status)
-    may_run = found.name != SHELL or request.user.has_perm(SUBMIT_SHELL)
+    may_run = found.name != SHELL or may_shell(request.user)
     context = {
         "task": found,
         "now": now,
         "command": found.kwargs.get("command") if found.name == SHELL else None,
-        "reason": why(found),
-        "attempts": list(reversed(tried)),
-        "bar": _bar(attempts.spans(found, tried, now)),
+        "reason": explain_pending(found),
+        "attempts": list(reversed(attempts)),
+        "bar": _bar(timeline.spans(found, attempts, now)),
         "moments": _moments(found),
         "events": events,
         "submitter": _submitter(found),
@@ -63,24 +65,24 @@ def _find(task_id: int) -> Task:
     return found
 
 
-def _moments(of: Task) -> list[tuple[str, datetime, str]]:
-    """What happened when, in order: a word, the time, and what else is to be said."""
-    by = f" by {name}" if (name := _submitter(of)) else ""
-    on = f"attempt {of.attempt} on {of.worker or 'a worker'}, " if of.started_at else ""
+def _moments(task: Task) -> list[tuple[str, datetime, str]]:
+    """Return the task's times in order, each with a label and a detail."""
+    by = f" by {name}" if (name := _submitter(task)) else ""
+    on = f"attempt {task.attempt} on {task.worker or 'a worker'}, " if task.started_at else ""
     moments = [
-        ("Created", of.created_at, by),
-        ("Due", of.scheduled_at, ""),
-        ("Picked", of.picked_at, ""),
-        ("Started", of.started_at, on),
-        (of.status.capitalize(), of.finished_at, ""),
+        ("Created", task.created_at, by),
+        ("Due", task.scheduled_at, ""),
+        ("Picked", task.picked_at, ""),
+        ("Started", task.started_at, on),
+        (task.status.capitalize(), task.finished_at, ""),
     ]
-    known = [(word, at, more) for word, at, more in moments if at is not None]
-    # What is due at once was created first.
-    return sorted(known, key=lambda moment: max(moment[1], of.created_at))
+    known = [(label, at, detail) for label, at, detail in moments if at is not None]
+    # `scheduled_at` of a task due immediately may precede `created_at`; show "Created" first.
+    return sorted(known, key=lambda moment: max(moment[1], task.created_at))
 
 
-def _bar(spans: list[attempts.Span]) -> list[dict[str, Any]]:
-    """Where each part of the bar lies in percent; what is short is still seen."""
+def _bar(spans: list[timeline.TimelineSpan]) -> list[dict[str, Any]]:
+    """Return position and width of each span in percent, with a minimum visible width."""
     total = sum(span.seconds for span in spans) or 1.0
     shares = [max(1.5, 100 * span.seconds / total) for span in spans]
     scale = 100 / sum(shares) if shares else 1
@@ -91,42 +93,44 @@ def _bar(spans: list[attempts.Span]) -> list[dict[str, Any]]:
     return found
 
 
-def _submitter(of: Task) -> str:
-    """The key alone is stored, without a constraint: the user may be gone."""
-    if of.created_by_id is None:
+def _submitter(task: Task) -> str:
+    """Return the submitter's name. The user may be deleted, because no constraint protects it."""
+    if task.created_by_id is None:
         return ""
-    user = get_user_model().objects.filter(pk=of.created_by_id).first()
-    return str(user) if user else f"user {of.created_by_id}, who is gone"
+    user = get_user_model().objects.filter(pk=task.created_by_id).first()
+    return str(user) if user else f"user {task.created_by_id} (deleted)"
 
 
 @require_POST
-@needs(CHANGE)
+@needs(VIEW, CHANGE)
 def cancel(request: HttpRequest, task_id: int) -> HttpResponse:
-    """Cancels it; of a task that has not begun this can be undone, at its old time."""
+    """Cancel the task. Offer to undo this for a pending task, which keeps its scheduled time."""
     found = _find(task_id)
-    back = None
+    undo = None
     if found.status == Status.PENDING:
-        where = reverse("task-retry", args=[task_id])
-        back = ("Undo", f"{where}?at={found.scheduled_at:%Y-%m-%dT%H:%M:%S.%fZ}")
+        retry_url = reverse("taskmaster:task-retry", args=[task_id])
+        undo = ("Undo", f"{retry_url}?at={found.scheduled_at:%Y-%m-%dT%H:%M:%S.%fZ}")
     by = request.user.get_username()
-    return _apply(request, task_id, lambda of: operations.cancel(of, by=by), "is cancelled.", back)
+    return _apply(
+        request, task_id, lambda pk: task_actions.cancel(pk, by=by), "was cancelled.", undo
+    )
 
 
 @require_POST
-@needs(CHANGE)
+@needs(VIEW, CHANGE)
 def retry(request: HttpRequest, task_id: int) -> HttpResponse:
-    """Makes it pending again: due now, or `at` a time that is still to come."""
+    """Make the task pending again, due now or at `at` if that time is in the future."""
 
-    def operation(task_id: int) -> None:
-        operations.retry_for(request.user, task_id)
-        at = _later(request.GET.get("at", ""))
+    def action(task_id: int) -> None:
+        task_actions.retry_for(request.user, task_id)
+        at = _future_time(request.GET.get("at", ""))
         if at is not None:
-            operations.move(task_id, at, by=request.user.get_username())
+            task_actions.reschedule(task_id, at, by=request.user.get_username())
 
-    return _apply(request, task_id, operation, "is pending again.")
+    return _apply(request, task_id, action, "is pending again.")
 
 
-def _later(text: str) -> datetime | None:
+def _future_time(text: str) -> datetime | None:
     try:
         at = parse_datetime(text)
     except ValueError:
@@ -137,15 +141,15 @@ def _later(text: str) -> datetime | None:
 def _apply(
     request: HttpRequest,
     task_id: int,
-    operation: Callable[[int], None],
-    done: str,
+    action: Callable[[int], None],
+    outcome: str,
     undo: tuple[str, str] | None = None,
 ) -> HttpResponse:
     try:
-        operation(task_id)
-    except TaskMasterError as refusal:
-        return toast(request, str(refusal), ok=False, status=409)
-    answer = toast(request, f"Task {task_id} {done}", undo=undo)
-    # The page looks again at once, also where its stream is cut.
-    answer.headers["HX-Trigger"] = "taskmaster:changed"
-    return answer
+        action(task_id)
+    except TaskMasterError as error:
+        return toast(request, str(error), ok=False, status=409)
+    response = toast(request, f"Task {task_id} {outcome}", undo=undo)
+    # Reload the page's content now, even if its stream is disconnected.
+    response.headers["HX-Trigger"] = "taskmaster:changed"
+    return response

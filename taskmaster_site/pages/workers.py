@@ -1,4 +1,4 @@
-"""What is done to a worker from its card."""
+"""Handle the buttons of a worker's card."""
 
 from __future__ import annotations
 
@@ -9,57 +9,58 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from taskmaster_site.pages.access import needs, toast
-from tasks.errors import TaskMasterError
-from workers import operations
-from workers.models import Worker
-from workers.permissions import CHANGE, KILL
+from taskmaster.taskmaster_site.pages.permissions import needs
+from taskmaster.taskmaster_site.pages.responses import toast
+from taskmaster.tasks.errors import TaskMasterError
+from taskmaster.workers import operations
+from taskmaster.workers.models import Worker
+from taskmaster.workers.permissions import CHANGE, KILL, VIEW
 
 
-class Operation(Protocol):
-    """One of `workers.operations`."""
+class WorkerAction(Protocol):
+    """Define the signature of the functions of `taskmaster.workers.operations`."""
 
     def __call__(self, worker_id: UUID, *, by: str) -> None:
-        """Does it on behalf of a user. Raises TaskMasterError."""
+        """Apply the action on behalf of a user. Raises TaskMasterError."""
 
 
 def _apply(
-    request: HttpRequest, worker_id: UUID, operation: Operation, done: str, undo: str = ""
+    request: HttpRequest, worker_id: UUID, action: WorkerAction, outcome: str, undo: str = ""
 ) -> HttpResponse:
-    """Does it and says so, with a button that takes it back where `undo` names the way."""
+    """Apply the action and confirm it. `undo` names the URL of an undo button."""
     try:
-        operation(worker_id, by=request.user.get_username())
-    except TaskMasterError as refusal:
-        return toast(request, str(refusal), ok=False, status=409)
+        action(worker_id, by=request.user.get_username())
+    except TaskMasterError as error:
+        return toast(request, str(error), ok=False, status=409)
     name = Worker.objects.values_list("name", flat=True).get(pk=worker_id)
-    back = ("Undo", reverse(f"worker-{undo}", args=[worker_id])) if undo else None
-    return toast(request, f"{name} {done}", undo=back)
+    undo_button = ("Undo", reverse(f"taskmaster:worker-{undo}", args=[worker_id])) if undo else None
+    return toast(request, f"{name} {outcome}", undo=undo_button)
 
 
 @require_POST
-@needs(CHANGE)
+@needs(VIEW, CHANGE)
 def drain(request: HttpRequest, worker_id: UUID) -> HttpResponse:
-    """It takes nothing new."""
-    done = "takes nothing new; it goes offline when what it runs has ended."
-    return _apply(request, worker_id, operations.drain, done, undo="undrain")
+    """Drain the worker: it accepts no new tasks and goes offline when its tasks end."""
+    outcome = "is draining: it accepts no new tasks and goes offline when its tasks have ended."
+    return _apply(request, worker_id, operations.drain, outcome, undo="undrain")
 
 
 @require_POST
-@needs(CHANGE)
+@needs(VIEW, CHANGE)
 def undrain(request: HttpRequest, worker_id: UUID) -> HttpResponse:
-    """It takes tasks again."""
-    return _apply(request, worker_id, operations.undrain, "takes tasks again.")
+    """Let a draining worker accept tasks again."""
+    return _apply(request, worker_id, operations.undrain, "accepts tasks again.")
 
 
 @require_POST
-@needs(CHANGE)
+@needs(VIEW, CHANGE)
 def stop(request: HttpRequest, worker_id: UUID) -> HttpResponse:
-    """It ends as by SIGTERM."""
-    return _apply(request, worker_id, operations.stop, "is told to stop.")
+    """Stop the worker as SIGTERM does."""
+    return _apply(request, worker_id, operations.stop, "was asked to stop.")
 
 
 @require_POST
-@needs(KILL)
+@needs(VIEW, KILL)
 def kill(request: HttpRequest, worker_id: UUID) -> HttpResponse:
-    """It dies as by kill -9."""
-    return _apply(request, worker_id, operations.kill, "is told to die.")
+    """Kill the worker as SIGKILL does."""
+    return _apply(request, worker_id, operations.kill, "was asked to exit immediately.")

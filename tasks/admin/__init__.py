@@ -1,7 +1,7 @@
-"""The admin of tasks, one file a model."""
+"""Register the admin of tasks, bulk operations and events."""
 
-from tasks.admin.event import EventAdmin
-from tasks.admin.operation import OperationAdmin
-from tasks.admin.task import TaskAdmin
+from taskmaster.tasks.admin.event import EventAdmin
+from taskmaster.tasks.admin.operation import OperationAdmin
+from taskmaster.tasks.admin.task import TaskAdmin
 
 __all__ = ["EventAdmin", "OperationAdmin", "TaskAdmin"]

@@ -1,4 +1,4 @@
-"""The actions of the task list: each leads to the preview of an operation on many tasks."""
+"""Define the actions of the task list. Each leads to the preview of a bulk operation."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME, ActionForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from tasks.admin.filters import conditions
-from tasks.bulk import operate, wanted
-from tasks.bulk.actions import RULES, Action
-from tasks.errors import InvalidField, NotAllowed
-from tasks.permissions import DELETE
+from taskmaster.tasks.admin.filters import conditions
+from taskmaster.tasks.bulk import service
+from taskmaster.tasks.bulk.request import parse
+from taskmaster.tasks.bulk_actions import RULES, Action
+from taskmaster.tasks.errors import InvalidField, NotAllowed
+from taskmaster.tasks.permissions import DELETE
 
 _DESCRIPTIONS = {
     Action.CANCEL: "Cancel …",
@@ -28,7 +29,7 @@ _DESCRIPTIONS = {
 
 
 class TaskActionForm(ActionForm):
-    """Which action, and what it needs besides."""
+    """Select an action and its parameters."""
 
     queue = forms.CharField(
         required=False, label="Queue", widget=forms.TextInput(attrs={"data-of": Action.SET_QUEUE})
@@ -43,7 +44,10 @@ class TaskActionForm(ActionForm):
 
 
 def _fields(request: HttpRequest, action: Action) -> dict[str, object]:
-    """What was chosen, as REST takes it: the rows that are ticked, or the filter of the list."""
+    """Return the request fields as REST accepts them.
+
+    The tasks are the ticked rows or, with "select across", the filter of the list.
+    """
     fields: dict[str, object] = {"action": action}
     if request.POST.get("select_across") == "1":
         fields["filter"] = conditions(request.GET)
@@ -62,21 +66,21 @@ def _fields(request: HttpRequest, action: Action) -> dict[str, object]:
 
 
 def _action(action: Action) -> Callable[..., HttpResponse | None]:
-    permission = "remove" if RULES[action].permission == DELETE else "steer"
+    permission = "delete_finished" if RULES[action].permission == DELETE else "control"
 
     @admin.action(description=_DESCRIPTIONS[action], permissions=[permission])
-    def begin(model_admin: Any, request: HttpRequest, _chosen: Any) -> HttpResponse | None:
+    def start_preview(model_admin: Any, request: HttpRequest, _chosen: Any) -> HttpResponse | None:
         user: Any = request.user
         try:
-            operation = operate.preview(wanted.parse(_fields(request, action)), user)
+            operation = service.preview(parse(_fields(request, action)), user)
         except (InvalidField, NotAllowed) as error:
             model_admin.message_user(request, str(error), messages.ERROR)
             return None
-        return redirect("admin:tasks_operation_change", operation.pk)
+        return redirect("admin:taskmaster_tasks_operation_change", operation.pk)
 
-    begin.__name__ = str(action.value)
-    return begin
+    start_preview.__name__ = str(action.value)
+    return start_preview
 
 
-#: Named as REST names them.
+#: One admin action per bulk action, under the same name as in REST.
 ACTIONS = tuple(_action(action) for action in Action)

@@ -1,4 +1,4 @@
-"""Many tasks at once from the admin: the same form as on the dashboard."""
+"""Create many tasks from the admin, with the same form as the dashboard."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
-from tasks.creation import NewTasksForm, created
-from tasks.permissions import ADD
+from taskmaster.tasks.forms import NewTasksForm, create_tasks
+from taskmaster.tasks.permissions import ADD
 
 
 def view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Shows the form; creates the tasks of a right one, and leads to the list."""
+    """Show the form. If it is valid, create the tasks and redirect to the task list."""
     if not request.user.has_perm(ADD):
         raise PermissionDenied
     form = NewTasksForm(request.POST or None, user=request.user)
     if request.method == "POST" and form.is_valid():
-        model_admin.message_user(request, created(form), messages.SUCCESS)
-        return redirect("admin:tasks_task_changelist")
+        model_admin.message_user(request, create_tasks(form), messages.SUCCESS)
+        return redirect("admin:taskmaster_tasks_task_changelist")
     context = {
         **model_admin.admin_site.each_context(request),
         "opts": model_admin.opts,
         "title": "Create many tasks",
         "form": form,
     }
-    return TemplateResponse(request, "admin/tasks/task/create_many.html", context)
+    return TemplateResponse(request, "admin/taskmaster_tasks/task/create_many.html", context)

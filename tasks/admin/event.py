@@ -1,4 +1,4 @@
-"""The activity log in the admin: looked at, never edited."""
+"""Show the activity log in the admin, read-only."""
 
 from __future__ import annotations
 
@@ -10,68 +10,80 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from tasks.admin import show
-from tasks.admin.filters import Equal
-from tasks.admin.readonly import ReadOnly
-from tasks.events.event import Kind
-from tasks.marks import EVENTS
-from tasks.models import Event
-from tasks.permissions import VIEW
+from taskmaster.tasks.admin import show
+from taskmaster.tasks.admin.filters import Equal
+from taskmaster.tasks.admin.model_admin import ModelAdmin, ReadOnly
+from taskmaster.tasks.event import EventKind
+from taskmaster.tasks.models import Event
+from taskmaster.tasks.permissions import VIEW
+from taskmaster.tasks.presentation.status_badge import EVENTS
 
 
 class _Found(Equal):
-    """The choices are what the events have."""
+    """Offer the values that occur in the column."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """What stands in the column; events are few, since only the newest are kept."""
+        """Return the distinct values. Only the newest events are kept, so the table is small."""
         found = Event.objects.exclude(**{self.column: ""}).order_by(self.column)
         return [(value, value) for value in found.values_list(self.column, flat=True).distinct()]
 
 
 class KindFilter(Equal):
-    """Events of one kind."""
+    """Filter events by kind."""
 
     title = "kind"
     parameter_name = "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Every kind."""
-        return [(kind.value, kind.value) for kind in Kind]
+        """Return every kind."""
+        return [(kind.value, kind.value) for kind in EventKind]
 
 
-class QueueFilter(_Found):
-    """Events of one queue's tasks."""
+class EventQueueFilter(_Found):
+    """Filter events by the queue of their task."""
 
     title = "queue"
     parameter_name = "queue"
 
 
 class UserFilter(_Found):
-    """What one user asked for."""
+    """Filter events by the user who caused them."""
 
     title = "user"
     parameter_name = "user"
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnly, admin.ModelAdmin[Event]):
-    list_display = ("when", "what", "subject_link", "text", "queue", "worker", "user", "number")
+class EventAdmin(ReadOnly, ModelAdmin[Event]):
+    list_display = (
+        "when",
+        "kind_badge",
+        "subject_link",
+        "text",
+        "queue",
+        "worker",
+        "user",
+        "number",
+    )
     list_display_links = None
-    list_filter = (KindFilter, QueueFilter, UserFilter)
+    list_filter = (KindFilter, EventQueueFilter, UserFilter)
     search_fields = ("text", "task", "worker", "user", "=task_id")
     show_facets = admin.ShowFacets.NEVER
     ordering = ("-id",)
     sortable_by = ()
     list_per_page = 100
 
+    class Media:
+        css = {"all": show.STYLES}
+
     def has_view_permission(self, request: HttpRequest, obj: Event | None = None) -> bool:
-        """Who may see tasks may see what happens to them."""
+        """Permit every user who may view tasks."""
         return request.user.has_perm(VIEW)
 
     when = show.moment("at")
 
     @admin.display(description="kind")
-    def what(self, event: Event) -> SafeString:
+    def kind_badge(self, event: Event) -> SafeString:
         kind = EVENTS.get(event.kind, "cancelled")
         return format_html('<span class="mark {}">{}</span>', kind, event.kind)
 
@@ -79,7 +91,7 @@ class EventAdmin(ReadOnly, admin.ModelAdmin[Event]):
     def subject_link(self, event: Event) -> SafeString | str:
         if event.task_id is None:
             return event.task or "–"
-        address = reverse("admin:tasks_task_change", args=[event.task_id])
+        address = reverse("admin:taskmaster_tasks_task_change", args=[event.task_id])
         return format_html('<a href="{}">{}</a>', address, event.subject)
 
     @admin.display(description="count")

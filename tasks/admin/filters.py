@@ -1,4 +1,7 @@
-"""Filters of the task list: the names of `GET /api/tasks/`, and no choice costs a walk."""
+"""Filter the task list with the parameter names of `GET /api/tasks/`.
+
+No filter scans the whole table to offer its choices.
+"""
 
 from __future__ import annotations
 
@@ -6,84 +9,81 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.utils import timezone
 
-from tasks import registry
-from tasks.errors import InvalidField
-from tasks.lifecycle import Status
-from tasks.models import Task
-from tasks.statements import statement
+from taskmaster.tasks import registry
+from taskmaster.tasks.errors import InvalidField
+from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.models import Task
+from taskmaster.tasks.store import sync_store as store
 
-#: The newest tasks whose queues are offered as a choice.
+#: Number of newest tasks whose queues are offered as choices.
 _NEW = 1_000
 _HOUR_S = 3_600
 
 
 class Equal(admin.SimpleListFilter):
-    """The parameter is the name of a column, its value what stands there."""
+    """Filter by equality: the parameter is the column name, its value the column's value."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """The rows with the chosen value."""
+        """Return the rows with the chosen value."""
         chosen = self.value()
         return queryset.filter(**{self.column: chosen}) if chosen else queryset
 
     @property
     def column(self) -> str:
-        """Its name."""
+        """Return the column name, which equals the parameter name."""
         return str(self.parameter_name)
 
 
 class StatusFilter(Equal):
-    """Tasks of one status."""
+    """Filter tasks by status."""
 
     title = "status"
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Every status."""
+        """Return every status."""
         return [(status.value, status.value) for status in Status]
 
 
 class NameFilter(Equal):
-    """Tasks of one registered name."""
+    """Filter tasks by registered name."""
 
     title = "name"
     parameter_name = "name"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Every name that can be submitted."""
+        """Return every name that can be submitted."""
         return [(name, name) for name in registry.names()]
 
 
 class QueueFilter(Equal):
-    """Tasks of one queue."""
+    """Filter tasks by queue."""
 
     title = "queue"
     parameter_name = "queue"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """The queues that tasks declare, that pending and new tasks are in, and the chosen one."""
+        """Return the queues of declared, pending and recent tasks, and the chosen queue."""
         queues = {"default", *(task.queue_name for task in registry.load().values())}
         queues.update(Task.objects.order_by("-pk").values_list("queue", flat=True)[:_NEW])
-        with connection.cursor() as cursor:
-            cursor.execute(statement("scan"))
-            queues.update(row[0] for row in cursor.fetchall())
+        queues.update(pair.queue for pair in store.list_due_queues())
         if chosen := request.GET.get("queue"):
             queues.add(chosen)
         return [(queue, queue) for queue in sorted(queues)]
 
 
 class CreatedFilter(admin.SimpleListFilter):
-    """Tasks that were submitted lately; the value is how many seconds ago at most."""
+    """Filter tasks by age; the value is the maximum age in seconds."""
 
     title = "created"
     parameter_name = "created"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """A few spans."""
+        """Return an hour, a day and a week."""
         return [
             (str(_HOUR_S), "within an hour"),
             (str(24 * _HOUR_S), "within a day"),
@@ -91,7 +91,7 @@ class CreatedFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Task]) -> QuerySet[Task]:
-        """The tasks created since then; all for a value that is none of the choices."""
+        """Return the tasks within the chosen age; ignore a value that is not a choice."""
         if self.value() not in dict(self.lookup_choices):
             return queryset
         return queryset.filter(created_at__gte=_since(self.value() or "0"))
@@ -102,14 +102,14 @@ def _since(value: str) -> datetime:
 
 
 FILTERS = (StatusFilter, QueueFilter, NameFilter, CreatedFilter)
-#: The parameters of the list, its search apart.
+#: Filter parameters of the list, without the search parameter.
 NAMES = frozenset(str(each.parameter_name) for each in FILTERS)
 
 
 def conditions(parameters: QueryDict) -> dict[str, str]:
-    """The filters and the search of a list, as `GET /api/tasks/` names them.
+    """Return the list's filters and search under the names of `GET /api/tasks/`.
 
-    Raises InvalidField for a span of creation that is none.
+    Raises InvalidField if `created` is not a number of seconds.
     """
     given = {name: str(parameters[name]) for name in (*NAMES, "q") if parameters.get(name)}
     if (span := given.pop("created", None)) is not None:

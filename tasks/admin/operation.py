@@ -1,4 +1,4 @@
-"""Operations on many tasks in the admin: previewed, confirmed, followed, stopped."""
+"""Preview, confirm, follow and cancel bulk operations in the admin."""
 
 from __future__ import annotations
 
@@ -16,34 +16,43 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST, require_safe
 
-from tasks.admin import show
-from tasks.admin.filters import NAMES
-from tasks.admin.readonly import ReadOnly
-from tasks.bulk import operate
-from tasks.bulk.actions import RULES, Action, tasks_in_words
-from tasks.errors import IllegalTransition, NotAllowed, OperationNotFound
-from tasks.marks import mark
-from tasks.models import Operation
-from tasks.models.operation import State
-from tasks.permissions import VIEW
+from taskmaster.tasks.admin import show
+from taskmaster.tasks.admin.filters import NAMES
+from taskmaster.tasks.admin.model_admin import ModelAdmin, ReadOnly
+from taskmaster.tasks.bulk import service
+from taskmaster.tasks.bulk_actions import RULES, Action, format_task_count
+from taskmaster.tasks.errors import IllegalTransition, NotAllowed, OperationNotFound
+from taskmaster.tasks.models import Operation
+from taskmaster.tasks.models.operation import OperationState
+from taskmaster.tasks.permissions import VIEW
+from taskmaster.tasks.presentation.status_badge import mark
 
-#: What will happen, said before it does.
-_EXPLAINED = {
-    Action.CANCEL: "They will not run; executions under way are stopped.",
-    Action.RETRY: "They are pending again, due now, with at least one attempt left.",
-    Action.RUN_NOW: "Their time is set to now; they start as soon as a worker is free.",
-    Action.SET_QUEUE: "They wait in the other queue from then on, and its workers run them.",
-    Action.SET_PRIORITY: "Higher priorities are started first.",
-    Action.DELETE: "Tasks, results and output are gone for good.",
+#: Consequences of each action, shown on the preview.
+_EXPLANATIONS = {
+    Action.CANCEL: "Pending tasks do not run. Running executions are stopped.",
+    Action.RETRY: "The tasks become pending and due now, with at least one attempt left.",
+    Action.RUN_NOW: "The tasks become due now and start when a worker is free.",
+    Action.SET_QUEUE: "The tasks wait in the new queue, and its workers run them.",
+    Action.SET_PRIORITY: "Tasks with a higher priority start first.",
+    Action.DELETE: "Tasks, results and output are deleted permanently.",
 }
-#: Confirmed with a red button.
-_HARSH = frozenset({Action.CANCEL, Action.DELETE})
+#: Destructive actions, which the page confirms with a red button.
+_DESTRUCTIVE = frozenset({Action.CANCEL, Action.DELETE})
 
 
 @admin.register(Operation)
-class OperationAdmin(ReadOnly, admin.ModelAdmin[Operation]):
-    list_display = ("id", "mark", "what", "progress", "refusals_text", "who", "created", "ended")
-    list_display_links = ("id", "what")
+class OperationAdmin(ReadOnly, ModelAdmin[Operation]):
+    list_display = (
+        "id",
+        "mark",
+        "summary",
+        "progress",
+        "refusals_text",
+        "creator",
+        "created",
+        "ended",
+    )
+    list_display_links = ("id", "summary")
     list_filter = ("state", "action")
     search_fields = ("user", "queue")
     ordering = ("-id",)
@@ -52,10 +61,10 @@ class OperationAdmin(ReadOnly, admin.ModelAdmin[Operation]):
     list_per_page = 50
 
     class Media:
-        css = {"all": ("taskmaster/operations.css",)}
+        css = {"all": (*show.STYLES, "taskmaster/operations.css")}
 
     def has_view_permission(self, request: HttpRequest, obj: Operation | None = None) -> bool:
-        """Who may see tasks may see what is done to them."""
+        """Permit every user who may view tasks."""
         return request.user.has_perm(VIEW)
 
     # ---- the list ---------------------------------------------------------------------------
@@ -68,19 +77,19 @@ class OperationAdmin(ReadOnly, admin.ModelAdmin[Operation]):
         return mark(operation.state)
 
     @admin.display(description="operation")
-    def what(self, operation: Operation) -> str:
+    def summary(self, operation: Operation) -> str:
         return capfirst(operation.intent)
 
     @admin.display(description="done")
     def progress(self, operation: Operation) -> str:
-        return "–" if operation.state == State.PREVIEW else f"{operation.done:,}"
+        return "–" if operation.state == OperationState.PREVIEW else f"{operation.done:,}"
 
     @admin.display(description="refused")
     def refusals_text(self, operation: Operation) -> str:
         return f"{operation.refusals:,}" if operation.refused else "–"
 
     @admin.display(description="by")
-    def who(self, operation: Operation) -> str:
+    def creator(self, operation: Operation) -> str:
         return operation.user or "command line"
 
     # ---- one operation ----------------------------------------------------------------------
@@ -92,15 +101,15 @@ class OperationAdmin(ReadOnly, admin.ModelAdmin[Operation]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """What it is, how far it is, and the buttons that go with its state."""
-        operation = self._found(request, object_id)
+        """Show the operation, its progress and the buttons for its state."""
+        operation = self._get_operation(request, object_id)
         context = {
             **self.admin_site.each_context(request),
-            **_shown(operation, request.user),
+            **_context(operation, request.user),
             "opts": self.opts,
-            "title": capfirst(_words(operation)),
+            "title": capfirst(_title(operation)),
         }
-        return TemplateResponse(request, "admin/tasks/operation/page.html", context)
+        return TemplateResponse(request, "admin/taskmaster_tasks/operation/page.html", context)
 
     def get_urls(self) -> list[URLPattern]:
         def posted(name: str, verb: Callable[[int, Any], Operation]) -> URLPattern:
@@ -109,33 +118,35 @@ class OperationAdmin(ReadOnly, admin.ModelAdmin[Operation]):
                 return self._apply(request, object_id, verb)
 
             handler = self.admin_site.admin_view(view)
-            return path(f"<int:object_id>/{name}/", handler, name=f"tasks_operation_{name}")
+            return path(
+                f"<int:object_id>/{name}/", handler, name=f"taskmaster_tasks_operation_{name}"
+            )
 
         progress = self.admin_site.admin_view(require_safe(self._progress))
         return [
-            posted("confirm", operate.confirm),
-            posted("cancel", operate.cancel),
-            path("<int:object_id>/progress/", progress, name="tasks_operation_progress"),
+            posted("confirm", service.confirm),
+            posted("cancel", service.cancel),
+            path("<int:object_id>/progress/", progress, name="taskmaster_tasks_operation_progress"),
             *super().get_urls(),
         ]
 
     def _progress(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """The part of the page that changes, for the script that asks for it."""
-        operation = self._found(request, str(object_id))
-        context = _shown(operation, request.user)
-        return render(request, "admin/tasks/operation/panel.html", context)
+        """Render the part of the page that changes, for the polling script."""
+        operation = self._get_operation(request, str(object_id))
+        context = _context(operation, request.user)
+        return render(request, "admin/taskmaster_tasks/operation/panel.html", context)
 
     def _apply(
         self, request: HttpRequest, object_id: Any, verb: Callable[[int, Any], Operation]
     ) -> HttpResponse:
-        operation = self._found(request, str(object_id))
+        operation = self._get_operation(request, str(object_id))
         try:
             verb(operation.pk, request.user)
         except (IllegalTransition, NotAllowed, OperationNotFound) as error:
             self.message_user(request, str(error), messages.ERROR)
-        return redirect("admin:tasks_operation_change", operation.pk)
+        return redirect("admin:taskmaster_tasks_operation_change", operation.pk)
 
-    def _found(self, request: HttpRequest, object_id: str) -> Operation:
+    def _get_operation(self, request: HttpRequest, object_id: str) -> Operation:
         if not self.has_view_permission(request):
             raise PermissionDenied
         operation = self.get_object(request, object_id)
@@ -144,38 +155,41 @@ class OperationAdmin(ReadOnly, admin.ModelAdmin[Operation]):
         return operation
 
 
-def _shown(operation: Operation, user: Any) -> dict[str, Any]:
-    """What page and panel show."""
+def _context(operation: Operation, user: Any) -> dict[str, Any]:
+    """Return the context of the page and of its panel."""
     action = Action(operation.action)
-    may = user.has_perm(RULES[action].permission)
-    preview = operation.state == State.PREVIEW
+    may = user.has_perms((VIEW, RULES[action].permission))
+    preview = operation.state == OperationState.PREVIEW
     handled = operation.done + operation.refusals
-    # Where the count was given up, there may be some although it found none.
+    # If the count timed out, tasks may match although it found none.
     some = operation.total or operation.at_least
     return {
         "operation": operation,
-        "words": capfirst(_words(operation)),
-        "explained": _EXPLAINED[action],
-        "harsh": action in _HARSH,
-        "list_of_tasks": _list(operation),
+        "title_text": capfirst(_title(operation)),
+        "explanation": _EXPLANATIONS[action],
+        "destructive": action in _DESTRUCTIVE,
+        "list_url": _list_url(operation),
         "may_confirm": preview and may and operation.created_by_id == user.pk and some,
         "may_cancel": may and (preview or operation.active),
-        # There may be fewer by now, or more than were counted.
+        # Fewer or more tasks than counted may match by now.
         "whole": max(operation.total, handled, 1),
         "handled": handled,
     }
 
 
-def _words(operation: Operation) -> str:
-    """`cancel 1,284 tasks`."""
-    tasks = tasks_in_words(operation.total, at_least=operation.at_least)
-    begin = RULES[Action(operation.action)].begin
-    return begin.format(tasks=tasks, queue=operation.queue, priority=operation.priority)
+def _title(operation: Operation) -> str:
+    """Format the operation, such as `cancel 1,284 tasks`."""
+    tasks = format_task_count(operation.total, at_least=operation.at_least)
+    template = RULES[Action(operation.action)].infinitive
+    return template.format(tasks=tasks, queue=operation.queue, priority=operation.priority)
 
 
-def _list(operation: Operation) -> str:
-    """The address of the list with the same filter; empty where the list has not all of it."""
+def _list_url(operation: Operation) -> str:
+    """Return the URL of the task list with the operation's filter.
+
+    Returns an empty string if the tasks are named by ids, or if the list lacks one of the filters.
+    """
     if operation.filter is None or not set(operation.filter) <= {*NAMES, "q"}:
         return ""
     query = urlencode(operation.filter)
-    return reverse("admin:tasks_task_changelist") + (f"?{query}" if query else "")
+    return reverse("admin:taskmaster_tasks_task_changelist") + (f"?{query}" if query else "")

@@ -1,8 +1,7 @@
-"""How the parts of a task are shown on its page."""
+"""Render the values of a task for its admin page."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from itertools import groupby
 from typing import Any
@@ -12,16 +11,20 @@ from django.db.models import Model
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from tasks.attempts import ended
-from tasks.models import Task
-from tasks.templatetags.taskmaster import ago
+from taskmaster.tasks.models import Task
+from taskmaster.tasks.presentation.json_view import indented
+from taskmaster.tasks.queries.timeline import describe_failure
+from taskmaster.tasks.templatetags.taskmaster import ago
 
-#: What of a task's output its page shows; the whole is at /api/tasks/<id>/output/?plain=1.
+#: Maximum output shown on a task's page, in characters. /api/tasks/<id>/output/?plain=1 has all.
 MAX_OUTPUT = 262_144
+
+#: Style sheets of every list and form, so that badges and output have the same style in any admin.
+STYLES = ("taskmaster/tokens.css", "taskmaster/records.css")
 
 
 def moment(field: str) -> Callable[[Any, Model], SafeString | str]:
-    """A column of the admin: how long ago, with the exact time on hover."""
+    """Return an admin column that shows the age of a time, with the exact time on hover."""
 
     @admin.display(description=field.removesuffix("_at").replace("_", " "))
     def column(_: object, row: Model) -> SafeString | str:
@@ -31,14 +34,12 @@ def moment(field: str) -> Callable[[Any, Model], SafeString | str]:
 
 
 def as_json(value: Any) -> SafeString:
-    """Indented JSON."""
-    return format_html(
-        '<pre class="json">{}</pre>', json.dumps(value, indent=2, ensure_ascii=False)
-    )
+    """Render JSON for people."""
+    return format_html('<pre class="json">{}</pre>', indented(value))
 
 
 def errors(task: Task) -> SafeString | str:
-    """One block for each attempt that failed."""
+    """Render one block per failed attempt."""
     if not task.errors:
         return "None."
     return format_html_join("", "{}", ((_error(entry),) for entry in task.errors))
@@ -50,7 +51,7 @@ def _error(entry: dict[str, Any]) -> SafeString:
         entry.get("attempt", "?"),
         entry.get("worker") or "no worker",
         entry.get("at", ""),
-        ended(entry),
+        describe_failure(entry),
     )
     details = entry.get("traceback") or entry.get("message") or ""
     return format_html(
@@ -59,20 +60,20 @@ def _error(entry: dict[str, Any]) -> SafeString:
 
 
 def output(task: Task) -> SafeString | str:
-    """What each attempt printed, in order, up to a limit that says that it was reached."""
-    blocks, room = [], MAX_OUTPUT
+    """Render the output of each attempt in order, up to `MAX_OUTPUT`, with a note if cut."""
+    blocks, remaining = [], MAX_OUTPUT
     chunks = task.output.order_by("lease", "seq").iterator(chunk_size=200)
     for attempt, group in groupby(chunks, key=lambda chunk: chunk.attempt):
         pieces = []
         for chunk in group:
-            if room <= 0:
-                pieces.append(("log", "\n… the rest is in the API's output.\n"))
+            if remaining <= 0:
+                pieces.append(("log", "\n… truncated; the API returns the complete output.\n"))
                 break
-            pieces.append((chunk.stream, chunk.text[:room]))
-            room -= len(chunk.text)
+            pieces.append((chunk.stream, chunk.text[:remaining]))
+            remaining -= len(chunk.text)
         body = format_html_join("", '<span class="{}">{}</span>', pieces)
         blocks.append((attempt, body))
-        if room <= 0:
+        if remaining <= 0:
             break
     if not blocks:
         return "None."

@@ -1,4 +1,4 @@
-"""Tasks in the admin: looked at, submitted, cancelled, retried; never edited."""
+"""View, submit, cancel and retry tasks in the admin. Tasks are never edited."""
 
 from __future__ import annotations
 
@@ -16,50 +16,51 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from tasks import operations
-from tasks.admin import create_many, show
-from tasks.admin.actions import ACTIONS, TaskActionForm
-from tasks.admin.changelist import EstimatingPaginator, TaskList
-from tasks.admin.filters import FILTERS, NAMES
-from tasks.admin.forms import NewTaskForm
-from tasks.enqueue import enqueue
-from tasks.errors import IllegalTransition, NotAllowed, TaskNotFound
-from tasks.events.submitted import submitted
-from tasks.lifecycle import Status, Transition, allows
-from tasks.marks import mark
-from tasks.models import Task
-from tasks.models.task import command_head
-from tasks.permissions import CHANGE, DELETE
-from tasks.reasons import why
-from tasks.search import REACH, search
-from tasks.templatetags.taskmaster import duration, ran, waited
+from taskmaster.tasks import task_actions
+from taskmaster.tasks.admin import create_many, show
+from taskmaster.tasks.admin.actions import ACTIONS, TaskActionForm
+from taskmaster.tasks.admin.changelist import EstimatingPaginator, TaskList
+from taskmaster.tasks.admin.filters import FILTERS, NAMES
+from taskmaster.tasks.admin.forms import NewTaskForm
+from taskmaster.tasks.admin.model_admin import ModelAdmin
+from taskmaster.tasks.enqueue import enqueue
+from taskmaster.tasks.errors import IllegalTransition, NotAllowed, TaskNotFound
+from taskmaster.tasks.events.publish import publish_submitted
+from taskmaster.tasks.lifecycle import Status, Transition, allows
+from taskmaster.tasks.models import Task
+from taskmaster.tasks.models.task import command_head
+from taskmaster.tasks.permissions import CHANGE, DELETE, VIEW
+from taskmaster.tasks.presentation.status_badge import mark
+from taskmaster.tasks.queries.pending_reason import explain_pending
+from taskmaster.tasks.queries.search import REACH, search
+from taskmaster.tasks.templatetags.taskmaster import duration, running_s, waiting_s
 
 
 @admin.register(Task)
-class TaskAdmin(admin.ModelAdmin[Task]):
+class TaskAdmin(ModelAdmin[Task]):
     list_display = (
-        "id", "state", "what", "queue", "priority", "tag_list", "worker", "tries",
+        "id", "state", "call", "queue", "priority", "tag_list", "worker", "attempts",
         "created", "scheduled", "wait", "run",
     )  # fmt: skip
-    list_display_links = ("id", "what")
+    list_display_links = ("id", "call")
     list_filter = FILTERS
     list_per_page = 50
     paginator = EstimatingPaginator
-    # Each count beside a filter would be a walk over the table.
+    # Each count beside a filter would scan the table.
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("name",)
     search_help_text = (
-        "Words in names, arguments and tags, or a whole queue or worker, "
-        f"among the newest {REACH:,} tasks; or any id"
+        f"Searches the newest {REACH:,} tasks for words in name and arguments, or for a whole tag, "
+        "queue or worker. Digits also match any id."
     )
     show_full_result_count = False
     ordering = ("-id",)
-    # Nothing is indexed for another order.
+    # No index supports another order.
     sortable_by = ("id",)
     actions = ACTIONS
     action_form = TaskActionForm
     fieldsets = (
-        (None, {"fields": ("state", "reason", "what", "args_json", "kwargs_json")}),
+        (None, {"fields": ("state", "reason", "call", "args_json", "kwargs_json")}),
         ("Result", {"fields": ("result_json",), "classes": ("wide-value",)}),
         ("Errors", {"fields": ("error_list",), "classes": ("wide-value",)}),
         ("Output", {"fields": ("output_text",), "classes": ("wide-value",)}),
@@ -75,7 +76,7 @@ class TaskAdmin(admin.ModelAdmin[Task]):
             "Execution",
             {
                 "fields": (
-                    "queue", "priority", "tag_list", "tries", "pauses", "time_out",
+                    "queue", "priority", "tag_list", "attempts", "retry_pauses", "time_out",
                     "on_lost_contact", "worker", "coordinator", "lease", "submitter",
                 )
             },
@@ -83,26 +84,37 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     )  # fmt: skip
     add_fieldsets = (
         (None, {"fields": ("name", "args", "kwargs")}),
-        ("When and where", {"fields": ("queue", "priority", "scheduled_at", "tags")}),
+        (
+            "Schedule",
+            {
+                "fields": ("queue", "priority", "scheduled_at", "tags"),
+                "description": "An empty field takes the value that the task declares.",
+            },
+        ),
         (
             "Limits",
             {
+                "description": "An empty field takes the value that the task declares.",
                 "fields": (
                     "max_attempts",
                     "timeout_s",
                     "retry_base_s",
                     "retry_cap_s",
                     "on_lost_contact",
-                )
+                ),
             },
         ),
     )
 
     class Media:
-        css = {"all": ("taskmaster/operations.css",)}
-        js = ("taskmaster/operations.js",)
+        css = {"all": (*show.STYLES, "taskmaster/operations.css")}
+        js = ("taskmaster/operations.js", "taskmaster/declared.js")
 
-    # ---- who may what -----------------------------------------------------------------------
+    # ---- permissions ------------------------------------------------------------------------
+
+    def has_view_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
+        """Return whether the user may view tasks. In Django's admin, changing implies viewing."""
+        return request.user.has_perm(VIEW)
 
     def has_change_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
         return False
@@ -110,33 +122,36 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     def has_delete_permission(self, request: HttpRequest, obj: Task | None = None) -> bool:
         return False
 
-    def has_steer_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may cancel, retry and move tasks."""
-        return request.user.has_perm(CHANGE)
+    def has_control_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may cancel, retry and change tasks."""
+        return request.user.has_perms((VIEW, CHANGE))
 
-    def has_remove_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may begin an operation that deletes finished tasks."""
-        return request.user.has_perm(DELETE)
+    def has_delete_finished_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may start a bulk operation that deletes finished tasks."""
+        return request.user.has_perms((VIEW, DELETE))
 
     # ---- the list ---------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Task]:
         tasks = super().get_queryset(request).annotate(command=command_head())
-        if request.resolver_match and request.resolver_match.url_name == "tasks_task_changelist":
+        if (
+            request.resolver_match
+            and request.resolver_match.url_name == "taskmaster_tasks_task_changelist"
+        ):
             return tasks.defer("args", "kwargs", "result", "errors")
         return tasks
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Task], search_term: str
     ) -> tuple[QuerySet[Task], bool]:
-        """As everywhere: see `tasks.search`."""
+        """Search as all task lists do, with `taskmaster.tasks.queries.search`."""
         return search(queryset, search_term), False
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[TaskList]:
         return TaskList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """The filters of the list alone."""
+        """Permit only the filters of the list."""
         return lookup in NAMES
 
     # ---- one task ---------------------------------------------------------------------------
@@ -148,10 +163,11 @@ class TaskAdmin(admin.ModelAdmin[Task]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        steers = self.has_steer_permission(request)
-        task = self.get_object(request, object_id) if steers else None
+        may_control = self.has_control_permission(request)
+        task = self.get_object(request, object_id) if may_control else None
         may = {
-            f"may_{transition}": task is not None and allows(Status(task.status), transition)
+            f"may_{transition.name.lower()}": task is not None
+            and allows(Status(task.status), transition)
             for transition in (Transition.CANCEL, Transition.RETRY)
         }
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), **may})
@@ -160,12 +176,12 @@ class TaskAdmin(admin.ModelAdmin[Task]):
     def state(self, task: Task) -> SafeString:
         return mark(task.status)
 
-    @admin.display(description="why it is not running")
+    @admin.display(description="reason for not running")
     def reason(self, task: Task) -> str:
-        return why(task) or "–"
+        return explain_pending(task) or "–"
 
     @admin.display(description="task")
-    def what(self, task: Task) -> str:
+    def call(self, task: Task) -> str:
         command = getattr(task, "command", None)
         return f"{task.name}: {command}" if command else task.name
 
@@ -174,7 +190,7 @@ class TaskAdmin(admin.ModelAdmin[Task]):
         return ", ".join(task.tags) or "–"
 
     @admin.display(description="attempt")
-    def tries(self, task: Task) -> str:
+    def attempts(self, task: Task) -> str:
         return f"{task.attempt} of {task.max_attempts}"
 
     created = show.moment("created_at")
@@ -185,16 +201,16 @@ class TaskAdmin(admin.ModelAdmin[Task]):
 
     @admin.display(description="wait")
     def wait(self, task: Task) -> str:
-        return duration(waited(task))
+        return duration(waiting_s(task))
 
     @admin.display(description="run")
     def run(self, task: Task) -> str:
-        return duration(ran(task))
+        return duration(running_s(task))
 
     @admin.display(description="pauses")
-    def pauses(self, task: Task) -> str:
+    def retry_pauses(self, task: Task) -> str:
         base, cap = duration(task.retry_base_s), duration(task.retry_cap_s)
-        return f"{base} before the first retry, doubled with each, {cap} at most"
+        return f"{base} before the first retry, doubles with each retry, maximum {cap}"
 
     @admin.display(description="time-out")
     def time_out(self, task: Task) -> str:
@@ -249,32 +265,34 @@ class TaskAdmin(admin.ModelAdmin[Task]):
 
     def save_model(self, request: HttpRequest, obj: Task, form: Any, change: bool) -> None:
         obj.pk = enqueue(form.new_task, created_by_id=request.user.pk)
-        submitted([obj.pk], [form.new_task], request.user.get_username())
+        publish_submitted([obj.pk], [form.new_task], request.user.get_username())
         obj.refresh_from_db()
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """A task has nothing that is saved after it."""
+        """Do nothing, because a task has no related objects in the form."""
 
-    # ---- cancelling and retrying one --------------------------------------------------------
+    # ---- cancelling and retrying one task ---------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        def steer(name: str, operation: Callable[[Any, int], None], became: str) -> URLPattern:
+        def action_path(
+            name: str, operation: Callable[[Any, int], None], became: str
+        ) -> URLPattern:
             @require_POST
             def view(request: HttpRequest, task_id: int) -> HttpResponse:
                 return self._apply_to_one(request, task_id, operation, became)
 
             handler = self.admin_site.admin_view(view)
-            return path(f"<int:task_id>/{name}/", handler, name=f"tasks_task_{name}")
+            return path(f"<int:task_id>/{name}/", handler, name=f"taskmaster_tasks_task_{name}")
 
         many = self.admin_site.admin_view(partial(create_many.view, self))
         return [
-            path("create-many/", many, name="tasks_task_create_many"),
-            steer(
+            path("create-many/", many, name="taskmaster_tasks_task_create_many"),
+            action_path(
                 "cancel",
-                lambda user, task_id: operations.cancel(task_id, by=user.get_username()),
+                lambda user, task_id: task_actions.cancel(task_id, by=user.get_username()),
                 "cancelled",
             ),
-            steer("retry", operations.retry_for, "pending again"),
+            action_path("retry", task_actions.retry_for, "pending again"),
             *super().get_urls(),
         ]
 
@@ -285,7 +303,7 @@ class TaskAdmin(admin.ModelAdmin[Task]):
         operation: Callable[[Any, int], None],
         became: str,
     ) -> HttpResponse:
-        if not self.has_steer_permission(request):
+        if not self.has_control_permission(request):
             raise PermissionDenied
         try:
             operation(request.user, task_id)
@@ -293,4 +311,4 @@ class TaskAdmin(admin.ModelAdmin[Task]):
             self.message_user(request, str(error), messages.ERROR)
         else:
             self.message_user(request, f"Task {task_id} is {became}.", messages.SUCCESS)
-        return HttpResponseRedirect(reverse("admin:tasks_task_change", args=[task_id]))
+        return HttpResponseRedirect(reverse("admin:taskmaster_tasks_task_change", args=[task_id]))

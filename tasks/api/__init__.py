@@ -1,1 +1,1 @@
-"""REST: what a program asks over HTTP."""
+"""Serve tasks, bulk operations, events and statistics over REST."""

@@ -1,36 +1,39 @@
-"""What the bodies of requests must be, beyond JSON."""
+"""Check the structure of request bodies, beyond valid JSON."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tasks import ids
-from tasks.errors import InvalidField
+from taskmaster.tasks import ids
+from taskmaster.tasks.errors import InvalidField
 
-#: The most tasks that one call retries.
-MAX_AT_ONCE = 1_000
+#: Maximum number of tasks that one call retries.
+MAX_RETRIES = 1_000
 
 
-def tasks_of(body: Any) -> object:
-    """The tasks of a bulk: a list, or an object that has one. Raises InvalidField."""
+def require_tasks(body: Any) -> object:
+    """Return the tasks of a bulk submission: the body if it is a list, else its field `tasks`.
+
+    Raise InvalidField.
+    """
     if isinstance(body, list):
         return body
-    body = object_of(body)
+    body = require_object(body)
     for field in body:
         if field != "tasks":
-            raise InvalidField(field, "unknown field; a bulk has tasks alone.")
+            raise InvalidField(field, "unknown field; the only valid field is tasks.")
     if "tasks" not in body:
-        raise InvalidField("tasks", "is required: a list of tasks.")
+        raise InvalidField("tasks", "is required; give a list of tasks.")
     return body["tasks"]
 
 
-def ids_of(body: Any) -> list[int]:
-    """The ids that a body names. Raises InvalidField or TooLarge."""
-    return ids.ids_of(object_of(body).get("ids"), MAX_AT_ONCE)
+def require_ids(body: Any) -> list[int]:
+    """Return the field `ids` of a body. Raise InvalidField or TooLarge."""
+    return ids.parse_ids(require_object(body).get("ids"), MAX_RETRIES)
 
 
-def object_of(body: Any) -> dict[str, Any]:
-    """The body itself. Raises InvalidField for what is no object."""
+def require_object(body: Any) -> dict[str, Any]:
+    """Return the body. Raise InvalidField unless it is an object."""
     if not isinstance(body, dict):
-        raise InvalidField("body", "must be an object.")
+        raise InvalidField("body", "must be a JSON object.")
     return body

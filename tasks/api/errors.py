@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): one shape for whatever goes wrong below /api/.
+"""Return errors as problem details (RFC 9457), in one format for all of /api/.
 
 {"type": "urn:taskmaster:invalid-field", "status": 400, "title": "Bad Request",
  "detail": "queue: must not be empty.", "field": "queue"}
@@ -11,15 +11,14 @@ import re
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import OperationalError
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, JsonResponse
-from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from tasks.errors import (
+from taskmaster.tasks import outage_log
+from taskmaster.tasks.errors import (
     ConfigurationError,
     Conflict,
     IllegalTransition,
@@ -35,7 +34,9 @@ from tasks.errors import (
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-#: The HTTP status of each error; a subclass without an entry has its parent's.
+#: Headers of a 503 response. A database outage is often over within seconds.
+RETRY_AFTER = {"Retry-After": "2"}
+#: HTTP status by error class. A subclass without an entry has the status of its parent.
 STATUS: dict[type[Exception], HTTPStatus] = {
     InvalidField: HTTPStatus.BAD_REQUEST,
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -49,34 +50,39 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     Http404: HTTPStatus.NOT_FOUND,
     PermissionDenied: HTTPStatus.FORBIDDEN,
     RequestDataTooBig: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    OperationalError: HTTPStatus.SERVICE_UNAVAILABLE,
-    PoolTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
+    SuspiciousOperation: HTTPStatus.BAD_REQUEST,
 }
-#: What is said of an error whose own words are not meant for a client.
-WORDS = {
-    HTTPStatus.NOT_FOUND: "There is nothing here.",
-    HTTPStatus.FORBIDDEN: "You may not do this.",
+#: Messages by status, for errors whose own message is not intended for clients.
+MESSAGES = {
+    HTTPStatus.BAD_REQUEST: "The request is malformed.",
+    HTTPStatus.NOT_FOUND: "The requested resource does not exist.",
+    HTTPStatus.FORBIDDEN: "You do not have permission to do this.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is too large.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The database does not answer; try again.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: (
-        "Something went wrong here; the log of the web process has it."
-    ),
+    HTTPStatus.SERVICE_UNAVAILABLE: "The database is unavailable; retry later.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Internal error; see the log of the web process.",
 }
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
-    """The response to any error of an API view; what nobody expected is logged with its trace."""
+    """Return the response to an error of an API view. Log unexpected errors with a traceback."""
     set_rollback()
+    if outage_log.is_outage(error):
+        outage_log.record_request_error(error)
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        body = problem(status, MESSAGES[status])
+        return Response(body, status=status, headers=RETRY_AFTER, content_type=MEDIA_TYPE)
     headers: dict[str, str] = {}
     field = None
     if isinstance(error, exceptions.APIException):
         status = HTTPStatus(error.status_code)
-        field, detail = _drf_detail(error.detail)
+        field, detail = join_details(error.detail)
         headers = _drf_headers(error)
     else:
         status = _status(error)
-        spoken = isinstance(error, TaskMasterError) and status != HTTPStatus.INTERNAL_SERVER_ERROR
-        detail = str(error) if spoken else WORDS[status]
+        for_client = (
+            isinstance(error, TaskMasterError) and status != HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+        detail = str(error) if for_client else MESSAGES[status]
         field = getattr(error, "field", None)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, Unavailable):
         request = context.get("request")
@@ -89,7 +95,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
 def problem(
     status: HTTPStatus, detail: str, *, kind: str | None = None, field: str | None = None
 ) -> dict[str, Any]:
-    """The body of an error response; `kind` is the last part of its type."""
+    """Return the body of an error response. `kind` is the last part of its type."""
     body: dict[str, Any] = {
         "type": f"urn:taskmaster:{kind or _slug(status.phrase)}",
         "status": int(status),
@@ -100,14 +106,14 @@ def problem(
 
 
 def _sendable(text: str) -> str:
-    """What a client wrote is repeated; JSON can hold half a surrogate pair, and UTF-8 cannot."""
+    """Escape unpaired surrogates. The text may quote JSON of a client, and UTF-8 lacks them."""
     return text.encode(errors="backslashreplace").decode()
 
 
 def server_error(_request: HttpRequest) -> JsonResponse:
-    """The last resort, for what failed outside of an API view. Django has logged it."""
+    """Return the response to an error outside of an API view. Django has logged it."""
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return JsonResponse(problem(status, WORDS[status]), status=status, content_type=MEDIA_TYPE)
+    return JsonResponse(problem(status, MESSAGES[status]), status=status, content_type=MEDIA_TYPE)
 
 
 def _status(error: Exception) -> HTTPStatus:
@@ -118,7 +124,7 @@ def _status(error: Exception) -> HTTPStatus:
 
 
 def _kind(error: Exception, status: HTTPStatus) -> str:
-    """Our own errors by their class's name, others by the status's."""
+    """Return the error type: the class name of TaskMaster's own errors, else the status phrase."""
     if isinstance(error, TaskMasterError):
         return re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
     return _slug(status.phrase)
@@ -128,8 +134,8 @@ def _slug(phrase: str) -> str:
     return phrase.lower().replace(" ", "-")
 
 
-def _drf_detail(detail: Any) -> tuple[str | None, str]:
-    """The first field that is wrong, and every complaint in one line."""
+def join_details(detail: Any) -> tuple[str | None, str]:
+    """Return the first invalid field, and all messages in one line."""
     if isinstance(detail, dict):
         parts = [
             str(rule) if field == "non_field_errors" else f"{field}: {rule}"

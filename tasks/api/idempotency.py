@@ -1,4 +1,4 @@
-"""Submissions that may be sent twice and happen once: the header Idempotency-Key."""
+"""Apply a repeated submission only once, identified by the header Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -18,30 +18,30 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tasks.errors import InvalidField, KeyReused
-from tasks.models import IdempotencyKey
-from tasks.statements import statement
+from taskmaster.tasks.errors import InvalidField, KeyReused
+from taskmaster.tasks.models import IdempotencyKey
+from taskmaster.tasks.store import sync_store as store
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 #: How long a key is kept, in seconds.
 KEPT_S = 86_400
-#: Old keys are dropped at every so many uses of a process, the first among them.
-FORGET_EVERY = 100
+#: Expired keys are deleted at the first use in a process and at every `PRUNE_EVERY`th after it.
+PRUNE_EVERY = 100
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _uses = itertools.count()
 
-#: The header of a submission and of its answer, for the schema.
+#: Headers of a submission and of its response, for the schema.
 HEADERS = [
     OpenApiParameter(
         HEADER,
         OpenApiTypes.STR,
         OpenApiParameter.HEADER,
         description=(
-            "1 to 255 printable ASCII characters of the client's choice. When the same user sends "
-            "it again within 24 hours, with the same body, nothing more is submitted and the "
-            "answer is the first one's; with another body it is refused. A refused submission "
-            "takes no key."
+            "1 to 255 printable ASCII characters, chosen by the client. If the same user repeats "
+            "the key with the same body within 24 hours, nothing is submitted and the response is "
+            "the first one. A repeated key with another body is an error. A rejected submission "
+            "does not use up its key."
         ),
     ),
     OpenApiParameter(
@@ -55,30 +55,26 @@ HEADERS = [
 ]
 
 
-def once(request: Request, submit: Callable[[], Response]) -> HttpResponseBase:
-    """The response of `submit`, or that of the request which sent the same key before.
+def submit_once(request: Request, submit: Callable[[], Response]) -> HttpResponseBase:
+    """Return the response of `submit`, or the stored response to an earlier request with the key.
 
-    Of two at once the second waits for the first's commit. Raises InvalidField for a malformed
-    key, KeyReused for one that was sent with another submission.
+    Of two concurrent requests, the second waits for the commit of the first. Raise InvalidField for
+    a malformed key, and KeyReused for a key that was used for another submission.
     """
     key = request.headers.get(HEADER)
     if key is None:
         return submit()
     if not _KEY.fullmatch(key):
         raise InvalidField(HEADER, "must be 1 to 255 printable ASCII characters.")
-    if next(_uses) % FORGET_EVERY == 0:
-        with connection.cursor() as cursor:
-            cursor.execute(statement("forget_keys"), {"kept_s": KEPT_S})
+    if next(_uses) % PRUNE_EVERY == 0:
+        store.prune_idempotency_keys(kept_s=KEPT_S)
     digest = _digest(request)
     with transaction.atomic():
-        taken = {"user_id": request.user.pk, "key": key}
-        with connection.cursor() as cursor:
-            parameters = {**taken, "request": digest, "kept_s": KEPT_S}
-            cursor.execute(statement("take_key"), parameters)
-            first = cursor.fetchone() is not None
-        stored = IdempotencyKey.objects.filter(**taken)
+        user_id: Any = request.user.pk
+        first = store.take_idempotency_key(user_id, key, digest, kept_s=KEPT_S)
+        stored = IdempotencyKey.objects.filter(user_id=user_id, key=key)
         if not first:
-            return _replayed(stored.get(), digest)
+            return _stored_response(stored.get(), digest)
         response = submit()
         answer = JSONRenderer().render(response.data).decode()
         stored.update(answer=answer, location=response.headers.get("Location", ""))
@@ -86,16 +82,16 @@ def once(request: Request, submit: Callable[[], Response]) -> HttpResponseBase:
 
 
 def _digest(request: Request) -> str:
-    """Of what is asked: the order of the fields in an object does not count."""
-    asked = json.dumps([request.path, request.data], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(asked.encode()).hexdigest()
+    """Return a digest of path and body. It ignores the order of the fields in an object."""
+    content = json.dumps([request.path, request.data], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _replayed(stored: IdempotencyKey, digest: str) -> HttpResponse:
+def _stored_response(stored: IdempotencyKey, digest: str) -> HttpResponse:
     if stored.request != digest:
         raise KeyReused(
-            f"{HEADER}: {stored.key} was sent before with another submission; "
-            "each submission needs a key of its own."
+            f"{HEADER}: {stored.key} was already used for another submission; "
+            "use a new key for each submission."
         )
     headers: dict[str, Any] = {REPLAYED: "true"}
     if stored.location:

@@ -1,56 +1,67 @@
-"""The figures of the dashboard, and the history of events."""
+"""Serve the figures of the dashboard and the history of events."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
-from tasks.api.filters import StrictFilterBackend
-from tasks.api.pagination import NewestFirst
-from tasks.api.views import JSON, problems
-from tasks.events.event import Kind
-from tasks.ids import MAX_ID
-from tasks.models import Event
-from tasks.permissions import VIEW, require
-from tasks.statistics import read
+from taskmaster.tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
+from taskmaster.tasks.api.conventions import (
+    ApiConventions,
+    IsoDateTimeField,
+    IsoTimes,
+    extend_schema,
+)
+from taskmaster.tasks.api.filters import StrictFilterBackend
+from taskmaster.tasks.api.pagination import NewestFirst
+from taskmaster.tasks.api.views import JSON, problems
+from taskmaster.tasks.event import EventKind
+from taskmaster.tasks.ids import MAX_ID
+from taskmaster.tasks.models import Event
+from taskmaster.tasks.permissions import VIEW, require
+from taskmaster.tasks.statistics import read
 
 
 class OverviewSerializer(serializers.Serializer[Any]):
-    """How many tasks are where."""
+    """Number of tasks by status."""
 
     total = serializers.IntegerField()
     waiting = serializers.IntegerField()
-    pending = serializers.IntegerField(help_text="What is not due yet among them.")
+    pending = serializers.IntegerField(help_text="Includes tasks that are not due yet.")
     due = serializers.IntegerField()
-    oldest_due = serializers.DateTimeField(allow_null=True)
-    held = serializers.IntegerField(help_text="Picked early, or offered to a worker.")
+    oldest_due = IsoDateTimeField(allow_null=True)
+    held = serializers.IntegerField(
+        help_text="Picked tasks: held until due, or offered to a worker."
+    )
     running = serializers.IntegerField()
     complete = serializers.IntegerField()
     failed = serializers.IntegerField()
     cancelled = serializers.IntegerField()
-    complete_per_s = serializers.FloatField(help_text="Over the last ten to twenty seconds.")
+    complete_per_s = serializers.FloatField(help_text="Rate over the last 10 to 20 seconds.")
     failed_per_s = serializers.FloatField()
-    counted_at = serializers.DateTimeField(
+    counted_at = IsoDateTimeField(
         allow_null=True,
-        help_text="When pending and running were counted; null: now, since no coordinator did.",
+        help_text="When the open tasks were counted. Null: for this response.",
     )
-    at_least = serializers.BooleanField(help_text="pending and due were counted to a limit only.")
+    at_least = serializers.BooleanField(
+        help_text="Whether the counts of pending and due stopped at a limit."
+    )
 
 
 class SeriesSerializer(serializers.Serializer[Any]):
-    """The last hour in bars of ten seconds, oldest first."""
+    """Charts of the last hour. Each list has one entry for ten seconds, oldest first."""
 
-    at = serializers.ListField(child=serializers.IntegerField(), help_text="Unix seconds.")
-    complete = serializers.ListField(child=serializers.FloatField(), help_text="Per second.")
-    failed = serializers.ListField(child=serializers.FloatField(), help_text="Per second.")
+    at = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Start of each interval as a Unix timestamp."
+    )
+    complete = serializers.ListField(child=serializers.FloatField(), help_text="Tasks per second.")
+    failed = serializers.ListField(child=serializers.FloatField(), help_text="Tasks per second.")
     wait_p50_ms = serializers.ListField(child=serializers.FloatField(allow_null=True))
     wait_p95_ms = serializers.ListField(child=serializers.FloatField(allow_null=True))
     run_p50_ms = serializers.ListField(child=serializers.FloatField(allow_null=True))
@@ -58,18 +69,18 @@ class SeriesSerializer(serializers.Serializer[Any]):
 
 
 class QueueSerializer(serializers.Serializer[Any]):
-    """What waits and runs in one queue."""
+    """Number of pending, held and running tasks of one queue."""
 
     queue = serializers.CharField()
     pending = serializers.IntegerField()
     due = serializers.IntegerField()
-    oldest_due = serializers.DateTimeField(allow_null=True)
+    oldest_due = IsoDateTimeField(allow_null=True)
     held = serializers.IntegerField()
     running = serializers.IntegerField()
 
 
 class StatsSerializer(serializers.Serializer[Any]):
-    """The figures of the dashboard."""
+    """Dashboard statistics."""
 
     overview = OverviewSerializer()
     series = SeriesSerializer()
@@ -77,26 +88,26 @@ class StatsSerializer(serializers.Serializer[Any]):
 
 
 @conditional
-class StatsView(APIView):
-    """The figures of the dashboard."""
+class StatsView(ApiConventions, APIView):
+    """Serve the dashboard statistics."""
 
     @extend_schema(
         operation_id="get_stats",
-        summary="Show the figures of the dashboard",
+        summary="Get the dashboard statistics",
         parameters=HEADERS,
         responses={200: StatsSerializer, **NOT_MODIFIED, **problems()},
     )
     def get(self, request: Request) -> Response:
-        """Counters, the charts of the last hour, and the depth of each queue."""
+        """Return the counters, the charts of the last hour and the depth of each queue."""
         require(request.user, VIEW)
         stats = {"overview": read.overview(), "series": read.series(), "queues": read.queues()}
         return Response(StatsSerializer(stats).data)
 
 
-class EventSerializer(serializers.ModelSerializer[Event]):
-    """One line of the activity log; `count` above 1 where many were folded into it."""
+class EventSerializer(IsoTimes, serializers.ModelSerializer[Event]):
+    """Event of the activity log. A `count` above 1 marks an aggregate of several events."""
 
-    kind = serializers.ChoiceField([kind.value for kind in Kind])
+    kind = serializers.ChoiceField([kind.value for kind in EventKind])
 
     class Meta:
         model = Event
@@ -108,13 +119,13 @@ class EventSerializer(serializers.ModelSerializer[Event]):
 
 
 class EventFilter(filters.FilterSet):
-    """The events that meet every condition given."""
+    """Select the events that meet all given conditions."""
 
-    kind = filters.ChoiceFilter(choices=[(kind.value, kind.value) for kind in Kind])
+    kind = filters.ChoiceFilter(choices=[(kind.value, kind.value) for kind in EventKind])
     task_id = filters.NumberFilter(min_value=1, max_value=MAX_ID, decimal_places=0)
     queue = filters.CharFilter()
     worker_id = filters.UUIDFilter()
-    user = filters.CharFilter(help_text="Who asked for it.")
+    user = filters.CharFilter(help_text="Name of the user who caused the event.")
 
     class Meta:
         model = Event
@@ -122,8 +133,8 @@ class EventFilter(filters.FilterSet):
 
 
 @conditional
-class EventsView(GenericAPIView[Event]):
-    """What happened."""
+class EventsView(ApiConventions, GenericAPIView[Event]):
+    """Serve the event history."""
 
     serializer_class = EventSerializer
     filter_backends = [StrictFilterBackend]
@@ -138,7 +149,10 @@ class EventsView(GenericAPIView[Event]):
         responses={(200, JSON): EventSerializer(many=True), **NOT_MODIFIED, **problems(400)},
     )
     def get(self, request: Request) -> Response:
-        """The newest 5,000 are kept, unless set otherwise; /api/logs/stream has them live."""
+        """Return the stored events. The setting `events_kept` limits their number (default: 5,000).
+
+        /api/logs/stream streams new events.
+        """
         require(request.user, VIEW)
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)

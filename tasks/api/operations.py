@@ -1,4 +1,4 @@
-"""Operations on many tasks: made, looked at, confirmed and cancelled."""
+"""Serve bulk operations: create, view, confirm and cancel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from django_filters import rest_framework as filters
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiResponse, extend_schema_field
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
@@ -14,21 +14,22 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from tasks.api.bodies import object_of
-from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
-from tasks.api.filters import StrictFilterBackend
-from tasks.api.pagination import NewestFirst
-from tasks.api.parsers import JSONParser
-from tasks.api.views import JSON, problems
-from tasks.bulk import operate
-from tasks.bulk.actions import Action
-from tasks.bulk.wanted import MAX_IDS, parse
-from tasks.errors import InvalidField, OperationNotFound
-from tasks.ids import as_id
-from tasks.models import Operation
-from tasks.models.operation import State
-from tasks.permissions import VIEW, require
-from tasks.submission import MAX_PRIORITY, MAX_QUEUE, MIN_PRIORITY
+from taskmaster.tasks.api.bodies import require_object
+from taskmaster.tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
+from taskmaster.tasks.api.conventions import ApiConventions, IsoTimes, extend_schema
+from taskmaster.tasks.api.filters import StrictFilterBackend
+from taskmaster.tasks.api.pagination import NewestFirst
+from taskmaster.tasks.api.parsers import JSONParser
+from taskmaster.tasks.api.views import JSON, problems
+from taskmaster.tasks.bulk import service
+from taskmaster.tasks.bulk.request import MAX_IDS, parse
+from taskmaster.tasks.bulk_actions import Action
+from taskmaster.tasks.errors import InvalidField, OperationNotFound
+from taskmaster.tasks.ids import parse_id
+from taskmaster.tasks.models import Operation
+from taskmaster.tasks.models.operation import OperationState
+from taskmaster.tasks.options import MAX_PRIORITY, MAX_QUEUE, MIN_PRIORITY
+from taskmaster.tasks.permissions import VIEW, require
 
 _LISTED = [
     "id",
@@ -51,18 +52,18 @@ _LISTED = [
 ]
 
 
-class OperationRowSerializer(serializers.ModelSerializer[Operation]):
-    """An operation in a list."""
+class OperationRowSerializer(IsoTimes, serializers.ModelSerializer[Operation]):
+    """Bulk operation in a list, without its ids."""
 
     action = serializers.ChoiceField([action.value for action in Action])
-    state = serializers.ChoiceField([state.value for state in State])
+    state = serializers.ChoiceField([state.value for state in OperationState])
     filter = serializers.DictField(
-        child=serializers.CharField(), allow_null=True, help_text="Null where ids are named."
+        child=serializers.CharField(), allow_null=True, help_text="Null if the operation has ids."
     )
     refused = serializers.DictField(
-        child=serializers.IntegerField(), help_text="How many tasks were refused, by reason."
+        child=serializers.IntegerField(), help_text="Number of refused tasks by reason."
     )
-    user = serializers.CharField(help_text="Who asked for it; empty: the command line.")
+    user = serializers.CharField(help_text="Name of the user. Empty for the command line.")
 
     class Meta:
         model = Operation
@@ -71,10 +72,12 @@ class OperationRowSerializer(serializers.ModelSerializer[Operation]):
 
 
 class OperationSerializer(OperationRowSerializer):
-    """A whole operation."""
+    """Bulk operation with all fields."""
 
     ids = serializers.ListField(
-        child=serializers.IntegerField(), allow_null=True, help_text="Null where a filter selects."
+        child=serializers.IntegerField(),
+        allow_null=True,
+        help_text="Null if the operation has a filter.",
     )
 
     class Meta(OperationRowSerializer.Meta):
@@ -84,53 +87,57 @@ class OperationSerializer(OperationRowSerializer):
 
 @extend_schema_field(OpenApiTypes.OBJECT)
 class _FilterField(serializers.Field[Any, Any, Any, Any]):
-    """For the schema alone."""
+    """Describe the filter in the schema."""
 
 
 class NewOperationSerializer(serializers.Serializer[Any]):
-    """What is asked for, for the schema: `tasks.bulk.wanted.parse` reads and checks it."""
+    """Request for a bulk operation. `taskmaster.tasks.bulk.request.parse` validates it."""
 
     action = serializers.ChoiceField([action.value for action in Action])
     filter = _FilterField(
         required=False,
         help_text=(
-            "Names and values as the list of tasks takes them, like "
-            '{"status": "failed", "queue": "mail"}; {}: every task. This or ids.'
+            "Filters of the task list by name, such as "
+            '{"status": "failed", "queue": "mail"}. {} selects every task. Give filter or ids.'
         ),
     )
     ids = serializers.ListField(
         child=serializers.IntegerField(min_value=1), max_length=MAX_IDS, required=False
     )
     queue = serializers.CharField(
-        max_length=MAX_QUEUE, required=False, help_text="Of set_queue, which needs it."
+        max_length=MAX_QUEUE, required=False, help_text="New queue. Required with set_queue only."
     )
     priority = serializers.IntegerField(
         min_value=MIN_PRIORITY,
         max_value=MAX_PRIORITY,
         required=False,
-        help_text="Of set_priority, which needs it.",
+        help_text="New priority. Required with set_priority only.",
     )
     dry_run = serializers.BooleanField(
-        required=False, default=False, help_text="Only count the tasks that it would change."
+        required=False, default=False, help_text="Only count the tasks to change."
     )
     confirm = serializers.BooleanField(
-        required=False, default=True, help_text="false: store a preview, which waits for `confirm`."
+        required=False,
+        default=True,
+        help_text="Whether to start now. false stores a preview to confirm later.",
     )
 
 
 class CountSerializer(serializers.Serializer[Any]):
-    """What a dry run answers."""
+    """Result of a dry run."""
 
     count = serializers.IntegerField()
-    at_least = serializers.BooleanField(help_text="Counting all of them would take too long.")
+    at_least = serializers.BooleanField(
+        help_text="Whether `count` is a lower bound, because the count timed out."
+    )
 
 
 class OperationFilter(filters.FilterSet):
-    """The operations that meet every condition given."""
+    """Select the operations that meet all given conditions."""
 
-    state = filters.ChoiceFilter(choices=[(state.value, state.value) for state in State])
+    state = filters.ChoiceFilter(choices=[(state.value, state.value) for state in OperationState])
     action = filters.ChoiceFilter(choices=[(action.value, action.value) for action in Action])
-    user = filters.CharFilter(help_text="Who asked for it.")
+    user = filters.CharFilter(help_text="Name of the user who created the operation.")
 
     class Meta:
         model = Operation
@@ -138,8 +145,8 @@ class OperationFilter(filters.FilterSet):
 
 
 @conditional
-class OperationsView(GenericAPIView[Operation]):
-    """All operations."""
+class OperationsView(ApiConventions, GenericAPIView[Operation]):
+    """List and create bulk operations."""
 
     parser_classes = [JSONParser]
     serializer_class = OperationRowSerializer
@@ -150,7 +157,7 @@ class OperationsView(GenericAPIView[Operation]):
 
     @extend_schema(
         operation_id="list_operations",
-        summary="List operations on many tasks, newest first",
+        summary="List bulk operations, newest first",
         parameters=HEADERS,
         responses={
             (200, JSON): OperationRowSerializer(many=True),
@@ -159,89 +166,90 @@ class OperationsView(GenericAPIView[Operation]):
         },
     )
     def get(self, request: Request) -> Response:
-        """The list leaves out the ids that an operation names: see the single operation."""
+        """Return the operations without their ids. A single operation includes them."""
         require(request.user, VIEW)
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     @extend_schema(
         operation_id="start_operation",
-        summary="Do something to many tasks",
+        summary="Create a bulk operation",
         request=NewOperationSerializer,
         responses={
-            200: OpenApiResponse(CountSerializer, description="The answer to a dry run."),
+            200: OpenApiResponse(CountSerializer, description="Result of a dry run."),
             201: OperationSerializer,
             **problems(400, 413, 415),
         },
     )
     def post(self, request: Request) -> Response:
-        """It starts at once, unless told otherwise; tasks that come later are not touched.
+        """Start a bulk operation, unless `dry_run` is true or `confirm` is false.
 
-        Only what the action can change is counted and changed. Deleting needs the permission
-        `tasks.delete_task`, all else `tasks.change_task`; retried shell tasks need
-        `tasks.submit_shell` besides, and are refused without it.
+        The operation counts and changes only tasks that its action can change. It ignores tasks
+        that are submitted later. The action `delete` requires the permission
+        `taskmaster_tasks.delete_task`, every other action `taskmaster_tasks.change_task`. Retries
+        of shell tasks are refused without `taskmaster_tasks.submit_shell`.
         """
-        fields = dict(object_of(request.data))
+        fields = dict(require_object(request.data))
         dry_run = _flag(fields, "dry_run", default=False)
-        at_once = _flag(fields, "confirm", default=True)
-        wanted = parse(fields)
+        confirm = _flag(fields, "confirm", default=True)
+        bulk_request = parse(fields)
         if dry_run:
-            count = operate.counted(wanted, request.user)
+            count = service.count_tasks(bulk_request, request.user)
             return Response({"count": count.number, "at_least": count.at_least})
-        make = operate.start if at_once else operate.preview
-        operation = make(wanted, request.user)
-        where = reverse("api:operation", [operation.pk], request=request)
+        create = service.start if confirm else service.preview
+        operation = create(bulk_request, request.user)
+        where = reverse("taskmaster:api:operation", [operation.pk], request=request)
         return Response(
             OperationSerializer(operation).data, status=201, headers={"Location": where}
         )
 
 
 @conditional
-class OperationView(APIView):
-    """One operation."""
+class OperationView(ApiConventions, APIView):
+    """Serve one bulk operation."""
 
     @extend_schema(
         operation_id="get_operation",
-        summary="Show an operation and how far it is",
+        summary="Get a bulk operation and its progress",
         parameters=HEADERS,
         responses={200: OperationSerializer, **NOT_MODIFIED, **problems(404)},
     )
     def get(self, request: Request, operation_id: str) -> Response:
-        """`done` and `refused` grow while it runs."""
+        """Return the operation. `done` and `refused` increase while it runs."""
         require(request.user, VIEW)
-        operation = Operation.objects.filter(pk=_number(operation_id)).first()
+        operation = Operation.objects.filter(pk=_parse_id(operation_id)).first()
         if operation is None:
             raise OperationNotFound(operation_id)
         return Response(OperationSerializer(operation).data)
 
 
-class ConfirmOperationView(APIView):
-    """Confirming."""
+class ConfirmOperationView(ApiConventions, APIView):
+    """Confirm bulk operations."""
 
     @extend_schema(
         operation_id="confirm_operation",
-        summary="Start an operation that was stored as a preview",
+        summary="Start a bulk operation that was stored as a preview",
         request=None,
         responses={200: OperationSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, operation_id: str) -> Response:
-        """Only who has made it may: it runs with that user's permissions."""
-        operation = operate.confirm(_number(operation_id), request.user)
+        """Confirm the operation. Only its creator may: it runs with that user's permissions."""
+        operation = service.confirm(_parse_id(operation_id), request.user)
         return Response(OperationSerializer(operation).data)
 
 
-class CancelOperationView(APIView):
-    """Cancelling."""
+class CancelOperationView(ApiConventions, APIView):
+    """Cancel bulk operations."""
 
     @extend_schema(
         operation_id="cancel_operation",
-        summary="Cancel an operation that has not ended",
+        summary="Cancel a bulk operation that has not ended",
         request=None,
         responses={200: OperationSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, operation_id: str) -> Response:
-        """What is done stays done."""
-        operation = operate.cancel(_number(operation_id), request.user)
+        """Cancel the operation. Tasks that it has already changed stay changed."""
+        operation = service.cancel(_parse_id(operation_id), request.user)
         return Response(OperationSerializer(operation).data)
 
 
@@ -252,9 +260,9 @@ def _flag(fields: dict[str, Any], name: str, *, default: bool) -> bool:
     return value
 
 
-def _number(operation_id: str) -> int:
-    """The id of a URL. Raises OperationNotFound for one that no row can have."""
-    value = as_id(operation_id)
+def _parse_id(operation_id: str) -> int:
+    """Return the id in a URL. Raise OperationNotFound if it exceeds the range of ids."""
+    value = parse_id(operation_id)
     if value is None:
         raise OperationNotFound(operation_id)
     return value

@@ -1,4 +1,4 @@
-"""Pages that stay as they are while rows are added: each begins where the one before ended."""
+"""Paginate by cursor, so that pages stay stable while rows are added."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from tasks.errors import InvalidField
+from taskmaster.tasks.errors import InvalidField
 
 MAX_PAGE_SIZE = 500
 
 
 class NewestFirst(CursorPagination):
-    """By id, newest first; `page_size` up to 500, `cursor` from the links `next` and `previous`."""
+    """Paginate by id, newest first."""
 
     ordering: str | tuple[str, ...] = "-id"
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = MAX_PAGE_SIZE
-    page_size_query_description = f"Rows a page, 1 to {MAX_PAGE_SIZE}."
-    cursor_query_description = "Where the page begins: follow `next` and `previous`."
+    page_size_query_description = f"Rows per page, from 1 to {MAX_PAGE_SIZE}."
+    cursor_query_description = "Position of the page. Take it from the links `next` and `previous`."
 
     def paginate_queryset(
         self, queryset: QuerySet[Any] | Sequence[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:
-        """The rows of the page. Raises InvalidField for a cursor that is none of ours."""
+        """Return the rows of the page. Raise InvalidField for an invalid cursor."""
         try:
             return super().paginate_queryset(queryset, request, view)
         except (NotFound, ValueError, TypeError, ValidationError):
             raise InvalidField(
-                "cursor", "is not one of ours; take it from `next` or `previous`."
+                "cursor", "is invalid; take it from the links `next` and `previous`."
             ) from None
 
     def get_page_size(self, request: Request) -> int:
-        """Rows a page. Raises InvalidField for what is no number from 1 to 500."""
+        """Return the rows per page. Raise InvalidField unless it is a number from 1 to 500."""
         raw = request.query_params.get("page_size")
         if raw is None:
             return self.page_size

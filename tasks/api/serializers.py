@@ -1,4 +1,4 @@
-"""What a task looks like in JSON. The rules for what may be submitted are in `tasks.submission`."""
+"""Serialize tasks to JSON. `taskmaster.tasks.submission` validates submissions."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from tasks.lifecycle import Status
-from tasks.models import Task, TaskOutput
-from tasks.reasons import why
-from tasks.submission import (
-    CONTINUE,
+from taskmaster.tasks.api.conventions import IsoDateTimeField, IsoTimes
+from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.models import Task, TaskOutput
+from taskmaster.tasks.options import (
     MAX_ATTEMPTS,
-    MAX_NAME,
     MAX_PAUSE_S,
     MAX_PRIORITY,
     MAX_QUEUE,
@@ -21,7 +19,10 @@ from tasks.submission import (
     MAX_TAGS,
     MAX_TIMEOUT_S,
     MIN_PRIORITY,
+    ON_LOST_CONTACT,
 )
+from taskmaster.tasks.queries.pending_reason import explain_pending
+from taskmaster.tasks.registry import MAX_NAME
 
 _LISTED = [
     "id",
@@ -44,24 +45,24 @@ _LISTED = [
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
-    """How one attempt failed."""
+    """Error of one failed attempt."""
 
     attempt = serializers.IntegerField()
     worker = serializers.CharField()
-    at = serializers.DateTimeField()
+    at = IsoDateTimeField()
     exception = serializers.CharField(required=False)
-    code = serializers.IntegerField(required=False, help_text="Exit code or signal.")
+    code = serializers.IntegerField(required=False, help_text="Exit code or signal number.")
     message = serializers.CharField()
     traceback = serializers.CharField(required=False)
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        """`class` is a word of Python's."""
+        """Return the fields with `class`, which is a reserved word in Python."""
         kind = serializers.CharField(help_text="raised, exit_code, timeout, signal, lost, …")
         return {**super().get_fields(), "class": kind}
 
 
-class TaskRowSerializer(serializers.ModelSerializer[Task]):
-    """A task in a list: without its arguments, result and errors."""
+class TaskRowSerializer(IsoTimes, serializers.ModelSerializer[Task]):
+    """Task in a list, without arguments, result and errors."""
 
     status = serializers.ChoiceField([status.value for status in Status])
 
@@ -72,18 +73,18 @@ class TaskRowSerializer(serializers.ModelSerializer[Task]):
 
 
 class TaskSerializer(TaskRowSerializer):
-    """A whole task."""
+    """Task with all fields."""
 
     args = serializers.ListField(child=serializers.JSONField())
     kwargs = serializers.DictField(child=serializers.JSONField())
-    # What a serializer itself calls `errors` is gone: nothing is validated by this one.
+    # Replaces the property `errors` of the base class. This serializer validates nothing.
     errors = serializers.SerializerMethodField()  # type: ignore[assignment]
-    result = serializers.JSONField(help_text="What it returned.")
+    result = serializers.JSONField(help_text="Return value.")
     reason = serializers.SerializerMethodField(
-        help_text="Why it is not running yet, in a sentence; null once it runs or has ended."
+        help_text="Why the task is not running. Null if it is running or has ended."
     )
     created_by = serializers.SerializerMethodField(
-        help_text="Name of the user, if one submitted it."
+        help_text="Name of the user who submitted the task. Null if there is none."
     )
 
     class Meta(TaskRowSerializer.Meta):
@@ -104,20 +105,20 @@ class TaskSerializer(TaskRowSerializer):
 
     @extend_schema_field(ErrorSerializer(many=True))
     def get_errors(self, task: Task) -> Any:
-        """One entry for each attempt that failed, as the worker reported it."""
+        """Return one entry for each failed attempt, as the worker reported it."""
         return task.errors
 
     def get_reason(self, task: Task) -> str | None:
-        """As its coordinators know it."""
-        return why(task)
+        """Return why the task is not running, or None."""
+        return explain_pending(task)
 
     def get_created_by(self, task: Task) -> str | None:
-        """None for tasks of programs, and of users who are no more."""
+        """Return the user name. None for tasks of programs and of deleted users."""
         return task.created_by.get_username() if task.created_by else None
 
 
-class OutputSerializer(serializers.ModelSerializer[TaskOutput]):
-    """A piece of what an attempt printed."""
+class OutputSerializer(IsoTimes, serializers.ModelSerializer[TaskOutput]):
+    """Chunk of an attempt's output."""
 
     class Meta:
         model = TaskOutput
@@ -125,12 +126,15 @@ class OutputSerializer(serializers.ModelSerializer[TaskOutput]):
 
 
 class NewTaskSerializer(serializers.Serializer[Any]):
-    """A submission, for the schema: `tasks.submission.parse` reads and checks it."""
+    """Submission of a task. An omitted option takes the value that the task declares.
+
+    `taskmaster.tasks.submission.parse` validates it.
+    """
 
     name = serializers.CharField(
         max_length=MAX_NAME,
         required=False,
-        help_text="Dotted path of a registered task, or `shell`. Left out with `command`.",
+        help_text="Dotted path of a registered task, or `shell`. Omit it if `command` is given.",
     )
     command = serializers.JSONField(
         required=False,
@@ -140,30 +144,32 @@ class NewTaskSerializer(serializers.Serializer[Any]):
     kwargs = serializers.DictField(
         child=serializers.JSONField(),
         required=False,
-        help_text="Of a shell task: `command`, and if need be `cwd` and `env`.",
+        help_text="For a shell task: `command`, and optionally `cwd` and `env`.",
     )
-    queue = serializers.CharField(max_length=MAX_QUEUE, required=False, default="default")
+    queue = serializers.CharField(max_length=MAX_QUEUE, required=False)
     priority = serializers.IntegerField(
-        min_value=MIN_PRIORITY, max_value=MAX_PRIORITY, required=False, default=0
+        min_value=MIN_PRIORITY, max_value=MAX_PRIORITY, required=False
     )
-    scheduled_at = serializers.DateTimeField(
-        required=False, allow_null=True, help_text="With its zone; now when left out."
+    scheduled_at = IsoDateTimeField(
+        required=False,
+        allow_null=True,
+        help_text="Time with a time zone. A time in the past, or none, is now.",
     )
     max_attempts = serializers.IntegerField(min_value=1, max_value=MAX_ATTEMPTS, required=False)
     timeout_s = serializers.FloatField(
-        min_value=0, max_value=MAX_TIMEOUT_S, required=False, help_text="0: none."
+        min_value=0, max_value=MAX_TIMEOUT_S, required=False, help_text="0 disables the time-out."
     )
     retry_base_s = serializers.FloatField(
         min_value=0,
         max_value=MAX_PAUSE_S,
         required=False,
-        help_text="First pause before a retry; it doubles up to `retry_cap_s`.",
+        help_text="Pause before the first retry. It doubles up to `retry_cap_s`.",
     )
     retry_cap_s = serializers.FloatField(min_value=0, max_value=MAX_PAUSE_S, required=False)
-    on_lost_contact = serializers.CharField(
+    on_lost_contact = serializers.ChoiceField(
+        ON_LOST_CONTACT,
         required=False,
-        default=CONTINUE,
-        help_text="`continue`, or `stop`: its worker stops it when it cannot reach a coordinator.",
+        help_text="Whether the worker continues or stops the task when it loses contact.",
     )
     tags = serializers.ListField(
         child=serializers.CharField(max_length=MAX_TAG), max_length=MAX_TAGS, required=False
@@ -171,39 +177,39 @@ class NewTaskSerializer(serializers.Serializer[Any]):
 
 
 class BulkSerializer(serializers.Serializer[Any]):
-    """Many submissions, for the schema."""
+    """Bulk submission."""
 
     tasks = NewTaskSerializer(many=True)
 
 
 class IdsSerializer(serializers.Serializer[Any]):
-    """Ids of stored tasks, in the order of their submission where they were just submitted."""
+    """Task ids. Those of a bulk submission are in the order of the submitted tasks."""
 
     ids = serializers.ListField(child=serializers.IntegerField())
 
 
 class RefusedSerializer(serializers.Serializer[Any]):
-    """A task that was not retried."""
+    """Task that was not retried, and the reason."""
 
     id = serializers.IntegerField()
     detail = serializers.CharField()
 
 
 class RetriedSerializer(serializers.Serializer[Any]):
-    """What became of each id."""
+    """Result of a retry of several tasks."""
 
     retried = serializers.ListField(child=serializers.IntegerField())
     refused = RefusedSerializer(many=True)
 
 
-class MoveSerializer(serializers.Serializer[Any]):
-    """What of a stored task may be changed, for the schema."""
+class RescheduleSerializer(serializers.Serializer[Any]):
+    """New time of a task."""
 
-    scheduled_at = serializers.DateTimeField()
+    scheduled_at = IsoDateTimeField()
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
-    """What went wrong (RFC 9457)."""
+    """Error as problem details (RFC 9457)."""
 
     type = serializers.CharField()
     status = serializers.IntegerField()

@@ -1,10 +1,10 @@
-"""Where tasks are found below /api/."""
+"""Route the URLs of tasks, operations and streams below /api/."""
 
 from django.urls import path, re_path
 
-from tasks.api import live, operations, streams, views
+from taskmaster.tasks.api import live, operations, streams, views
 
-#: An id has 19 digits at most; what has more, or is no number, is nobody's address.
+#: Pattern of an id, which has at most 19 digits. Other URLs get 404.
 _ID = r"^tasks/(?P<task_id>[0-9]{1,19})/"
 _OPERATION = r"^operations/(?P<operation_id>[0-9]{1,19})/"
 

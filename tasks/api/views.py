@@ -1,4 +1,4 @@
-"""The endpoints of tasks: translation only, the rules are in the domain."""
+"""Serve the endpoints of tasks. Views translate only; the domain contains the rules."""
 
 from __future__ import annotations
 
@@ -8,52 +8,54 @@ from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from tasks import operations, submission
-from tasks.api import idempotency
-from tasks.api.bodies import ids_of, object_of, tasks_of
-from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
-from tasks.api.errors import MEDIA_TYPE
-from tasks.api.filters import OutputFilter, StrictFilterBackend, TaskFilter
-from tasks.api.pagination import NewestFirst
-from tasks.api.parsers import JSONParser
-from tasks.api.serializers import (
+from taskmaster.tasks import submission, task_actions
+from taskmaster.tasks.api import idempotency
+from taskmaster.tasks.api.bodies import require_ids, require_object, require_tasks
+from taskmaster.tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
+from taskmaster.tasks.api.conventions import ApiConventions, extend_schema
+from taskmaster.tasks.api.errors import MEDIA_TYPE
+from taskmaster.tasks.api.filters import OutputFilter, StrictFilterBackend
+from taskmaster.tasks.api.pagination import NewestFirst
+from taskmaster.tasks.api.parsers import JSONParser
+from taskmaster.tasks.api.serializers import (
     BulkSerializer,
     IdsSerializer,
-    MoveSerializer,
     NewTaskSerializer,
     OutputSerializer,
     ProblemSerializer,
+    RescheduleSerializer,
     RetriedSerializer,
     TaskRowSerializer,
     TaskSerializer,
 )
-from tasks.enqueue import bulk, enqueue
-from tasks.errors import IllegalTransition, InvalidField, NotAllowed, TaskNotFound
-from tasks.events.submitted import submitted
-from tasks.ids import as_id
-from tasks.models import Task, TaskOutput
-from tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
+from taskmaster.tasks.enqueue import bulk, enqueue
+from taskmaster.tasks.errors import IllegalTransition, InvalidField, NotAllowed, TaskNotFound
+from taskmaster.tasks.events.publish import publish_submitted
+from taskmaster.tasks.ids import parse_id
+from taskmaster.tasks.models import Task, TaskOutput
+from taskmaster.tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
+from taskmaster.tasks.queries.filters import TaskFilter
 
-#: The media type of a list's response: beside those of `problems` the schema takes an answer
-#: without one for no list, and leaves out its filters.
+#: Media type of a list's response. `problems` gives its responses a media type, so drf-spectacular
+#: needs one here too; otherwise it omits the list and its filters from the schema.
 JSON = "application/json"
 
 
 def problems(*codes: int) -> dict[Any, Any]:
-    """The error responses of an endpoint, for the schema; those of any endpoint among them."""
+    """Return the error responses of an endpoint for the schema. Every endpoint has 401 and 403."""
     return {(code, MEDIA_TYPE): ProblemSerializer for code in sorted({401, 403, *codes})}
 
 
 @conditional
-class TasksView(GenericAPIView[Task]):
-    """All tasks."""
+class TasksView(ApiConventions, GenericAPIView[Task]):
+    """List and submit tasks."""
 
     parser_classes = [JSONParser]
     serializer_class = TaskRowSerializer
@@ -73,7 +75,7 @@ class TasksView(GenericAPIView[Task]):
         },
     )
     def get(self, request: Request) -> Response:
-        """The list leaves out arguments, results and errors: see the single task."""
+        """Return the tasks without arguments, results and errors. A single task includes them."""
         require(request.user, VIEW)
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
@@ -86,21 +88,26 @@ class TasksView(GenericAPIView[Task]):
         responses={201: TaskSerializer, **problems(400, 413, 415, 422)},
     )
     def post(self, request: Request) -> HttpResponseBase:
-        """A shell task needs the permission `tasks.submit_shell` besides `tasks.add_task`."""
+        """Submit a task. Requires the permission `taskmaster_tasks.add_task`.
+
+        A shell task also requires `taskmaster_tasks.submit_shell`. Without the permission
+        `taskmaster_tasks.view_task` the response has the `id` only.
+        """
         require(request.user, ADD)
-        return idempotency.once(request, lambda: self._submit(request))
+        return idempotency.submit_once(request, lambda: self._submit(request))
 
     def _submit(self, request: Request) -> Response:
-        new = submission.parse(object_of(request.data))
+        new = submission.parse(require_object(request.data))
         check_submit(request.user, [new])
         task_id = enqueue(new, created_by_id=request.user.pk)
-        submitted([task_id], [new], request.user.get_username())
-        where = reverse("api:task", [task_id], request=request)
-        return Response(_shown(task_id), status=201, headers={"Location": where})
+        publish_submitted([task_id], [new], request.user.get_username())
+        where = reverse("taskmaster:api:task", [task_id], request=request)
+        shown = _serialize(task_id) if request.user.has_perm(VIEW) else {"id": task_id}
+        return Response(shown, status=201, headers={"Location": where})
 
 
-class BulkView(APIView):
-    """Many tasks at once."""
+class BulkView(ApiConventions, APIView):
+    """Submit many tasks."""
 
     parser_classes = [JSONParser]
 
@@ -112,55 +119,60 @@ class BulkView(APIView):
         responses={201: IdsSerializer, **problems(400, 413, 415, 422)},
     )
     def post(self, request: Request) -> HttpResponseBase:
-        """Up to 100,000 unless set otherwise; a list alone will do as well."""
+        """Submit tasks in one transaction. The body may also be the list itself.
+
+        The setting `bulk_max_tasks` limits their number (default: 100,000).
+        """
         require(request.user, ADD)
-        return idempotency.once(request, lambda: self._submit(request))
+        return idempotency.submit_once(request, lambda: self._submit(request))
 
     def _submit(self, request: Request) -> Response:
-        new = submission.parse_many(tasks_of(request.data))
+        new = submission.parse_many(require_tasks(request.data))
         check_submit(request.user, new)
         ids = bulk(new, created_by_id=request.user.pk)
-        submitted(ids, new, request.user.get_username())
+        publish_submitted(ids, new, request.user.get_username())
         return Response({"ids": ids}, status=201)
 
 
 @conditional
-class TaskView(APIView):
-    """One task."""
+class TaskView(ApiConventions, APIView):
+    """Serve and reschedule one task."""
 
     parser_classes = [JSONParser]
 
     @extend_schema(
         operation_id="get_task",
-        summary="Show a task",
+        summary="Get a task",
         parameters=HEADERS,
         responses={200: TaskSerializer, **NOT_MODIFIED, **problems(404)},
     )
     def get(self, request: Request, task_id: str) -> Response:
-        """With its arguments, result, and the error of each attempt that failed."""
+        """Return the task with arguments, result and the error of each failed attempt."""
         require(request.user, VIEW)
-        return Response(_shown(number(task_id)))
+        return Response(_serialize(parse_task_id(task_id)))
 
     @extend_schema(
-        operation_id="move_task",
-        summary="Give a task that has not begun another time",
-        request=MoveSerializer,
+        operation_id="reschedule_task",
+        summary="Reschedule a task that has not started",
+        request=RescheduleSerializer,
         responses={200: TaskSerializer, **problems(400, 404, 409, 415)},
     )
     def patch(self, request: Request, task_id: str) -> Response:
-        """Nothing but `scheduled_at` can be changed."""
-        require(request.user, CHANGE)
-        changes = object_of(request.data)
+        """Set `scheduled_at`. Other fields cannot be changed."""
+        require(request.user, VIEW, CHANGE)
+        changes = require_object(request.data)
         for field in changes:
             if field != "scheduled_at":
-                raise InvalidField(field, "cannot be changed; only scheduled_at can.")
+                raise InvalidField(
+                    field, "cannot be changed; the only field to change is scheduled_at."
+                )
         by = request.user.get_username()
-        operations.move(number(task_id), changes.get("scheduled_at"), by=by)
-        return Response(_shown(number(task_id)))
+        task_actions.reschedule(parse_task_id(task_id), changes.get("scheduled_at"), by=by)
+        return Response(_serialize(parse_task_id(task_id)))
 
 
-class OutputView(GenericAPIView[TaskOutput]):
-    """What a task printed."""
+class OutputView(ApiConventions, GenericAPIView[TaskOutput]):
+    """Serve the output of a task."""
 
     serializer_class = OutputSerializer
     filter_backends = [StrictFilterBackend]
@@ -171,13 +183,13 @@ class OutputView(GenericAPIView[TaskOutput]):
 
     @extend_schema(
         operation_id="get_task_output",
-        summary="Show what a task printed",
+        summary="Get the output of a task",
         parameters=[
             OpenApiParameter(
                 "plain",
                 OpenApiTypes.STR,
                 enum=["1"],
-                description="1: plain text, as it was printed.",
+                description="1 returns plain text.",
             )
         ],
         responses={
@@ -187,22 +199,26 @@ class OutputView(GenericAPIView[TaskOutput]):
         },
     )
     def get(self, request: Request, task_id: str) -> HttpResponseBase:
-        """The chunks in order; of each attempt the first and the newest are kept, up to a limit."""
+        """Return the output chunks in order.
+
+        The setting `output_max_bytes` limits the output of an attempt. Longer output keeps its
+        start and its end.
+        """
         require(request.user, VIEW)
         plain = request.query_params.get("plain", "")
         if plain not in ("", "0", "1"):
             raise InvalidField("plain", "must be 0 or 1.")
-        if not Task.objects.filter(pk=number(task_id)).exists():
+        if not Task.objects.filter(pk=parse_task_id(task_id)).exists():
             raise TaskNotFound(task_id)
-        chunks = self.filter_queryset(self.get_queryset().filter(task_id=number(task_id)))
+        chunks = self.filter_queryset(self.get_queryset().filter(task_id=parse_task_id(task_id)))
         if plain == "1":
             text = "".join(chunks.values_list("text", flat=True))
             return HttpResponse(text, content_type="text/plain; charset=utf-8")
         return Response(self.get_serializer(chunks, many=True).data)
 
 
-class CancelView(APIView):
-    """Cancelling."""
+class CancelView(ApiConventions, APIView):
+    """Cancel tasks."""
 
     @extend_schema(
         operation_id="cancel_task",
@@ -211,14 +227,14 @@ class CancelView(APIView):
         responses={200: TaskSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, task_id: str) -> Response:
-        """An execution under way is stopped."""
-        require(request.user, CHANGE)
-        operations.cancel(number(task_id), by=request.user.get_username())
-        return Response(_shown(number(task_id)))
+        """Cancel the task. A running execution is stopped."""
+        require(request.user, VIEW, CHANGE)
+        task_actions.cancel(parse_task_id(task_id), by=request.user.get_username())
+        return Response(_serialize(parse_task_id(task_id)))
 
 
-class RetryView(APIView):
-    """Retrying."""
+class RetryView(ApiConventions, APIView):
+    """Retry tasks."""
 
     @extend_schema(
         operation_id="retry_task",
@@ -227,50 +243,50 @@ class RetryView(APIView):
         responses={200: TaskSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, task_id: str) -> Response:
-        """It is pending again, due now, with at least one attempt left.
+        """Make the task pending and due now, with at least one attempt left.
 
-        A shell task needs the permission `tasks.submit_shell` besides.
+        A shell task also requires the permission `taskmaster_tasks.submit_shell`.
         """
-        require(request.user, CHANGE)
-        operations.retry_for(request.user, number(task_id))
-        return Response(_shown(number(task_id)))
+        require(request.user, VIEW, CHANGE)
+        task_actions.retry_for(request.user, parse_task_id(task_id))
+        return Response(_serialize(parse_task_id(task_id)))
 
 
-class RetryManyView(APIView):
-    """Retrying many."""
+class RetryManyView(ApiConventions, APIView):
+    """Retry many tasks."""
 
     parser_classes = [JSONParser]
 
     @extend_schema(
         operation_id="retry_tasks",
-        summary="Retry many failed or cancelled tasks, each by itself",
+        summary="Retry many failed or cancelled tasks",
         request=IdsSerializer,
         responses={200: RetriedSerializer, **problems(400, 413, 415)},
     )
     def post(self, request: Request) -> Response:
-        """Says which are pending again, and why the others are not."""
-        require(request.user, CHANGE)
+        """Retry each task separately. Return the retried ids and the reason of each refusal."""
+        require(request.user, VIEW, CHANGE)
         retried: list[int] = []
         refused: list[dict[str, Any]] = []
-        for task_id in ids_of(request.data):
+        for task_id in require_ids(request.data):
             try:
-                operations.retry_for(request.user, task_id)
-            except (TaskNotFound, IllegalTransition, NotAllowed) as refusal:
-                refused.append({"id": task_id, "detail": str(refusal)})
+                task_actions.retry_for(request.user, task_id)
+            except (TaskNotFound, IllegalTransition, NotAllowed) as error:
+                refused.append({"id": task_id, "detail": str(error)})
             else:
                 retried.append(task_id)
         return Response({"retried": retried, "refused": refused})
 
 
-def number(task_id: str) -> int:
-    """The id of a URL. Raises TaskNotFound for one that no row can have."""
-    value = as_id(task_id)
+def parse_task_id(task_id: str) -> int:
+    """Return the id in a URL. Raise TaskNotFound if it exceeds the range of ids."""
+    value = parse_id(task_id)
     if value is None:
         raise TaskNotFound(task_id)
     return value
 
 
-def _shown(task_id: int) -> Any:
+def _serialize(task_id: int) -> Any:
     task: QuerySet[Task] = Task.objects.select_related("created_by").filter(pk=task_id)
     if (found := task.first()) is None:
         raise TaskNotFound(task_id)

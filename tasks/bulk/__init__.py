@@ -1,1 +1,1 @@
-"""Operations on many tasks: what may be asked for, which tasks it concerns, and its chunks."""
+"""Validate, select and run bulk operations: one action on many tasks, in chunks."""

@@ -1,1 +1,1 @@
-"""What `manage.py taskmaster` does, behind its parser."""
+"""Implement the actions of `manage.py taskmaster`."""

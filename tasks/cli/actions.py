@@ -1,4 +1,7 @@
-"""The five actions of `manage.py taskmaster`: the operator's, so nobody's permission is asked."""
+"""Implement submit, list, show, cancel and retry.
+
+The command line belongs to the operator, so these actions check no user's permissions.
+"""
 
 from __future__ import annotations
 
@@ -9,40 +12,41 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from tasks import operations, submission
-from tasks.api.filters import TaskFilter
-from tasks.api.serializers import OutputSerializer, TaskRowSerializer, TaskSerializer
-from tasks.cli import arguments
-from tasks.cli.terminal import Printer
-from tasks.enqueue import enqueue
-from tasks.errors import IllegalTransition, InvalidField, TaskMasterError, TaskNotFound
-from tasks.ids import as_id
-from tasks.lifecycle import Status
-from tasks.models import Task, TaskOutput
-from tasks.models.task import command_head
-from tasks.reasons import why
+from taskmaster.tasks import submission, task_actions
+from taskmaster.tasks.cli import arguments
+from taskmaster.tasks.cli.terminal import TerminalPrinter
+from taskmaster.tasks.enqueue import enqueue
+from taskmaster.tasks.errors import IllegalTransition, InvalidField, TaskMasterError, TaskNotFound
+from taskmaster.tasks.ids import parse_id
+from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.models import Task, TaskOutput
+from taskmaster.tasks.models.task import command_head
+from taskmaster.tasks.queries.filters import TaskFilter
+from taskmaster.tasks.queries.pending_reason import explain_pending
 
-#: How often a waiting command looks at its task: soon at first, then every half second.
-_FIRST_LOOK_S, _LAST_LOOK_S = 0.02, 0.5
-#: What of a shell command a line of the list shows, in characters.
+#: First and longest interval at which --wait polls the task, in seconds. The interval doubles.
+_FIRST_POLL_S, _LONGEST_POLL_S = 0.02, 0.5
+#: Maximum length of a shell command in the list, in characters.
 _COMMAND_LENGTH = 60
 
 
 class NotComplete(TaskMasterError):
-    """The task that was waited for ended otherwise, or not in time."""
+    """Report that the awaited task ended in another status, or exceeded the deadline."""
 
 
-def submit(options: Mapping[str, Any], out: Printer) -> None:
-    """Stores a task; with --wait, shows how it ended. Raises InvalidField, NotComplete."""
+def submit(options: Mapping[str, Any], out: TerminalPrinter) -> None:
+    """Store a task; with --wait, show its result. Raises InvalidField, NotComplete."""
     shell = options["shell"] is not None
     if options["name"] is None and not shell:
-        raise InvalidField("NAME", "is required, or --shell SCRIPT.")
+        raise InvalidField(
+            "NAME", "is required; give the name of a registered task, or --shell SCRIPT."
+        )
     deadline_s = _deadline(options)
     fields = arguments.submission_fields(options)
     try:
         new = submission.parse(fields)
     except InvalidField as error:
-        raise arguments.as_typed(error, shell=shell) from None
+        raise arguments.with_option_name(error, shell=shell) from None
     task_id = enqueue(new)
     if options["wait"]:
         _wait(task_id, deadline_s)
@@ -50,89 +54,103 @@ def submit(options: Mapping[str, Any], out: Printer) -> None:
         if (status := _status(task_id)) != Status.COMPLETE:
             raise NotComplete(f"Task {task_id} is {status}.")
     elif options["json"]:
-        out.json(TaskSerializer(_found(task_id)).data)
+        out.json(_serialize(_get_task(task_id)))
     else:
-        out.line(f"Task {task_id} is stored: {new.name}, queue {new.queue}.")
+        out.line(f"Submitted task {task_id}: {new.name}, queue {new.queue}.")
 
 
-def list_tasks(options: Mapping[str, Any], out: Printer) -> None:
-    """The newest tasks that meet every condition. Raises InvalidField."""
+def list_tasks(options: Mapping[str, Any], out: TerminalPrinter) -> None:
+    """List the newest tasks that match every filter. Raises InvalidField."""
     limit = arguments.limit(options["limit"])
     given = {name: options[name] for name in ("status", "queue", "name", "tag")}
-    chosen = TaskFilter(
+    filterset = TaskFilter(
         {name: value for name, value in given.items() if value is not None},
-        queryset=Task.objects.only(*TaskRowSerializer.Meta.fields),
+        queryset=Task.objects.defer("args", "kwargs", "result", "errors"),
     )
-    for field, rules in chosen.errors.items():
+    for field, rules in filterset.errors.items():
         raise InvalidField(f"--{field}", " ".join(map(str, rules)))
-    listed = chosen.qs.annotate(command=command_head(_COMMAND_LENGTH))
+    listed = filterset.qs.annotate(command=command_head(_COMMAND_LENGTH))
     tasks: QuerySet[Task] = listed.order_by("-pk")[:limit]
     if options["json"]:
+        from taskmaster.tasks.api.serializers import TaskRowSerializer
+
         out.json(TaskRowSerializer(tasks, many=True).data)
     elif rows := list(tasks):
         out.table(rows)
     else:
-        out.line("No tasks." if not any(given.values()) else "No such tasks.")
+        out.line("No tasks." if not any(given.values()) else "No tasks match.")
 
 
-def show(options: Mapping[str, Any], out: Printer) -> None:
-    """One task and what it printed. Raises TaskNotFound."""
-    _print(_id(options["ids"][0]), options, out)
+def show(options: Mapping[str, Any], out: TerminalPrinter) -> None:
+    """Show one task and its output. Raises TaskNotFound."""
+    _print(_parse_id(options["ids"][0]), options, out)
 
 
-def cancel(options: Mapping[str, Any], out: Printer) -> None:
-    """Each that has not ended. Raises TaskMasterError for the others, when all have been tried."""
-    _each(operations.cancel, "cancelled", options, out)
+def cancel(options: Mapping[str, Any], out: TerminalPrinter) -> None:
+    """Cancel the tasks that have not ended.
+
+    Tries every id first, then raises TaskMasterError if any was refused.
+    """
+    _apply_to_each(task_actions.cancel, "cancelled", options, out)
 
 
-def retry(options: Mapping[str, Any], out: Printer) -> None:
-    """Each that failed or was cancelled. Raises as `cancel` does."""
-    _each(operations.retry, "pending again", options, out)
+def retry(options: Mapping[str, Any], out: TerminalPrinter) -> None:
+    """Retry the tasks that failed or were cancelled. Raises TaskMasterError as `cancel` does."""
+    _apply_to_each(task_actions.retry, "pending again", options, out)
 
 
-def _each(
-    change: Callable[[int], None], done: str, options: Mapping[str, Any], out: Printer
+def _apply_to_each(
+    change: Callable[[int], None], done: str, options: Mapping[str, Any], out: TerminalPrinter
 ) -> None:
-    ids = [_id(text) for text in options["ids"]]
-    refusals: list[str] = []
+    ids = [_parse_id(text) for text in options["ids"]]
+    errors: list[str] = []
     changed: list[int] = []
     for task_id in ids:
         try:
             change(task_id)
-        except (TaskNotFound, IllegalTransition) as refusal:
-            refusals.append(str(refusal))
+        except (TaskNotFound, IllegalTransition) as error:
+            errors.append(str(error))
         else:
             changed.append(task_id)
             if not options["json"]:
                 out.line(f"Task {task_id} is {done}.")
     if options["json"]:
-        out.json([TaskSerializer(_found(task_id)).data for task_id in changed])
-    if refusals:
-        raise TaskMasterError(" ".join(refusals))
+        out.json([_serialize(_get_task(task_id)) for task_id in changed])
+    if errors:
+        raise TaskMasterError(" ".join(errors))
 
 
-def _print(task_id: int, options: Mapping[str, Any], out: Printer) -> None:
-    task = _found(task_id)
+def _print(task_id: int, options: Mapping[str, Any], out: TerminalPrinter) -> None:
+    task = _get_task(task_id)
     chunks = TaskOutput.objects.filter(task_id=task_id).order_by("lease", "seq")
     if options["json"]:
+        from taskmaster.tasks.api.serializers import OutputSerializer
+
         printed = OutputSerializer(chunks, many=True).data
-        out.json({**TaskSerializer(task).data, "output": printed})
+        out.json({**_serialize(task), "output": printed})
     else:
-        out.task(task, chunks, why(task))
+        out.task(task, chunks, explain_pending(task))
+
+
+def _serialize(task: Task) -> Mapping[str, Any]:
+    """Return the task as REST shows it."""
+    from taskmaster.tasks.api.serializers import TaskSerializer
+
+    return TaskSerializer(task).data
 
 
 def _wait(task_id: int, deadline_s: float) -> None:
     until = time.monotonic() + deadline_s
-    pause = _FIRST_LOOK_S
+    pause = _FIRST_POLL_S
     while not (status := _status(task_id)).finished:
         left = until - time.monotonic()
         if left <= 0:
             raise NotComplete(
-                f"Task {task_id} is still {status} after {deadline_s:g} s; it goes on. "
-                f"See how it ends: manage.py taskmaster show {task_id}"
+                f"Task {task_id} is still {status} after {deadline_s:g} s. It was not cancelled; "
+                f"run `manage.py taskmaster show {task_id}` to see its result."
             )
         time.sleep(min(pause, left))
-        pause = min(2 * pause, _LAST_LOOK_S)
+        pause = min(2 * pause, _LONGEST_POLL_S)
 
 
 def _deadline(options: Mapping[str, Any]) -> float:
@@ -140,7 +158,7 @@ def _deadline(options: Mapping[str, Any]) -> float:
     if text is None:
         return math.inf
     if not options["wait"]:
-        raise InvalidField("--deadline", "goes with --wait.")
+        raise InvalidField("--deadline", "requires --wait.")
     value = arguments.seconds(text)
     if not isinstance(value, float) or not 0 <= value < math.inf:
         raise InvalidField("--deadline", f"is {text!r}; it must be a number of seconds.")
@@ -154,16 +172,16 @@ def _status(task_id: int) -> Status:
     return Status(status)
 
 
-def _found(task_id: int) -> Task:
+def _get_task(task_id: int) -> Task:
     task = Task.objects.select_related("created_by").filter(pk=task_id).first()
     if task is None:
         raise TaskNotFound(task_id)
     return task
 
 
-def _id(text: str) -> int:
+def _parse_id(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise InvalidField("ID", f"{text!r} is no id; it is a whole number, see `list`.")
-    if (found := as_id(text)) is None:
+        raise InvalidField("ID", f"is {text!r}; it must be a whole number. Use `list` to find ids.")
+    if (found := parse_id(text)) is None:
         raise TaskNotFound(text)
     return found

@@ -1,4 +1,4 @@
-"""The command line of `manage.py taskmaster`: its words, and the submission that they describe."""
+"""Declare the options of `manage.py taskmaster` and convert them into a submission."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tasks.conf import settings
-from tasks.errors import InvalidField
-from tasks.lifecycle import Status
-from tasks.registry import SHELL
+from taskmaster.tasks.errors import InvalidField
+from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.registry import SHELL
 
 _SUBMIT_EXAMPLES = """\
 examples:
@@ -44,8 +43,8 @@ examples:
   manage.py taskmaster list --status failed --json | jq '.[].id' | xargs manage.py taskmaster retry
 """
 
-#: How a field of a submission or of a list is called here.
-_WORDS = {
+#: Option name by field of a submission or filter, where the two differ.
+_OPTIONS = {
     "name": "NAME",
     "scheduled_at": "--at",
     "timeout_s": "--timeout",
@@ -53,9 +52,10 @@ _WORDS = {
     "retry_cap_s": "--retry-cap",
     "tags": "--tag",
 }
-_SHELL_WORDS = {
-    **_WORDS,
-    # The size of the arguments, which are the script and its environment.
+_SHELL_OPTIONS = {
+    **_OPTIONS,
+    "name": "--shell",
+    # `args` and `kwargs` fail on their size only; they hold the script and its environment.
     "args": "--shell",
     "kwargs": "--shell",
     "kwargs.command": "--shell",
@@ -64,12 +64,12 @@ _SHELL_WORDS = {
 }
 
 
-#: Declares an action: its name, what it does in a line, and examples.
+#: Declares an action from its name, a one-line summary and examples; returns its parser.
 Action = Callable[[str, str, str], ArgumentParser]
 
 
 def actions_of(parser: ArgumentParser) -> Action:
-    """What adds actions to a command, each with --json."""
+    """Return a function that adds an action, with --json, to the command."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
 
     def action(name: str, summary: str, examples: str) -> ArgumentParser:
@@ -81,7 +81,7 @@ def actions_of(parser: ArgumentParser) -> Action:
             formatter_class=RawDescriptionHelpFormatter,
         )
         added.add_argument(
-            "--json", action="store_true", help="print JSON, with the field names of the REST API"
+            "--json", action="store_true", help="print JSON with the field names of the REST API"
         )
         return added
 
@@ -89,88 +89,110 @@ def actions_of(parser: ArgumentParser) -> Action:
 
 
 def add_actions(action: Action) -> None:
-    """Declares submit, list, show, cancel and retry."""
-    _add_submit(action("submit", "store a task, to be run now or later", _SUBMIT_EXAMPLES))
+    """Declare submit, list, show, cancel and retry."""
+    _add_submit(action("submit", "submit a task that runs now or later", _SUBMIT_EXAMPLES))
     _add_list(action("list", "list tasks, newest first", _LIST_EXAMPLES))
     show = action("show", "show a task with its result, errors and output", _SHOW_EXAMPLES)
     show.add_argument("ids", metavar="ID", nargs=1)
     cancel = action("cancel", "cancel tasks that have not ended", _CANCEL_EXAMPLES)
     cancel.add_argument("ids", metavar="ID", nargs="+")
-    retry = action("retry", "run failed or cancelled tasks again, now", _RETRY_EXAMPLES)
+    retry = action("retry", "retry failed or cancelled tasks", _RETRY_EXAMPLES)
     retry.add_argument("ids", metavar="ID", nargs="+")
 
 
 def _add_submit(parser: ArgumentParser) -> None:
-    conf = settings()
-    # No option is called `args`: Django takes that name for itself.
+    # Django reserves the option name `args`.
     add = parser.add_argument
     add("name", metavar="NAME", nargs="?", help="dotted path of a registered task")
-    add("--args", dest="task_args", metavar="JSON", help="positional arguments: a JSON list")
-    add("--kwargs", dest="task_kwargs", metavar="JSON", help="arguments by name: a JSON object")
-    add("--shell", metavar="SCRIPT", help="run this script with sh, in place of a NAME")
-    add("--cwd", metavar="FOLDER", help="where the script runs, on the worker")
+    add("--args", dest="task_args", metavar="JSON", help="positional arguments as a JSON list")
+    add("--kwargs", dest="task_kwargs", metavar="JSON", help="keyword arguments as a JSON object")
+    add("--shell", metavar="SCRIPT", help="run this script with sh instead of a registered task")
+    add("--cwd", metavar="DIR", help="working directory of the script, on the worker")
     add(
         "--env",
         metavar="NAME=VALUE",
         action="append",
-        help="a variable of the script's environment; may be given again",
+        help="environment variable of the script; repeatable",
     )
-    add("--queue", metavar="QUEUE", help="where workers look for it (default: default)")
-    add("--priority", metavar="N", help="-100 to 100, higher first (default: 0)")
-    add("--at", metavar="TIME", help="not before this time, like 2030-01-31T12:00:00+01:00")
+    add("--queue", metavar="QUEUE", help="queue of the task (default: as declared)")
+    add(
+        "--priority",
+        metavar="N",
+        help="from -100 to 100, higher priorities start first (default: as declared)",
+    )
+    add(
+        "--at",
+        metavar="TIME",
+        help="earliest start, such as 2030-01-31T12:00:00+01:00 (default: now)",
+    )
     add(
         "--max-attempts",
         metavar="N",
-        help=f"how often it may be tried (default: {conf.max_attempts})",
+        help="maximum number of attempts (default: as declared)",
     )
     add(
         "--timeout",
         metavar="SECONDS",
-        help=f"of each attempt, 0 for none (default: {conf.timeout_s:g})",
+        help="time-out of each attempt, 0 for none (default: as declared)",
     )
     add(
         "--retry-base",
         metavar="SECONDS",
-        help=f"first pause before a retry, doubled with each (default: {conf.retry_base_s:g})",
+        help="pause before the first retry; doubles with each retry (default: as declared)",
     )
     add(
         "--retry-cap",
         metavar="SECONDS",
-        help=f"the longest pause before a retry (default: {conf.retry_cap_s:g})",
+        help="maximum pause before a retry (default: as declared)",
     )
     add(
         "--on-lost-contact",
         metavar="{continue,stop}",
-        help="what its worker does when it cannot reach any coordinator (default: continue)",
+        help="whether the worker continues or stops the task when it loses contact (default: as "
+        "declared)",
     )
-    add("--tag", metavar="TAG", action="append", help="may be given again")
+    add(
+        "--tag",
+        metavar="TAG",
+        action="append",
+        help="tag of the task; repeatable (default: as declared)",
+    )
     add(
         "--wait",
         action="store_true",
-        help="wait for the end and show the result; exit code 1 unless the task is complete",
+        help="wait for the task to end and show it; exit with 1 unless it is complete",
     )
-    add("--deadline", metavar="SECONDS", help="with --wait: wait no longer; the task goes on")
+    add(
+        "--deadline",
+        metavar="SECONDS",
+        help="with --wait: stop waiting after this time; the task continues",
+    )
 
 
 def _add_list(parser: ArgumentParser) -> None:
     add_filters(parser)
     parser.add_argument(
-        "--limit", metavar="N", default="20", help="1 to 10000 (default: %(default)s)"
+        "--limit",
+        metavar="N",
+        default="20",
+        help="maximum number of tasks, from 1 to 10000 (default: %(default)s)",
     )
 
 
 def add_filters(parser: ArgumentParser) -> None:
-    """Declares what selects tasks."""
+    """Declare the options that filter tasks."""
     add = parser.add_argument
     statuses = ", ".join(status.value for status in Status)
-    add("--status", metavar="STATUS", help=f"one, or several with commas between: {statuses}")
-    add("--queue", metavar="QUEUE")
-    add("--name", metavar="NAME", help="dotted path of the task, or shell")
-    add("--tag", metavar="TAG", help="tasks that carry this tag")
+    add(
+        "--status", metavar="STATUS", help=f"one status, or several separated by commas: {statuses}"
+    )
+    add("--queue", metavar="QUEUE", help="only tasks of this queue")
+    add("--name", metavar="NAME", help="only tasks of this dotted path, or shell")
+    add("--tag", metavar="TAG", help="only tasks with this tag")
 
 
 def submission_fields(options: Mapping[str, Any]) -> dict[str, object]:
-    """The fields for `tasks.submission.parse`. Raises InvalidField."""
+    """Return the fields for `taskmaster.tasks.submission.parse`. Raises InvalidField."""
     common: dict[str, object] = {
         "queue": options["queue"],
         "priority": number(options["priority"]),
@@ -185,7 +207,7 @@ def submission_fields(options: Mapping[str, Any]) -> dict[str, object]:
     if options["shell"] is None:
         for option in ("cwd", "env"):
             if options[option] is not None:
-                raise InvalidField(f"--{option}", "goes with --shell.")
+                raise InvalidField(f"--{option}", "requires --shell.")
         return {
             "name": options["name"],
             "args": _json("--args", options["task_args"]),
@@ -194,7 +216,7 @@ def submission_fields(options: Mapping[str, Any]) -> dict[str, object]:
         }
     for option, value in (("NAME", "name"), ("--args", "task_args"), ("--kwargs", "task_kwargs")):
         if options[value] is not None:
-            raise InvalidField(option, "does not go with --shell.")
+            raise InvalidField(option, "cannot be combined with --shell.")
     command = {
         "command": options["shell"],
         "cwd": options["cwd"],
@@ -204,22 +226,22 @@ def submission_fields(options: Mapping[str, Any]) -> dict[str, object]:
     return {"name": SHELL, "kwargs": given, **common}
 
 
-def as_typed(error: InvalidField, *, shell: bool) -> InvalidField:
-    """The same complaint about the option that the user has typed."""
+def with_option_name(error: InvalidField, *, shell: bool) -> InvalidField:
+    """Return the same error with the field replaced by the command-line option."""
     field = error.field.partition("[")[0]
-    words = _SHELL_WORDS if shell else _WORDS
-    return InvalidField(words.get(field, f"--{field.replace('_', '-')}"), error.rule)
+    names = _SHELL_OPTIONS if shell else _OPTIONS
+    return InvalidField(names.get(field, f"--{field.replace('_', '-')}"), error.rule)
 
 
 def limit(text: str) -> int:
-    """Of a list. Raises InvalidField."""
+    """Parse the limit of a list. Raises InvalidField."""
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 10_000:
         raise InvalidField("--limit", f"is {text!r}; it must be a whole number from 1 to 10000.")
     return int(text)
 
 
 def seconds(text: str | None) -> object:
-    """A number where it is one; else the text, for the rules to refuse."""
+    """Return the text as a float. Return other text unchanged, so that validation rejects it."""
     try:
         return None if text is None else float(text)
     except ValueError:
@@ -227,7 +249,7 @@ def seconds(text: str | None) -> object:
 
 
 def number(text: str | None) -> object:
-    """A whole number where it is one; else the text, for the rules to refuse."""
+    """Return the text as an int. Return other text unchanged, so that validation rejects it."""
     try:
         return None if text is None else int(text)
     except ValueError:
@@ -240,9 +262,9 @@ def _json(option: str, text: str | None) -> object:
     try:
         return json.loads(text)
     except RecursionError:
-        raise InvalidField(option, "is no JSON: it is nested too deeply.") from None
+        raise InvalidField(option, "is not valid JSON: it is nested too deeply.") from None
     except ValueError as error:
-        raise InvalidField(option, f"is no JSON: {error}.") from None
+        raise InvalidField(option, f"is not valid JSON: {error}.") from None
 
 
 def _environment(pairs: list[str] | None) -> dict[str, str] | None:
@@ -250,5 +272,5 @@ def _environment(pairs: list[str] | None) -> dict[str, str] | None:
         return None
     for pair in pairs:
         if not pair.partition("=")[0] or "=" not in pair:
-            raise InvalidField("--env", f"{pair!r} must be NAME=VALUE.")
+            raise InvalidField("--env", f"is {pair!r}; it must have the form NAME=VALUE.")
     return dict(pair.split("=", 1) for pair in pairs)

@@ -1,4 +1,4 @@
-"""`manage.py taskmaster operate`: one action on many tasks, run by the coordinators."""
+"""Implement `manage.py taskmaster operate`: a bulk operation, run by the coordinators."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
-from tasks.api.operations import OperationSerializer
-from tasks.bulk import operate
-from tasks.bulk.actions import RULES, Action, tasks_in_words
-from tasks.bulk.wanted import Wanted, parse
-from tasks.cli import arguments
-from tasks.cli.terminal import Printer
-from tasks.errors import IllegalTransition, InvalidField, TaskMasterError
-from tasks.models import Operation
-from tasks.models.operation import State
+from taskmaster.tasks.bulk import service
+from taskmaster.tasks.bulk.request import BulkRequest, parse
+from taskmaster.tasks.bulk_actions import RULES, Action, format_task_count
+from taskmaster.tasks.cli import arguments
+from taskmaster.tasks.cli.terminal import TerminalPrinter
+from taskmaster.tasks.errors import IllegalTransition, InvalidField, TaskMasterError
+from taskmaster.tasks.models import Operation
+from taskmaster.tasks.models.operation import OperationState
 
 EXAMPLES = """\
 examples:
@@ -27,58 +26,59 @@ examples:
   manage.py taskmaster operate delete --status complete --yes
 """
 _FILTERS = ("status", "queue", "name", "tag", "q")
-#: How a field of the request is called here.
-_WORDS = {"queue": "--to-queue", "priority": "--to-priority", "action": "ACTION"}
-#: How often it looks how far the operation is.
-_LOOK_S = 0.2
-#: Nobody takes it up: that is said after this time.
-_LONELY_S = 5.0
+#: Option name by field of the request.
+_OPTIONS = {"queue": "--to-queue", "priority": "--to-priority", "action": "ACTION"}
+#: Interval at which the progress is polled, in seconds.
+_POLL_S = 0.2
+#: Time in seconds after which a warning appears if no coordinator has started the operation.
+_START_WARNING_S = 5.0
 
 
 class NotDone(TaskMasterError):
-    """The operation ended otherwise than complete, or was not begun."""
+    """Report that the operation was not confirmed, or did not complete."""
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Declares the options of `operate`."""
+    """Declare the options of `operate`."""
     add = parser.add_argument
     add("operation", metavar="ACTION", help=", ".join(Action))
     arguments.add_filters(parser)
-    add("--q", metavar="WORDS", help="tasks in which these words are found")
-    add("--to-queue", metavar="QUEUE", help="with set_queue: the new one")
-    add("--to-priority", metavar="N", help="with set_priority: the new one, -100 to 100")
-    add("--dry-run", action="store_true", help="only count the tasks that it would change")
-    add("--yes", action="store_true", help="do not ask")
+    add("--q", metavar="TEXT", help="only tasks that match this search text")
+    add("--to-queue", metavar="QUEUE", help="new queue, for set_queue")
+    add("--to-priority", metavar="N", help="new priority, for set_priority; from -100 to 100")
+    add("--dry-run", action="store_true", help="only count the tasks to change")
+    add("--yes", action="store_true", help="do not ask for confirmation")
 
 
-def run(options: Mapping[str, Any], out: Printer) -> None:
-    """Counts, asks, and shows the progress until it has ended; Ctrl+C cancels it.
+def run(options: Mapping[str, Any], out: TerminalPrinter) -> None:
+    """Preview the operation, ask for confirmation, and show progress until it ends.
 
-    Raises InvalidField; NotDone when the answer is no, or when it ends otherwise than complete.
+    Ctrl+C cancels the operation. Raises InvalidField; NotDone if the user declines, or if the
+    operation ends in another state than complete.
     """
-    wanted = _wanted(options)
+    request = _request(options)
     if options["dry_run"]:
-        _say_count(wanted, options, out)
+        _print_count(request, options, out)
         return
-    operation = operate.preview(wanted, None)
+    operation = service.preview(request, None)
     if not options["yes"]:
-        _ask(operation)
-    operate.confirm(operation.pk, None)
+        _require_confirmation(operation)
+    service.confirm(operation.pk, None)
     try:
-        operation = _watched(operation, out)
+        operation = _watch(operation, out)
     except KeyboardInterrupt:
-        operation = _stopped(operation.pk)
+        operation = _cancel(operation.pk)
     if options["json"]:
+        from taskmaster.tasks.api.operations import OperationSerializer
+
         out.json(OperationSerializer(operation).data)
     else:
-        _say(operation, out)
-    if operation.state != State.COMPLETE:
-        raise NotDone(
-            f"The operation {operation.pk} is {operation.state}. {operation.error}".strip()
-        )
+        _print_outcome(operation, out)
+    if operation.state != OperationState.COMPLETE:
+        raise NotDone(f"Operation {operation.pk} is {operation.state}. {operation.error}".strip())
 
 
-def _wanted(options: Mapping[str, Any]) -> Wanted:
+def _request(options: Mapping[str, Any]) -> BulkRequest:
     chosen = {name: options[name] for name in _FILTERS if options[name] is not None}
     try:
         return parse(
@@ -93,22 +93,25 @@ def _wanted(options: Mapping[str, Any]) -> Wanted:
         name = error.field
         if name.startswith("filter."):
             raise InvalidField(f"--{name.removeprefix('filter.')}", error.rule) from None
-        raise InvalidField(_WORDS.get(name, name), error.rule) from None
+        raise InvalidField(_OPTIONS.get(name, name), error.rule) from None
 
 
-def _say_count(wanted: Wanted, options: Mapping[str, Any], out: Printer) -> None:
-    count = operate.counted(wanted, None)
+def _print_count(request: BulkRequest, options: Mapping[str, Any], out: TerminalPrinter) -> None:
+    count = service.count_tasks(request, None)
     if options["json"]:
         out.json({"count": count.number, "at_least": count.at_least})
         return
-    tasks = tasks_in_words(count.number, at_least=count.at_least)
-    begin = RULES[wanted.action].begin
-    would = begin.format(tasks=tasks, queue=wanted.queue, priority=wanted.priority)
-    out.line(f"It would {would}; nothing is changed.")
+    tasks = format_task_count(count.number, at_least=count.at_least)
+    template = RULES[request.action].infinitive
+    would = template.format(tasks=tasks, queue=request.queue, priority=request.priority)
+    out.line(f"Dry run: would {would}.")
 
 
-def _ask(operation: Operation) -> None:
-    """Raises NotDone unless somebody says yes."""
+def _require_confirmation(operation: Operation) -> None:
+    """Ask for confirmation.
+
+    Raises NotDone if the user declines, and InvalidField if standard input is not a terminal.
+    """
     question = f"{operation.intent[:1].upper()}{operation.intent[1:]}? [y/N] "
     try:
         answer = input(question) if sys.stdin.isatty() else None
@@ -116,15 +119,15 @@ def _ask(operation: Operation) -> None:
         answer = ""
     if answer is not None and answer.strip().lower() in ("y", "yes"):
         return
-    operate.cancel(operation.pk, None)
+    service.cancel(operation.pk, None)
     if answer is None:
-        raise InvalidField("--yes", "is needed where nobody can be asked.")
-    raise NotDone("Nothing is changed.")
+        raise InvalidField("--yes", "is required if standard input is not a terminal.")
+    raise NotDone("Not confirmed; no task was changed.")
 
 
-def _watched(operation: Operation, out: Printer) -> Operation:
-    """The operation when it has ended."""
-    began, said = time.monotonic(), False
+def _watch(operation: Operation, out: TerminalPrinter) -> Operation:
+    """Show the progress until the operation ends, and return it."""
+    started_at, warned = time.monotonic(), False
     while True:
         operation = Operation.objects.get(pk=operation.pk)
         if not operation.active:
@@ -132,23 +135,29 @@ def _watched(operation: Operation, out: Printer) -> Operation:
             return operation
         of = f"{'at least ' if operation.at_least else ''}{operation.total:,}"
         out.progress(f"{operation.done:,} of {of}, {operation.refusals:,} refused")
-        if operation.state == State.QUEUED and time.monotonic() - began > _LONELY_S and not said:
-            said = True
+        if (
+            operation.state == OperationState.QUEUED
+            and time.monotonic() - started_at > _START_WARNING_S
+            and not warned
+        ):
+            warned = True
             out.progress("")
-            sys.stderr.write("No coordinator has begun it; is one running?\n")
-        time.sleep(_LOOK_S)
+            sys.stderr.write(
+                "No coordinator has started the operation; check that one is running.\n"
+            )
+        time.sleep(_POLL_S)
 
 
-def _stopped(operation_id: int) -> Operation:
+def _cancel(operation_id: int) -> Operation:
     try:
-        return operate.cancel(operation_id, None)
+        return service.cancel(operation_id, None)
     except IllegalTransition:
-        # It has ended in this very moment.
+        # The operation has ended since.
         return Operation.objects.get(pk=operation_id)
 
 
-def _say(operation: Operation, out: Printer) -> None:
-    words = operation.outcome
-    out.line(f"{words[:1].upper()}{words[1:]}.")
+def _print_outcome(operation: Operation, out: TerminalPrinter) -> None:
+    text = operation.outcome
+    out.line(f"{text[:1].upper()}{text[1:]}.")
     for reason, number in sorted(operation.refused.items()):
         out.line(f"  {number:,} refused: {reason}")

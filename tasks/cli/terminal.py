@@ -1,4 +1,4 @@
-"""How tasks look on a terminal and in a pipe."""
+"""Format tasks for a terminal or a pipe."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, TextIO
 
 from django.utils import timezone
 
-from tasks.lifecycle import Status
-from tasks.marks import MARKS
-from tasks.models import Task, TaskOutput
-from tasks.templatetags.taskmaster import duration, ran
+from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.models import Task, TaskOutput
+from taskmaster.tasks.presentation.status_badge import MARKS
+from taskmaster.tasks.templatetags.taskmaster import duration, running_s
 
 _ANSI = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "bright_black": 90}
-#: What could steer the terminal of whoever looks at a task's output.
+#: Control characters in a task's output, which could control the reader's terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TIMES = (
     "created_at",
@@ -31,8 +31,8 @@ _TIMES = (
 _HEAD = ("ID", "STATUS", "QUEUE", "PRIORITY", "ATTEMPT", "CREATED", "RAN", "WORKER", "TASK")
 
 
-class Printer:
-    """Writes to a stream; glyphs and colours only where a person looks."""
+class TerminalPrinter:
+    """Write to a stream. Glyphs and colours appear only if the stream is a terminal."""
 
     def __init__(self, stream: TextIO, *, coloured: bool) -> None:
         self._stream = stream
@@ -40,21 +40,21 @@ class Printer:
         self._coloured = coloured and self._terminal
 
     def line(self, text: str = "") -> None:
-        """One line."""
+        """Write one line."""
         self._stream.write(f"{text}\n")
 
     def progress(self, text: str) -> None:
-        """A line in place of the one before, where a person looks; empty: none any more."""
+        """Replace the progress line; an empty text clears it. Does nothing without a terminal."""
         if self._terminal:
             self._stream.write(f"\r\x1b[K{text}")
             self._stream.flush()
 
     def json(self, value: object) -> None:
-        """Indented JSON."""
+        """Write indented JSON."""
         self.line(json.dumps(value, indent=2, ensure_ascii=False))
 
     def mark(self, status: str, width: int = 0) -> str:
-        """The status; on a terminal with its glyph and colour."""
+        """Return the status, padded to `width`; on a terminal with its glyph and colour."""
         if not self._terminal:
             return status.ljust(width)
         mark = MARKS[status]
@@ -62,10 +62,10 @@ class Printer:
         return f"\x1b[{_ANSI[mark.colour]}m{text}\x1b[0m" if self._coloured else text
 
     def table(self, tasks: Sequence[Task]) -> None:
-        """One line a task, under a head; a shell task with the head of its command."""
+        """Write a header and one line per task. A shell task shows the start of its command."""
         rows = [_HEAD, *map(_cells, tasks)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-        # The glyph and its space.
+        # Add the width of the glyph and its space.
         widths[1] += 2 if self._terminal else 0
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
@@ -74,7 +74,7 @@ class Printer:
             self.line("  ".join(cells).rstrip())
 
     def task(self, task: Task, output: Iterable[TaskOutput], reason: str | None = None) -> None:
-        """Everything about a task; `reason` says why it is not running yet."""
+        """Write all details of a task; `reason` explains why it is not running."""
         self.line(f"Task {task.pk}  {self.mark(task.status)}")
         if reason:
             self.line(f"  {reason}")
@@ -88,9 +88,9 @@ class Printer:
             self._block(text)
 
     def _error(self, error: Mapping[str, Any]) -> None:
-        words = str(error.get("class", "failed")).replace("_", " ")
+        label = str(error.get("class", "failed")).replace("_", " ")
         detail = error.get("exception") or error.get("code")
-        kind = words if detail is None else f"{words} ({detail})"
+        kind = label if detail is None else f"{label} ({detail})"
         worker = error.get("worker") or "no worker"
         self.line(f"\nError of attempt {error.get('attempt', '?')} on {worker}: {kind}")
         self._block(str(error.get("traceback") or error.get("message") or ""))
@@ -111,7 +111,7 @@ def _cells(task: Task) -> tuple[str, ...]:
             str(task.priority),
             f"{task.attempt}/{task.max_attempts}",
             _ago(task.created_at),
-            duration(ran(task)),
+            duration(running_s(task)),
             task.worker or "–",
             task.name if command is None else f"{task.name}: {command}",
         )
@@ -119,7 +119,7 @@ def _cells(task: Task) -> tuple[str, ...]:
 
 
 def _facts(task: Task) -> Iterable[tuple[str, str]]:
-    """What `show` says of a task, line by line."""
+    """Yield the label and value of each line that `show` prints."""
     yield "name", task.name
     for field in ("args", "kwargs"):
         if value := getattr(task, field):
@@ -127,7 +127,7 @@ def _facts(task: Task) -> Iterable[tuple[str, str]]:
     yield "queue", f"{task.queue}, priority {task.priority}"
     if task.tags:
         yield "tags", ", ".join(task.tags)
-    limit = f"at most {task.timeout_s:g} s each" if task.timeout_s else "without a time-out"
+    limit = f"time-out {task.timeout_s:g} s" if task.timeout_s else "no time-out"
     yield "attempts", f"{task.attempt} of {task.max_attempts}, {limit}"
     if task.worker:
         yield "worker", task.worker
@@ -138,7 +138,7 @@ def _facts(task: Task) -> Iterable[tuple[str, str]]:
             exact = when.astimezone().isoformat(" ", "milliseconds")
             yield field.removesuffix("_at"), f"{exact}  ({_ago(when)})"
     if task.started_at:
-        yield "ran", duration(ran(task))
+        yield "ran", duration(running_s(task))
     if task.status == Status.COMPLETE:
         yield "result", json.dumps(task.result, ensure_ascii=False)
 

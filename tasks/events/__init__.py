@@ -1,1 +1,1 @@
-"""Every change as an event: publish → listen → ring → channels (who may read)."""
+"""Publish every change as an event: unpublished → publish → listen → buffer → channels."""

@@ -1,32 +1,38 @@
-"""The channels of the live stream, and who may read each.
+"""Define the channels of the live stream and the permissions to read them.
 
-all             every event
-task-<id>       of one task
-queue-<name>    of one queue
-worker-<id>     of one worker
-dashboard       what the dashboard shows, and dashboard-workers its worker cards
+all                 all events
+task-<id>           events of one task
+queue-<name>        events of one queue
+worker-<id>         events of one worker
+dashboard           fragments of the dashboard
+dashboard-workers   worker cards of the dashboard
+
+A view checks the permissions and leaves a `StreamGrant` for the ASGI application, which sends the
+stream after the view has returned. A stream inside a view would occupy a thread and a database
+connection while it is open.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 from uuid import UUID
 
-from django_eventstream.channelmanager import ChannelManagerBase
-
-from tasks.errors import InvalidField
-from tasks.ids import as_id
-from tasks.models import Event
-from tasks.permissions import VIEW
+from taskmaster.tasks.errors import InvalidField
+from taskmaster.tasks.ids import parse_id
+from taskmaster.tasks.models import Event
+from taskmaster.tasks.permissions import VIEW
 
 ALL = "all"
 DASHBOARD = "dashboard"
 DASHBOARD_WORKERS = "dashboard-workers"
-#: As many as django-eventstream takes in one request.
+#: The key of the grant in the ASGI scope.
+SCOPE_KEY = "taskmaster.stream"
+#: Maximum number of channels of one stream.
 CHANNELS_MAX = 10
-#: `workers` has its own package, of which this one knows nothing but the name of this permission.
-_VIEW_WORKERS = "workers.view_worker"
+#: The permission to read worker channels. `tasks` may not import `workers`, so it is only named.
+_VIEW_WORKERS = "taskmaster_workers.view_worker"
 _RULE = (
     "must be all, dashboard, dashboard-workers, task-<id>, queue-<name> or worker-<id>, "
     f"up to {CHANNELS_MAX} with commas between."
@@ -35,8 +41,24 @@ _TASK = re.compile(r"task-[1-9]\d{0,18}", re.ASCII)
 _QUEUE = re.compile(r"queue-[\w.:-]{1,64}", re.ASCII)
 
 
+#: Type and key of the credential of a reader.
+Credential = tuple[Literal["session", "token"], str]
+
+
+@dataclass(slots=True)
+class StreamGrant:
+    """Hold a reader and the channels that it may read."""
+
+    user: Any
+    credential: Credential
+    channels: list[str]
+    #: The event id after which each channel starts. A channel without an entry starts with its
+    #: newest events.
+    position: dict[str, int]
+
+
 def parse(text: str) -> list[str]:
-    """The channels that a request names; `all` when it names none. Raises InvalidField."""
+    """Return the channels that a request names, or `all` if it names none. Raise InvalidField."""
     names = [name.strip() for name in text.split(",")] if text else [ALL]
     if len(names) > CHANNELS_MAX or not all(map(_is_known, names)):
         raise InvalidField("channels", _RULE)
@@ -44,14 +66,17 @@ def parse(text: str) -> list[str]:
 
 
 def permissions(channel: str) -> tuple[str, ...]:
-    """What a reader of the channel needs."""
-    if channel == DASHBOARD_WORKERS:
+    """Return the permissions that a reader of the channel needs.
+
+    The events of a worker include those of its tasks, with their errors.
+    """
+    if channel == DASHBOARD_WORKERS or channel.startswith("worker-"):
         return (VIEW, _VIEW_WORKERS)
-    return (_VIEW_WORKERS,) if channel.startswith("worker-") else (VIEW,)
+    return (VIEW,)
 
 
-def of(event: Event) -> list[str]:
-    """The channels on which an event appears."""
+def for_event(event: Event) -> list[str]:
+    """Return the channels on which an event is sent."""
     channels = [ALL]
     if event.task_id is not None:
         channels.append(f"task-{event.task_id}")
@@ -71,21 +96,5 @@ def _is_known(channel: str) -> bool:
         except ValueError:
             return False
     if _TASK.fullmatch(channel):
-        return as_id(channel.removeprefix("task-")) is not None
+        return parse_id(channel.removeprefix("task-")) is not None
     return _QUEUE.fullmatch(channel) is not None
-
-
-class Channels(ChannelManagerBase):
-    """Who may read, for django-eventstream."""
-
-    def get_channels_for_request(self, request: Any, view_kwargs: Any) -> set[str]:
-        """The channels that a request names. Raises InvalidField."""
-        return set(parse(request.GET.get("channels", "")))
-
-    def can_read_channel(self, user: Any, channel: str) -> bool:
-        """Whether the user, None for nobody, has the permissions of the channel."""
-        return user is not None and user.has_perms(permissions(channel))
-
-    def is_channel_reliable(self, channel: str) -> bool:
-        """Every channel is: who is slow reads again from the storage."""
-        return True

@@ -1,7 +1,7 @@
-"""Publishes events from the web, the command line and whatever else uses Django's connection.
+"""Publish events from web processes, commands and other users of Django's connection.
 
-What is published within a tenth of a second goes out together, from a thread of its own: a
-publication takes its turn among all processes, and no request waits for that.
+A publication waits for an advisory lock that all processes share. A separate thread keeps that wait
+out of requests.
 """
 
 from __future__ import annotations
@@ -9,121 +9,141 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
-from collections import deque
+import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, connections, transaction
+from django.db import Error as DatabaseError
 from psycopg_pool import PoolTimeout
 
-from tasks.conf import settings
-from tasks.events.event import NewEvent
-from tasks.events.fold import fold
-from tasks.statements import statement
+from taskmaster.tasks.conf import settings
+from taskmaster.tasks.event import EventKind, NewEvent
+from taskmaster.tasks.events.aggregate import SINGLES_MAX
+from taskmaster.tasks.events.unpublished import GATHER_S, PAUSE_S, RETRY_S, UnpublishedEvents
+from taskmaster.tasks.messages import NewTask
+from taskmaster.tasks.store import sync_store as store
 
 log = logging.getLogger(__name__)
 
-#: The shortest time between two publications of a process, in seconds.
-INTERVAL_S = 0.1
-#: The key of the advisory lock by which publishers take turns.
-TURN = 0x7461736B6576
-#: Old events are dropped with every so many publications.
-FORGET_EVERY = 200
-#: More are not kept while the database is away.
-_WAITING_MAX = 10_000
-_TEXT_MAX, _NAME_MAX = 300, 200
-
 
 def publish(events: Iterable[NewEvent], *, using: str = DEFAULT_DB_ALIAS) -> None:
-    """Publishes once the current transaction, if any, has been committed.
+    """Publish events when the current transaction commits, or now if there is none.
 
-    Raises nothing: what happened has happened, whether or not it is shown.
+    Database errors are logged and not raised, since the change that an event describes is already
+    stored. The events are published as soon as the database works again.
     """
     gathered = list(events)
     if gathered:
-        transaction.on_commit(lambda: _outbox(using).put(gathered), using=using)
+        transaction.on_commit(lambda: _publisher(using).add(gathered), using=using)
 
 
-def columns(events: Sequence[NewEvent]) -> dict[str, Any]:
-    """The parameters of publish.sql."""
-    return {
-        "turn": TURN,
-        "kinds": [str(each.kind) for each in events],
-        "texts": [each.text[:_TEXT_MAX] for each in events],
-        "task_ids": [each.task_id for each in events],
-        "tasks": [each.task[:_NAME_MAX] for each in events],
-        "queues": [each.queue for each in events],
-        "workers": [each.worker for each in events],
-        "worker_ids": [each.worker_id for each in events],
-        "users": [each.user for each in events],
-        "counts": [each.count for each in events],
-    }
+def publish_submitted(
+    ids: Sequence[int], tasks: Sequence[NewTask], by: str = "", *, using: str = DEFAULT_DB_ALIAS
+) -> None:
+    """Publish one event for each submitted task, or one count for each queue if there are many.
+
+    The interfaces for users call it, such as the dashboard's form. `enqueue` publishes nothing,
+    since an event would cost more than the submission.
+    """
+    suffix = f" by {by}" if by else ""
+    if len(ids) > SINGLES_MAX:
+        events = [
+            NewEvent(
+                EventKind.SUBMITTED,
+                f"{count:,} tasks to {queue}{suffix}",
+                queue=queue,
+                user=by,
+                count=count,
+            )
+            for queue, count in Counter(task.queue for task in tasks).items()
+        ]
+    else:
+        events = [
+            NewEvent(
+                EventKind.SUBMITTED, f"to {task.queue}{suffix}", pk, task.name, task.queue, user=by
+            )
+            for pk, task in zip(ids, tasks, strict=True)
+        ]
+    publish(events, using=using)
 
 
-class Outbox:
-    """Gathers events of every thread and publishes them from one."""
+class ThreadedEventPublisher:
+    """Publish the events of all threads of a process from one thread."""
 
     def __init__(self, using: str) -> None:
         self._using = using
-        self._waiting: deque[NewEvent] = deque(maxlen=_WAITING_MAX)
-        self._filled = threading.Condition()
+        self._unpublished = UnpublishedEvents((DataError, IntegrityError))
+        self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._busy = False
-        self._published = 0
         atexit.register(self.drain, 2.0)
 
-    def put(self, events: Sequence[NewEvent]) -> None:
-        """Adds events to the next publication."""
-        with self._filled:
-            self._waiting.extend(events)
+    def add(self, events: Sequence[NewEvent]) -> None:
+        """Add events to the next publication."""
+        with self._changed:
+            self._unpublished.add(events)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="events", daemon=True)
                 self._thread.start()
-            self._filled.notify_all()
+            self._changed.notify_all()
 
     def drain(self, within_s: float) -> bool:
-        """Waits until everything is published; returns whether it was in time."""
-        with self._filled:
-            return self._filled.wait_for(lambda: not (self._waiting or self._busy), within_s)
+        """Wait until all events are published. Return False if that exceeds `within_s`."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: not (len(self._unpublished) or self._busy), within_s
+            )
 
     def _run(self) -> None:
+        failing = False
         while True:
-            with self._filled:
-                self._filled.wait_for(lambda: bool(self._waiting))
-                gathered = list(self._waiting)
-                self._waiting.clear()
+            with self._changed:
+                self._changed.wait_for(lambda: len(self._unpublished) > 0)
                 self._busy = True
+            time.sleep(GATHER_S)
             try:
-                self._publish(fold(gathered))
+                self._publish()
+                failing = False
             except (DatabaseError, PoolTimeout) as error:
-                log.warning("events not published", extra={"error": str(error).strip()})
+                if not failing:
+                    reason = str(error).strip()
+                    log.warning("events not published, retrying", extra={"error": reason})
+                failing = True
             finally:
                 connections[self._using].close()
-                with self._filled:
+                with self._changed:
                     self._busy = False
-                    self._filled.notify_all()
-            # A pause, not a wait: what comes meanwhile goes out together.
-            threading.Event().wait(INTERVAL_S)
+                    self._changed.notify_all()
+            time.sleep(PAUSE_S + (RETRY_S if failing else 0.0))
 
-    def _publish(self, events: Sequence[NewEvent]) -> None:
-        with connections[self._using].cursor() as cursor:
-            cursor.execute(statement("publish"), columns(events))
-            if self._published % FORGET_EVERY == 0:
-                cursor.execute(statement("forget_events"), {"kept": settings().events_kept})
-        self._published += 1
+    def _publish(self) -> None:
+        with self._unpublished.publication() as gathered:
+            # Read the watched tasks only if events will be aggregated, which is rare.
+            watched = (
+                store.list_watched_tasks(using=self._using)
+                if gathered.size > SINGLES_MAX
+                else set()
+            )
+            store.publish_events(gathered.aggregated(watched), using=self._using)
+        if self._unpublished.prune_due:
+            store.prune_events(settings().events_kept, using=self._using)
 
 
-_outboxes: dict[str, Outbox] = {}
+_publishers: dict[str, ThreadedEventPublisher] = {}
 _lock = threading.Lock()
 
 
-def _outbox(using: str) -> Outbox:
+def _publisher(using: str) -> ThreadedEventPublisher:
     with _lock:
-        if using not in _outboxes:
-            _outboxes[using] = Outbox(using)
-        return _outboxes[using]
+        if using not in _publishers:
+            _publishers[using] = ThreadedEventPublisher(using)
+        return _publishers[using]
 
 
 def drain(within_s: float = 2.0) -> bool:
-    """Waits until what this process published is out; returns whether it was in time."""
-    return all(outbox.drain(within_s) for outbox in list(_outboxes.values()))
+    """Wait until the events of this process are published. Return False after a time-out.
+
+    `within_s` applies to each database separately.
+    """
+    return all(publisher.drain(within_s) for publisher in list(_publishers.values()))

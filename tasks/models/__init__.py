@@ -1,25 +1,25 @@
-"""The tables of the domain, one noun a file."""
+"""Define the tables of the domain, one module for each subject."""
 
-from tasks.models.event import Event
-from tasks.models.idempotency import IdempotencyKey
-from tasks.models.operation import Operation
-from tasks.models.output import TaskOutput
-from tasks.models.queue_state import QueueState
-from tasks.models.sleeper import Sleeper
-from tasks.models.statistic import Census, Depth, Statistic
-from tasks.models.task import Task
-from tasks.models.watch import Watch
+from taskmaster.tasks.models.coordination import IdleCoordinator, QueueState, TaskSubscription
+from taskmaster.tasks.models.event import Event
+from taskmaster.tasks.models.idempotency import IdempotencyKey
+from taskmaster.tasks.models.login import LoginAttempt
+from taskmaster.tasks.models.operation import Operation
+from taskmaster.tasks.models.output import TaskOutput
+from taskmaster.tasks.models.statistic import DepthSnapshot, QueueDepth, Statistic
+from taskmaster.tasks.models.task import Task
 
 __all__ = [
-    "Census",
-    "Depth",
+    "DepthSnapshot",
     "Event",
     "IdempotencyKey",
+    "IdleCoordinator",
+    "LoginAttempt",
     "Operation",
+    "QueueDepth",
     "QueueState",
-    "Sleeper",
     "Statistic",
     "Task",
     "TaskOutput",
-    "Watch",
+    "TaskSubscription",
 ]

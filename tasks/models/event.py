@@ -1,4 +1,4 @@
-"""What happened: the lines of the activity log."""
+"""Define the table of events, which the activity log shows."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from django.db.models.functions import Now
 
 
 class Event(models.Model):
-    """One line: a change of one task or worker, or of `count` at once when too many came together.
+    """Store one event: a change of one task or worker, or an aggregate of `count` changes.
 
-    Ids rise in the order of commits, so whoever has seen one has seen all before it. The newest
-    `events_kept` are kept. Written by `tasks.events` alone.
+    Ids rise in the order of commits. A reader that has seen an id has seen all lower ids. Only the
+    newest `events_kept` events are kept. The statement publish_events.sql inserts the rows, for
+    `taskmaster.tasks.events` and for the coordinator's publisher.
     """
 
     id = models.BigAutoField(primary_key=True)
     at = models.DateTimeField(db_default=Now())
     kind = models.CharField(max_length=16)
-    text = models.CharField(max_length=300, help_text="What happened, after the subject.")
+    text = models.CharField(
+        max_length=300, help_text="Description of the event, without the subject."
+    )
     task_id = models.BigIntegerField(null=True)
-    task = models.CharField(max_length=200, help_text="The task's name.")
+    task = models.CharField(max_length=200, help_text="Name of the task.")
     queue = models.CharField(max_length=64)
-    worker = models.CharField(max_length=100, help_text="The worker's name.")
+    worker = models.CharField(max_length=100, help_text="Name of the worker.")
     worker_id = models.UUIDField(null=True)
-    user = models.CharField(max_length=150, help_text="Who asked for it.")
+    user = models.CharField(max_length=150, help_text="User who caused the event.")
     count = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -33,5 +36,5 @@ class Event(models.Model):
 
     @property
     def subject(self) -> str:
-        """The task that it is about, empty where it is about others."""
+        """Return the id and the name of the task, or '' if the event has no task id."""
         return f"{self.task_id} {self.task}" if self.task_id is not None else ""

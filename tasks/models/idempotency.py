@@ -1,27 +1,35 @@
-"""Which submissions were made under a key of the client's."""
+"""Define the table of idempotency keys."""
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
 
 class IdempotencyKey(models.Model):
-    """A key that a user sent with a submission, and how it was answered.
+    """Store the idempotency key of a submission and its response.
 
-    Stored in the transaction that stores the tasks: there are both, or neither.
+    The row is written in the transaction that stores the tasks, so both exist or neither.
     """
 
     pk = models.CompositePrimaryKey("user_id", "key")
-    user_id = models.BigIntegerField()
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        # Keys are kept for a day. A user can be deleted within that time.
+        db_constraint=False,
+        db_index=False,
+    )
     key = models.CharField(max_length=255)
-    request = models.CharField(max_length=64, help_text="SHA-256 of address and body.")
-    answer = models.TextField(help_text="The body of the response.")
-    location = models.TextField(help_text="Its header Location, if it had one.")
+    request = models.CharField(max_length=64, help_text="SHA-256 of path and body of the request.")
+    answer = models.TextField(help_text="Body of the response.")
+    location = models.TextField(help_text="Location header of the response, or empty.")
     at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        indexes = [models.Index("at", name="idx_idempotency_at")]
+        indexes = [models.Index("at", name="taskmaster_idempotency_at")]
 
     def __str__(self) -> str:
         return self.key

@@ -1,4 +1,4 @@
-"""What an attempt printed, kept apart from the hot row."""
+"""Define the table of attempt output. It is separate from the frequently updated task row."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from django.db.models.functions import Now
 
 
 class TaskOutput(models.Model):
-    """One chunk of an attempt's stdout, stderr or log, in the order of `seq`."""
+    """Store one chunk of an attempt's stdout, stderr or log. `seq` defines the order."""
 
     pk = models.CompositePrimaryKey("task_id", "lease", "seq")
     task = models.ForeignKey(
-        "tasks.Task",
+        "taskmaster_tasks.Task",
         on_delete=models.CASCADE,
         related_name="output",
-        # The key's index begins with the task, and each chunk is written against its live lease: a
-        # foreign key would only lock the hot row once more.
+        # The primary key's index begins with the task. insert_output.sql checks the lease of each
+        # chunk, so a constraint would only lock the task row again.
         db_index=False,
         db_constraint=False,
     )

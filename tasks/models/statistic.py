@@ -1,4 +1,4 @@
-"""Rolled-up figures: what the dashboard reads instead of counting."""
+"""Define the tables of rolled-up statistics. The dashboard reads them instead of counting tasks."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from django.db import models
 
 
 class Statistic(models.Model):
-    """What ended within ten seconds, as one writer saw it.
+    """Store the number of tasks that ended within ten seconds, as counted by one writer.
 
-    A coordinator adds to its row in the transaction that writes the ends, so the sums are exact.
-    Whoever changes finished tasks otherwise (retry, delete) adds a row of its own, with numbers
-    below zero where tasks left a status. Rows older than the charts are summed up into one.
+    A coordinator updates its row in the transaction that writes the ended tasks, so the sums are
+    exact. Other writers (cancel, retry, delete) add rows of their own. Their numbers are negative
+    for tasks that left a status. Rows older than the charts are summed into one row.
     """
 
     pk = models.CompositePrimaryKey("at", "source")
-    at = models.DateTimeField(help_text="Begin of the ten seconds.")
-    source = models.UUIDField(help_text="The coordinator, or one operation.")
+    at = models.DateTimeField(help_text="Start of the ten-second interval.")
+    source = models.UUIDField(
+        help_text="Id of the coordinator, the bulk operation or the database session."
+    )
     complete = models.BigIntegerField(default=0, db_default=0)
     failed = models.BigIntegerField(default=0, db_default=0)
     cancelled = models.BigIntegerField(default=0, db_default=0)
     retried = models.BigIntegerField(
-        default=0, db_default=0, help_text="Attempts that failed and are followed by another."
+        default=0, db_default=0, help_text="Failed attempts after which the task was retried."
     )
     wait = ArrayField(models.IntegerField(), help_text="Histogram of the waiting times.")
     run = ArrayField(models.IntegerField(), help_text="Histogram of the run times.")
@@ -30,22 +32,25 @@ class Statistic(models.Model):
         return f"{self.at} {self.source}"
 
 
-class Depth(models.Model):
-    """What waits and runs in one queue, counted by a coordinator when something has changed."""
+class QueueDepth(models.Model):
+    """Store the number of pending, held and running tasks of one queue.
+
+    Coordinators count them after changes. Web processes count them for open dashboards and metrics.
+    """
 
     queue = models.CharField(max_length=64, primary_key=True)
     pending = models.BigIntegerField()
     due = models.BigIntegerField()
     oldest_due = models.DateTimeField(null=True)
-    held = models.BigIntegerField(help_text="Picked: held until due, or offered.")
+    held = models.BigIntegerField(help_text="Picked tasks: held until due, or offered to a worker.")
     running = models.BigIntegerField()
 
     def __str__(self) -> str:
         return self.queue
 
 
-class Census(models.Model):
-    """When the depths were counted, and what that took: one row."""
+class DepthSnapshot(models.Model):
+    """Store the time and the duration of the last count of the depths. The table has one row."""
 
     id = models.SmallIntegerField(primary_key=True)
     counted_at = models.DateTimeField()

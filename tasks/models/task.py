@@ -1,4 +1,4 @@
-"""The task: what is to be done, when, and how it went."""
+"""Define the table of tasks."""
 
 from __future__ import annotations
 
@@ -12,39 +12,43 @@ from django.db.models import Case, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Left, Now
 
-from tasks.lifecycle import Status
-from tasks.registry import SHELL
-from tasks.submission import (
+from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.models.json_text import JSONTextField
+from taskmaster.tasks.options import (
     CONTINUE,
-    MAX_NAME,
     MAX_PRIORITY,
     MAX_QUEUE,
     MAX_TAG,
     MIN_PRIORITY,
     ON_LOST_CONTACT,
 )
+from taskmaster.tasks.registry import MAX_NAME, SHELL
 
 
 def command_head(longest: int = 120) -> Case:
-    """For a list: the head of a shell command in so many characters, null for a callable."""
+    """Select the first `longest` characters of a shell command, for lists. Null for a callable."""
     return Case(When(name=SHELL, then=Left(KT("kwargs__command"), longest)))
 
 
 class Task(models.Model):
-    """One task. Its status is changed by `tasks.store` alone; a screen only reads it."""
+    """Store one task: the call, its schedule, its status and its outcome.
+
+    Only the statements in `tasks/sql/` change `status`, each with its guard. See
+    `taskmaster.tasks.lifecycle`.
+    """
 
     id = models.BigAutoField(primary_key=True)
     name = models.CharField(
         max_length=MAX_NAME, help_text="Dotted path of a registered callable, or `shell`."
     )
-    args = models.JSONField(default=list, db_default=[], blank=True)
-    kwargs = models.JSONField(default=dict, db_default={}, blank=True)
+    args = JSONTextField(default=list, db_default=[], blank=True)
+    kwargs = JSONTextField(default=dict, db_default={}, blank=True)
     queue = models.CharField(max_length=MAX_QUEUE, default="default", db_default="default")
     priority = models.SmallIntegerField(
         default=0,
         db_default=0,
         validators=[MinValueValidator(MIN_PRIORITY), MaxValueValidator(MAX_PRIORITY)],
-        help_text="-100 to 100, higher first.",
+        help_text="From -100 to 100. Higher priorities start first.",
     )
     status = models.CharField(
         max_length=16,
@@ -55,26 +59,30 @@ class Task(models.Model):
     )
     tags = ArrayField(models.CharField(max_length=MAX_TAG), default=list, db_default=[], blank=True)
     max_attempts = models.PositiveIntegerField()
-    timeout_s = models.FloatField(help_text="Hard time-out of an attempt in seconds; 0: none.")
+    timeout_s = models.FloatField(
+        help_text="Hard time-out of an attempt in seconds. 0 disables it."
+    )
     retry_base_s = models.FloatField(
-        default=1, db_default=1, help_text="First pause before a retry in seconds; it doubles."
+        default=1,
+        db_default=1,
+        help_text="Pause before the first retry in seconds. It doubles with each retry.",
     )
     retry_cap_s = models.FloatField(
-        default=600, db_default=600, help_text="The longest pause before a retry in seconds."
+        default=600, db_default=600, help_text="Maximum pause before a retry in seconds."
     )
     on_lost_contact = models.CharField(
         max_length=8,
         choices=[(choice, choice) for choice in ON_LOST_CONTACT],
         default=CONTINUE,
         db_default=CONTINUE,
-        help_text="What its worker does with it when no coordinator can be reached.",
+        help_text="Whether the worker continues or stops the task when it loses contact.",
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
         blank=True,
-        # No constraint and no index: a submission pays for neither, and deleting a user must not
-        # scan the history. The id stays as it was.
+        # No constraint and no index: both slow down submissions, and deleting a user must not scan
+        # all tasks. The id stays when the user is deleted.
         on_delete=models.DO_NOTHING,
         db_constraint=False,
         db_index=False,
@@ -83,7 +91,9 @@ class Task(models.Model):
     )
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    scheduled_at = models.DateTimeField(db_default=Now(), help_text="Not started before this time.")
+    scheduled_at = models.DateTimeField(
+        db_default=Now(), help_text="The task does not start before this time."
+    )
     picked_at = models.DateTimeField(null=True, editable=False)
     started_at = models.DateTimeField(null=True, editable=False)
     completed_at = models.DateTimeField(null=True, editable=False)
@@ -91,12 +101,20 @@ class Task(models.Model):
     cancelled_at = models.DateTimeField(null=True, editable=False)
 
     lease = models.BigIntegerField(
-        default=0, db_default=0, editable=False, help_text="Fencing token: rises with every claim."
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="Fencing token. It increases with every claim.",
     )
     attempt = models.PositiveIntegerField(
-        default=0, db_default=0, editable=False, help_text="Accepted executions so far."
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="Number of attempts that a worker accepted.",
     )
-    coordinator = models.UUIDField(null=True, editable=False, help_text="Who holds the lease.")
+    coordinator = models.UUIDField(
+        null=True, editable=False, help_text="Id of the coordinator that holds the lease."
+    )
     worker = models.CharField(
         max_length=100,
         default="",
@@ -106,14 +124,14 @@ class Task(models.Model):
     )
     worker_id = models.UUIDField(null=True, editable=False)
     errors = models.JSONField(
-        default=list, db_default=[], editable=False, help_text="One entry an attempt that failed."
+        default=list, db_default=[], editable=False, help_text="One entry for each failed attempt."
     )
-    result = models.JSONField(null=True, editable=False)
+    result = JSONTextField(null=True, editable=False)
 
     class Meta:
         permissions = [("submit_shell", "Can submit shell commands")]
         indexes = [
-            # The claim: a range scan of each (queue, priority).
+            # Serves the claim with a range scan of each (queue, priority).
             models.Index(
                 "queue",
                 "priority",
@@ -122,10 +140,10 @@ class Task(models.Model):
                 name="idx_tasks_scheduled_at",
                 condition=models.Q(status="pending"),
             ),
-            # Rescue: what a coordinator or a worker that died holds.
+            # Serves the rescue of tasks that a dead coordinator or worker holds.
             models.Index(
                 "coordinator",
-                name="idx_tasks_in_flight",
+                name="taskmaster_tasks_in_flight",
                 condition=models.Q(status__in=["picked", "started"]),
             ),
         ]
@@ -135,5 +153,5 @@ class Task(models.Model):
 
     @property
     def finished_at(self) -> datetime | None:
-        """When it completed, failed or was cancelled; None while it has not."""
+        """Return when the task completed, failed or was cancelled, or None."""
         return self.completed_at or self.failed_at or self.cancelled_at

@@ -1,4 +1,5 @@
-"""The figures of dashboard and API: rolled up while tasks end, never counted over the history.
+"""Maintain the statistics of dashboard and API. They are never counted over all tasks.
 
-`tally` adds, `census` counts what waits and runs, `read` is what screens and API ask.
+`depth` counts pending and running tasks, `histogram` stores times, and `read` returns the results.
+The store adds ended tasks (record_completions.sql) in the transaction that ends them.
 """

@@ -1,23 +1,28 @@
-"""Times as histograms in steps of the square root of two: sums and percentiles are cheap."""
+"""Store times as histograms, for cheap sums and percentiles. The step is the square root of two."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import log2
 
-#: Below 1 ms, then two steps an octave, up to 13 hours and beyond.
+#: Number of entries: one below 1 ms, then two for each doubling. The last starts at 9 hours.
 SIZE = 52
 
 
 def slot(seconds: float) -> int:
-    """Which entry counts this time: 0 below 1 ms, then i for 2^((i-1)/2) to 2^(i/2) ms."""
+    """Return the index of the entry for a time.
+
+    It is 0 below 1 ms, and i from 2^((i-1)/2) to 2^(i/2) ms. The last entry has no upper limit.
+    """
     if seconds < 0.001:
         return 0
     return min(SIZE - 1, int(2 * log2(seconds * 1_000)) + 1)
 
 
-def histogram(times: Iterable[float], weight: int = 1) -> list[int]:
-    """How many times, in seconds, fall into each entry; each of these stands for `weight`."""
+def histogram(times: Sequence[float], weight: int = 1) -> list[int]:
+    """Return the histogram of times in seconds, empty if there are none. Each counts `weight`."""
+    if not times:
+        return []
     counts = [0] * SIZE
     for seconds in times:
         counts[slot(seconds)] += weight
@@ -25,7 +30,12 @@ def histogram(times: Iterable[float], weight: int = 1) -> list[int]:
 
 
 def percentile(counts: Sequence[int], share: float) -> float | None:
-    """The time in seconds below which this share lies, off by a fifth at most; None of nothing."""
+    """Return the time in seconds below which `share` of the times lie, or None if there are none.
+
+    The value is interpolated linearly within an entry. Its error is below the width of that entry:
+    41% of the entry's lower limit, or 1 ms for the first entry. Times in the last entry count as at
+    most 13 hours.
+    """
     total = sum(counts)
     if not total:
         return None

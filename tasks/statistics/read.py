@@ -1,4 +1,4 @@
-"""Reads the statistics: the counters, the charts of the last hour, the depth of each queue."""
+"""Read the statistics: the counters, the charts of the last hour, the depth of each queue."""
 
 from __future__ import annotations
 
@@ -8,65 +8,66 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connections
 from django.db.models import Min, Sum
 from django.utils import timezone
 
-from tasks import shards
-from tasks.lifecycle import Status
-from tasks.models import Census, Depth, Statistic, Task
-from tasks.statements import statement
-from tasks.statistics.census import SHARE
-from tasks.statistics.histogram import SIZE, percentile
+from taskmaster.tasks import shards
+from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.models import DepthSnapshot, QueueDepth, Statistic, Task
+from taskmaster.tasks.statistics.depth import SHARE
+from taskmaster.tasks.statistics.histogram import SIZE, percentile
+from taskmaster.tasks.store import sync_store as store
 
-#: The width of a bar of the charts, in seconds, and how many there are.
+#: Width of a chart bar in seconds, and number of bars.
 STEP_S, STEPS = 10, 360
-#: Figures that no coordinator has counted for this long are counted here, as far as `_AT_MOST`.
+#: Depths older than this are outdated. Then this module counts tasks itself, up to `_AT_MOST`.
 _STALE_S = 25.0
 _AT_MOST = 10_000
-#: The newest bar is complete when its last flush is written.
+#: Time in seconds for the last flush of a bar to be written. Then the bar is complete.
 _SETTLE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How many tasks are where. `pending` includes what is not due yet."""
+    """Hold the number of tasks by status. `pending` includes tasks that are not due yet."""
 
     waiting: int
     pending: int
     due: int
     oldest_due: datetime | None
-    #: Picked early and held until due, or offered to a worker.
+    #: Picked tasks: held until they are due, or offered to a worker.
     held: int
     running: int
     complete: int
     failed: int
     cancelled: int
-    #: Over the last ten to twenty seconds.
+    #: Rates over the last ten to twenty seconds.
     complete_per_s: float
     failed_per_s: float
-    #: When pending and running were counted; None: here and now, since no coordinator did.
+    #: When the open tasks were counted. None: they were counted for this overview, because the
+    #: stored count is outdated.
     counted_at: datetime | None
-    #: Whether `pending` and `due` were counted up to a limit only.
+    #: Whether the count of `pending` stopped at a limit. `due` has the same limit.
     at_least: bool
 
     @property
     def total(self) -> int:
-        """All tasks there are."""
+        """Return the number of all tasks."""
         open_ = self.waiting + self.pending + self.held + self.running
         return open_ + self.complete + self.failed + self.cancelled
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The last hour in bars of ten seconds; each list has one entry a bar, oldest first."""
+    """Hold the charts of the last hour. Each list has one entry for ten seconds, oldest first."""
 
-    #: Begin of each bar, seconds since 1970.
+    #: Start of each bar as a Unix timestamp.
     at: list[int]
-    #: Per second.
+    #: Tasks per second.
     complete: list[float]
     failed: list[float]
-    #: Milliseconds from due to start and from start to end of tasks that returned; None of none.
+    #: Percentiles of the waiting time (due to start) and the run time (start to end) of completed
+    #: tasks, in milliseconds. None if there were no such tasks.
     wait_p50_ms: list[float | None]
     wait_p95_ms: list[float | None]
     run_p50_ms: list[float | None]
@@ -74,8 +75,8 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueDepth:
-    """What waits and runs in one queue."""
+class QueueCounts:
+    """Hold the number of pending, held and running tasks of one queue."""
 
     queue: str
     pending: int
@@ -86,13 +87,11 @@ class QueueDepth:
 
 
 def overview() -> Overview:
-    """The counters."""
-    with connections[shards.current()].cursor() as cursor:
-        cursor.execute(statement("totals"))
-        complete, failed, cancelled, complete_per_s, failed_per_s = cursor.fetchone()
-    census = Census.objects.first()
-    fresh = census is not None and _age_s(census) < _STALE_S
-    depth = _counted() if fresh else _count_some()
+    """Return the counters. Count open tasks up to a limit if the stored depths are outdated."""
+    totals = store.read_totals(using=shards.current())
+    snapshot = DepthSnapshot.objects.first()
+    fresh = snapshot is not None and _age_s(snapshot) < _STALE_S
+    depth = _sum_depths() if fresh else _count_open_tasks()
     return Overview(
         waiting=0,
         pending=depth.pending,
@@ -100,26 +99,26 @@ def overview() -> Overview:
         oldest_due=depth.oldest_due,
         held=depth.held,
         running=depth.running,
-        complete=complete,
-        failed=failed,
-        cancelled=cancelled,
-        complete_per_s=complete_per_s,
-        failed_per_s=failed_per_s,
-        counted_at=census.counted_at if census and fresh else None,
+        complete=totals.complete,
+        failed=totals.failed,
+        cancelled=totals.cancelled,
+        complete_per_s=totals.complete_per_s,
+        failed_per_s=totals.failed_per_s,
+        counted_at=snapshot.counted_at if snapshot and fresh else None,
         at_least=not fresh and depth.pending >= _AT_MOST,
     )
 
 
-def queues() -> list[QueueDepth]:
-    """The queues in which something waits or runs, the deepest first, as last counted."""
+def queues() -> list[QueueCounts]:
+    """Return the queues with open tasks as last counted, the deepest first."""
     return [
-        QueueDepth(row.queue, row.pending, row.due, row.oldest_due, row.held, row.running)
-        for row in Depth.objects.order_by("-due", "-pending", "queue")
+        QueueCounts(row.queue, row.pending, row.due, row.oldest_due, row.held, row.running)
+        for row in QueueDepth.objects.order_by("-due", "-pending", "queue")
     ]
 
 
 class _Charts:
-    """The series, read anew when a bar is complete: what has passed does not change."""
+    """Cache the series of each shard until the next bar is complete."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -138,33 +137,36 @@ _charts = _Charts()
 
 
 def series() -> Series:
-    """The charts of the last hour."""
+    """Return the charts of the last hour."""
     return _charts.get()
 
 
-def _age_s(census: Census) -> float:
-    """Less what a count takes: of millions it is done less often."""
-    age = (timezone.now() - census.counted_at).total_seconds()
-    return float(age - 2 * SHARE * census.took_s)
+def _age_s(snapshot: DepthSnapshot) -> float:
+    """Return the age of a count in seconds, less twice its minimum interval.
+
+    Counts of millions of tasks take longer and are less frequent.
+    """
+    age = (timezone.now() - snapshot.counted_at).total_seconds()
+    return float(age - 2 * SHARE * snapshot.took_s)
 
 
-def _counted() -> QueueDepth:
-    sums = Depth.objects.aggregate(
+def _sum_depths() -> QueueCounts:
+    sums = QueueDepth.objects.aggregate(
         pending=Sum("pending", default=0),
         due=Sum("due", default=0),
         oldest_due=Min("oldest_due"),
         held=Sum("held", default=0),
         running=Sum("running", default=0),
     )
-    return QueueDepth("", **sums)
+    return QueueCounts("", **sums)
 
 
-def _count_some() -> QueueDepth:
-    """No coordinator counts: a limited count over the partial index of what waits."""
+def _count_open_tasks() -> QueueCounts:
+    """Count open tasks directly, by the partial indexes. Count pending ones up to `_AT_MOST`."""
     now = timezone.now()
     pending = Task.objects.filter(status=Status.PENDING)
     due = pending.filter(scheduled_at__lte=now)
-    return QueueDepth(
+    return QueueCounts(
         "",
         pending=pending.order_by()[:_AT_MOST].count(),
         due=due.order_by()[:_AT_MOST].count(),

@@ -1,4 +1,4 @@
-"""A browser, and the fleet that it looks at."""
+"""Provide a browser, and a fleet whose pages it shows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _FLAGS = [
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-#: Generous: the machine may be busy with other tests.
+#: Long, because the machine may be busy with other tests.
 WAIT_MS = 30_000
-#: Until what a change of the theme has changed is on the screen.
+#: Waits until the browser has painted a change of the theme.
 _PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-#: Where screenshots are kept, for whoever wants to look at them.
+#: The environment variable of the folder for screenshots.
 FOLDER = "TASKMASTER_SCREENSHOTS"
 
 
@@ -50,20 +50,20 @@ def _fleet(_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def fleet(_fleet: Fleet) -> Fleet:
-    """All of it runs."""
+    """Return the fleet with all its processes running."""
     _fleet.run_missing()
     return _fleet
 
 
 class Errors(list[str]):
-    """What the browser's console said that is an error, but for what a test expects."""
+    """Collect errors from the browser's console, except those that a test expects."""
 
     def __init__(self) -> None:
         super().__init__()
         self.expected: list[str] = []
 
     def check(self) -> None:
-        """Raises AssertionError when there were others."""
+        """Raise AssertionError if there were unexpected errors."""
         left = [each for each in self if not any(re.search(one, each) for one in self.expected)]
         assert left == []
 
@@ -77,18 +77,18 @@ def errors() -> Iterator[Errors]:
 
 @pytest.fixture
 def visitor(browser: Browser, fleet: Fleet, errors: Errors) -> Iterator[Page]:
-    """A page of somebody who is not logged in."""
+    """Open a page without a login."""
     context = browser.new_context(
         base_url=fleet.url, viewport={"width": 1440, "height": 1000}, color_scheme="light"
     )
     context.set_default_timeout(WAIT_MS)
     page = context.new_page()
 
-    def note(message: ConsoleMessage) -> None:
+    def record(message: ConsoleMessage) -> None:
         if message.type == "error":
             errors.append(f"{message.text} {message.location.get('url', '')}")
 
-    page.on("console", note)
+    page.on("console", record)
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     context.close()
@@ -96,23 +96,23 @@ def visitor(browser: Browser, fleet: Fleet, errors: Errors) -> Iterator[Page]:
 
 @pytest.fixture
 def page(visitor: Page) -> Page:
-    """The dashboard of somebody who may do everything."""
+    """Open the dashboard as a superuser."""
     visitor.goto("/")
     log_in(visitor)
     return visitor
 
 
 def log_in(page: Page) -> None:
-    """Fills the login page that is shown, and waits until the dashboard is live."""
+    """Log in at the current login page, and wait until the dashboard is live."""
     page.fill("#id_username", USER)
     page.fill("#id_password", PASSWORD)
     page.click("[type=submit]")
-    page.wait_for_selector(".live[data-state=live]")
+    page.wait_for_selector(".light[data-state=live]")
 
 
 @pytest.fixture(scope="session")
 def photograph() -> Callable[[Page, str], None]:
-    """Keeps a picture of the page in both themes, if a folder for them is named."""
+    """Save screenshots of the page in both themes, if a folder for them is set."""
     folder = os.environ.get(FOLDER)
 
     def take(page: Page, name: str) -> None:

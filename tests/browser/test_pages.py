@@ -1,4 +1,4 @@
-"""What a browser shows: no fault of accessibility, nothing but text, all of it by keyboard."""
+"""Test the pages in a browser: accessibility, escaping, and use with the keyboard."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tests.browser.fleet import Fleet
 pytestmark = pytest.mark.timeout(180)
 expect.set_options(timeout=WAIT_MS)
 
-LIVE = ".live[data-state=live]"
+LIVE = ".light[data-state=live]"
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-#: What the page's policy says to axe, which would style the page for a moment.
+#: The page's policy blocks the inline styles that axe adds temporarily.
 AXE_STYLES = "Applying inline style violates"
 HOSTILE = (
     "<img src=x onerror=alert(1)><script>alert(2)</script> {{ 7|add:1 }} {% now 'Y' %} ${3*3} &amp;"
 )
 
 
-def faults(page: Page) -> list[str]:
-    """What axe-core finds on the page that is serious or critical."""
-    # Playwright's own world: the page's policy allows no script from elsewhere.
+def violations(page: Page) -> list[str]:
+    """Return the serious and critical violations that axe-core finds on the page."""
+    # In Playwright's own context: the page's policy allows no external scripts.
     page.evaluate(AXE.read_text())
     found = page.evaluate("axe.run({resultTypes: ['violations']})")
     return [
@@ -38,7 +38,7 @@ def faults(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_fault(
+def test_axe_finds_no_serious_violation(
     visitor: Page,
     fleet: Fleet,
     scheme: str,
@@ -47,32 +47,33 @@ def test_axe_finds_no_serious_fault(
 ) -> None:
     errors.expected.append(AXE_STYLES)
     failed = fleet.submit(name="examples.tasks.fail", max_attempts=1, tags=["nightly"])
-    fleet.until_status(failed, "failed")
+    fleet.wait_for_status(failed, "failed")
     visitor.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     visitor.goto("/")
-    assert faults(visitor) == []
+    assert violations(visitor) == []
     log_in(visitor)
     expect(visitor.locator(f"#task-{failed} .mark")).to_have_text("failed")
-    assert faults(visitor) == []
+    assert violations(visitor) == []
     for address in (
         f"/tasks/{failed}/",
-        "/admin/tasks/task/",
-        f"/admin/tasks/task/{failed}/change/",
+        "/admin/taskmaster_tasks/task/",
+        f"/admin/taskmaster_tasks/task/{failed}/change/",
     ):
         visitor.goto(address)
-        assert faults(visitor) == []
+        assert violations(visitor) == []
     if scheme == "light":
         photograph(visitor, "admin-task")
-        visitor.goto("/admin/tasks/task/")
+        visitor.goto("/admin/taskmaster_tasks/task/")
         photograph(visitor, "admin-list")
 
 
-def test_no_page_says_an_error_on_the_console(page: Page, fleet: Fleet) -> None:
+def test_no_page_logs_an_error_to_the_console(page: Page, fleet: Fleet) -> None:
     task = fleet.submit(command="seq 3", max_attempts=1)
-    fleet.until_status(task, "complete")
+    fleet.wait_for_status(task, "complete")
     for address in (
-        "/", f"/tasks/{task}/", "/admin/", "/admin/tasks/task/", "/admin/tasks/task/add/",
-        f"/admin/tasks/task/{task}/change/", "/admin/workers/worker/", "/admin/auth/user/",
+        "/", f"/tasks/{task}/", "/admin/", "/admin/taskmaster_tasks/task/",
+        "/admin/taskmaster_tasks/task/add/", f"/admin/taskmaster_tasks/task/{task}/change/",
+        "/admin/taskmaster_workers/worker/", "/admin/auth/user/",
         "/api/docs/", "/admin/password_change/",
     ):  # fmt: skip
         page.goto(address)
@@ -80,7 +81,7 @@ def test_no_page_says_an_error_on_the_console(page: Page, fleet: Fleet) -> None:
         expect(page.locator("body")).to_be_visible()
 
 
-def test_on_a_phone_everything_is_within_reach(
+def test_every_control_is_reachable_on_a_phone(
     page: Page, fleet: Fleet, photograph: Callable[[Page, str], None]
 ) -> None:
     task = fleet.submit(name="examples.tasks.add", args=[1, 2])
@@ -90,18 +91,18 @@ def test_on_a_phone_everything_is_within_reach(
         page.goto(address)
         expect(page.locator(LIVE)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        assert faults(page) == []
+        assert violations(page) == []
         photograph(page, "phone-task" if "tasks" in address else "phone-dashboard")
 
 
-def test_names_and_output_full_of_markup_are_shown_as_text(page: Page, fleet: Fleet) -> None:
+def test_names_and_output_with_markup_are_shown_as_text(page: Page, fleet: Fleet) -> None:
     page.on("dialog", lambda _: pytest.fail("a script of a task's was executed"))
     text = HOSTILE.replace("'", "'\\''")
     command = (
         f"printf '%s\\n' '{text}'; printf '\\033[31mred\\033[0m \\033]0;title\\007\\010end\\n'"
     )
     task = fleet.submit(command=command, tags=[HOSTILE[:60]], max_attempts=1)
-    fleet.until_status(task, "complete")
+    fleet.wait_for_status(task, "complete")
     row = page.locator(f"#task-{task}")
     expect(row).to_contain_text("<img src=x onerror=alert(1)><script>")
     broken = fleet.submit(name="examples.tasks.fail", args=[HOSTILE], max_attempts=1)
@@ -118,9 +119,11 @@ def test_names_and_output_full_of_markup_are_shown_as_text(page: Page, fleet: Fl
     assert "title" not in screen.inner_text()
 
 
-def test_a_line_of_a_megabyte_is_shown_and_the_page_stays_usable(page: Page, fleet: Fleet) -> None:
+def test_a_line_of_one_megabyte_is_shown_and_the_page_stays_usable(
+    page: Page, fleet: Fleet
+) -> None:
     task = fleet.submit(command="head -c 1000000 /dev/zero | tr '\\0' x; echo; echo the end")
-    fleet.until_status(task, "complete")
+    fleet.wait_for_status(task, "complete")
     page.goto(f"/tasks/{task}/")
     screen = page.locator("#console .screen")
     expect(screen).to_contain_text("the end")
@@ -129,7 +132,7 @@ def test_a_line_of_a_megabyte_is_shown_and_the_page_stays_usable(page: Page, fle
     expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "false")
 
 
-def test_terminal_output_of_any_kind_is_read_in_time_that_grows_with_its_length(page: Page) -> None:
+def test_parsing_terminal_output_takes_linear_time(page: Page) -> None:
     took_ms = page.evaluate(
         """async () => {
           const { Terminal } = await import("/static/taskmaster/ansi.js");
@@ -144,7 +147,7 @@ def test_terminal_output_of_any_kind_is_read_in_time_that_grows_with_its_length(
     assert took_ms < 10_000
 
 
-def test_colours_and_progress_bars_survive_the_cuts_between_pieces(page: Page) -> None:
+def test_colours_and_progress_bars_are_kept_across_chunks(page: Page) -> None:
     seen = page.evaluate(
         """async () => {
           const { Terminal } = await import("/static/taskmaster/ansi.js");
@@ -162,7 +165,7 @@ def test_colours_and_progress_bars_survive_the_cuts_between_pieces(page: Page) -
     assert seen == [":a", "fg1:red", ":z", "newline", ":50%", "restart", ":100%", "newline"]
 
 
-def test_the_keyboard_finds_moves_opens_and_goes(page: Page, fleet: Fleet) -> None:
+def test_keyboard_shortcuts_search_move_open_and_navigate(page: Page, fleet: Fleet) -> None:
     older, newer = (fleet.submit(name="examples.tasks.add", args=[1, 2]) for _ in range(2))
     for task in (older, newer):
         expect(page.locator(f"#task-{task} .mark")).to_have_text("complete")
@@ -176,7 +179,7 @@ def test_the_keyboard_finds_moves_opens_and_goes(page: Page, fleet: Fleet) -> No
     page.keyboard.press("k")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(rf"/tasks/{newer}/$"))
-    # Keys work once the scripts are there.
+    # Shortcuts work once the scripts are loaded.
     expect(page.locator(LIVE)).to_be_visible()
     page.keyboard.press("g")
     page.keyboard.press("d")
@@ -191,10 +194,12 @@ def test_the_keyboard_finds_moves_opens_and_goes(page: Page, fleet: Fleet) -> No
     page.keyboard.press("Escape")
     page.keyboard.press("g")
     page.keyboard.press("w")
-    expect(page).to_have_url(re.compile("/admin/workers/worker/"))
+    expect(page).to_have_url(re.compile("/admin/taskmaster_workers/worker/"))
 
 
-def test_a_chip_filters_the_table_and_its_address_shows_the_same(page: Page, fleet: Fleet) -> None:
+def test_a_filter_chip_filters_the_table_and_the_url_keeps_the_filter(
+    page: Page, fleet: Fleet
+) -> None:
     failed = fleet.submit(name="examples.tasks.fail", max_attempts=1)
     done = fleet.submit(name="examples.tasks.add", args=[1, 2])
     expect(page.locator(f"#task-{failed} .mark")).to_have_text("failed")
@@ -205,15 +210,15 @@ def test_a_chip_filters_the_table_and_its_address_shows_the_same(page: Page, fle
     page.reload()
     expect(page.locator(f"#task-{failed}")).to_be_visible()
     expect(page.locator(f"#task-{done}")).to_have_count(0)
-    # What is pushed is the whole table; the filter stands.
+    # A push replaces the whole table; the filter must remain.
     another = fleet.submit(name="examples.tasks.add", args=[1, 2])
-    fleet.until_status(another, "complete")
+    fleet.wait_for_status(another, "complete")
     next_failed = fleet.submit(name="examples.tasks.fail", max_attempts=1)
     expect(page.locator(f"#task-{next_failed} .mark")).to_have_text("failed")
     expect(page.locator(f"#task-{another}")).to_have_count(0)
 
 
-def test_the_form_says_in_words_what_is_wrong(page: Page) -> None:
+def test_the_form_shows_a_message_for_each_invalid_field(page: Page) -> None:
     form = page.locator("#create-form")
     form.locator("[name=name]").select_option("examples.tasks.add")
     form.locator("[name=count]").fill("1001")
@@ -222,30 +227,38 @@ def test_the_form_says_in_words_what_is_wrong(page: Page) -> None:
     expect(form.locator("#id_count_error")).to_have_text("must be from 1 to 1,000.")
     form.locator("[name=count]").fill("2")
     form.get_by_role("button", name="Create 2 tasks").click()
-    expect(form.locator("#id_arguments_error")).to_contain_text("is no JSON")
+    expect(form.locator("#id_arguments_error")).to_contain_text("is not valid JSON")
     expect(form.locator("[name=arguments]")).to_have_value("{a: 1}")
     form.locator("[name=arguments]").fill('{"a": 1, "b": 2}')
     form.get_by_role("button", name="Create 2 tasks").click()
     expect(page.locator(".toast")).to_contain_text("Created 2 tasks")
 
 
-def test_draining_can_be_taken_back_at_once(page: Page, fleet: Fleet) -> None:
-    # One that runs nothing goes offline at once, and is not there any more.
+def test_an_empty_field_shows_what_the_selected_task_declares(page: Page) -> None:
+    form = page.locator("#create-form")
+    form.locator("[name=name]").select_option("tests.system.sample_tasks.declare_a_queue")
+    expect(form.locator("[name=queue]")).to_have_attribute("placeholder", "mail")
+    form.locator("[name=name]").select_option("examples.tasks.add")
+    expect(form.locator("[name=queue]")).to_have_attribute("placeholder", "default")
+
+
+def test_draining_can_be_undone_immediately(page: Page, fleet: Fleet) -> None:
+    # A worker without tasks goes offline immediately and disappears.
     running = fleet.submit(name="examples.tasks.wait", args=[15])
-    fleet.until_status(running, "started")
+    fleet.wait_for_status(running, "started")
     worker = page.locator(f"#task-{running} td").nth(3)
     expect(worker).not_to_have_text("–")
     name = worker.inner_text()
     card = page.locator(".worker", has=page.get_by_role("heading", name=name, exact=True))
     card.get_by_role("button", name="Drain", exact=True).click()
-    said = page.locator(".toast", has_text=f"{name} takes nothing new")
-    said.get_by_role("button", name="Undo").click()
-    expect(page.locator(".toast", has_text=f"{name} takes tasks again")).to_be_visible()
+    toast = page.locator(".toast", has_text=f"{name} is draining")
+    toast.get_by_role("button", name="Undo").click()
+    expect(page.locator(".toast", has_text=f"{name} accepts tasks again")).to_be_visible()
     expect(card.get_by_role("button", name="Drain", exact=True)).to_be_visible()
     expect(card.locator(".mark")).to_have_text("online")
 
 
-def test_the_theme_is_kept_and_the_admin_has_the_same(page: Page) -> None:
+def test_the_theme_is_kept_and_applies_to_the_admin(page: Page) -> None:
     page.get_by_role("button", name="Theme").click()
     page.get_by_role("button", name="Theme: light").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")

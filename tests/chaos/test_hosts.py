@@ -1,4 +1,4 @@
-"""Hosts that can be cut off, where this machine has them."""
+"""Test hosts that can be disconnected, if this machine supports them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from chaos.hosts import Hosts
 needs_namespaces = pytest.mark.skipif(bool(Hosts(()).missing), reason=Hosts(()).missing)
 
 
-async def answers(hosts: Hosts, port: int) -> bool:
-    """Whether the machine's port answers on the host's loopback."""
+async def port_answers(hosts: Hosts, port: int) -> bool:
+    """Return whether the machine's port port_answers on the host's loopback."""
     script = f"exec 3<>/dev/tcp/127.0.0.1/{port}; read -t 1 line <&3; [ $line = here ]"
     asked = await asyncio.create_subprocess_exec(
         *hosts.inside("a", ["bash", "-c", script]), stderr=subprocess.DEVNULL
@@ -26,7 +26,7 @@ async def answers(hosts: Hosts, port: int) -> bool:
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[int]:
-    """A server that greets; yields its port."""
+    """Serve a greeting; yield the port."""
 
     async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"here\n")
@@ -37,27 +37,29 @@ async def serving() -> AsyncIterator[int]:
 
 
 @needs_namespaces
-async def test_a_host_is_reached_cut_off_and_reached_again(tmp_path: Path) -> None:
+async def test_a_host_is_reachable_until_it_is_cut_off_and_again_after_healing(
+    tmp_path: Path,
+) -> None:
     async with serving() as port:
         with Hosts(("a",), tmp_path) as hosts:
             hosts.carry("a", outward=[port])
             async with asyncio.timeout(10):
-                while not await answers(hosts, port):
+                while not await port_answers(hosts, port):
                     await asyncio.sleep(0.05)
             hosts.cut("a")
-            assert not await answers(hosts, port)
+            assert not await port_answers(hosts, port)
             hosts.heal("a")
             async with asyncio.timeout(10):
-                while not await answers(hosts, port):
+                while not await port_answers(hosts, port):
                     await asyncio.sleep(0.05)
 
 
 @needs_namespaces
-def test_nothing_is_left_of_a_host_nor_of_one_whose_run_was_killed(tmp_path: Path) -> None:
+def test_hosts_are_removed_also_those_of_a_killed_run(tmp_path: Path) -> None:
     killed = Hosts(("a", "b"), tmp_path)
     mine = killed.inside("a", [])[3].removesuffix("-a")
 
-    def left() -> str:
+    def leftovers() -> str:
         links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True)
         spaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True)
         return "\n".join(
@@ -65,10 +67,10 @@ def test_nothing_is_left_of_a_host_nor_of_one_whose_run_was_killed(tmp_path: Pat
         )
 
     killed.__enter__()
-    assert left()
+    assert leftovers()
     with Hosts(("a", "b"), tmp_path):
         pass
-    assert not left()
+    assert not leftovers()
 
 
 def test_without_namespaces_a_command_runs_where_it_is() -> None:

@@ -1,4 +1,4 @@
-"""What tasks write of themselves, and what is read of it."""
+"""Test how tasks record their executions and how the records are read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_an_execution_is_read_as_it_was_written(file: Path) -> None:
+def test_reads_an_execution_as_it_was_written(file: Path) -> None:
     before = time.time()
     with ledger.execution("k1", 2) as token:
         pass
@@ -30,7 +30,7 @@ def test_an_execution_is_read_as_it_was_written(file: Path) -> None:
     assert before - 0.001 <= read.began <= read.ended <= time.time() + 0.001
 
 
-def test_what_raised_has_ended_and_not_returned(file: Path) -> None:
+def test_an_execution_that_raised_has_ended_but_not_returned(file: Path) -> None:
     with suppress(RuntimeError), ledger.execution("k1", 1):
         raise RuntimeError
     [read] = ledger.read(file.parent)
@@ -38,14 +38,14 @@ def test_what_raised_has_ended_and_not_returned(file: Path) -> None:
     assert not read.returned
 
 
-def test_what_was_killed_has_not_ended(file: Path) -> None:
+def test_a_killed_execution_has_not_ended(file: Path) -> None:
     script = ledger.shell("k1", "kill -9 $$")
     subprocess.run(["sh", "-c", script], check=False)
     [read] = ledger.read(file.parent)
     assert (read.ended, read.returned) == (None, False)
 
 
-def test_a_shell_command_writes_the_same(file: Path) -> None:
+def test_a_shell_command_writes_the_same_lines(file: Path) -> None:
     before = time.time()
     subprocess.run(["sh", "-c", ledger.shell("k7", "sleep 0.1")], check=True)
     [read] = ledger.read(file.parent)

@@ -1,4 +1,4 @@
-"""The relay, in this process."""
+"""Test the relay in this process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from chaos import relay
 from tests.system.fleet import free_port
 
 
-async def listening(port: int) -> None:
-    """Waits until somebody does there."""
+async def wait_listening(port: int) -> None:
+    """Wait until the port accepts connections."""
     async with asyncio.timeout(10):
         while True:
             with suppress(OSError):
@@ -25,11 +25,11 @@ async def listening(port: int) -> None:
 
 @asynccontextmanager
 async def relaying(to: int) -> AsyncIterator[int]:
-    """A relay to a port; yields its own."""
+    """Relay to a port; yield the relay's own port."""
     port = free_port()
     running = asyncio.create_task(relay.run([f"127.0.0.1:{port}=127.0.0.1:{to}"]))
     try:
-        await listening(port)
+        await wait_listening(port)
         yield port
     finally:
         running.cancel()
@@ -44,12 +44,12 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 @asynccontextmanager
 async def echoing() -> AsyncIterator[int]:
-    """A server that sends back what it got; yields its port."""
+    """Serve an echo; yield its port."""
     async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
 
 
-async def test_bytes_go_both_ways_and_the_end_is_passed_on() -> None:
+async def test_bytes_pass_both_ways_and_end_of_stream_is_forwarded() -> None:
     async with echoing() as there, relaying(there) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"x" * 1_000_000)
@@ -58,7 +58,7 @@ async def test_bytes_go_both_ways_and_the_end_is_passed_on() -> None:
         writer.close()
 
 
-async def test_a_refusal_is_passed_on() -> None:
+async def test_a_refused_connection_is_closed() -> None:
     async with relaying(free_port()) as port:
         reader, _ = await asyncio.open_connection("127.0.0.1", port)
         with suppress(ConnectionResetError):
@@ -66,7 +66,7 @@ async def test_a_refusal_is_passed_on() -> None:
                 assert await reader.read() == b""
 
 
-async def test_what_cannot_be_reached_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retries_while_the_other_side_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     real, tries = asyncio.open_connection, []
 
     async def unreachable_at_first(

@@ -1,4 +1,4 @@
-"""The schedule of faults."""
+"""Test the schedule of faults."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from chaos.schedule import TRAITS, Kind, schedule
+from chaos.schedule import TRAITS, FaultKind, schedule
 
 
 def test_the_same_seed_gives_the_same_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,13 +20,13 @@ def test_the_same_seed_gives_the_same_schedule(monkeypatch: pytest.MonkeyPatch) 
     assert schedule(8, 120) != first
 
 
-def test_it_is_the_same_on_every_machine() -> None:
+def test_the_schedule_is_the_same_on_every_machine() -> None:
     first = schedule(7, 120)[0]
-    assert (first.at_s, first.kind, first.target) == (2.0, Kind.RESTART_POSTGRES, "postgres")
+    assert (first.at_s, first.kind, first.target) == (2.0, FaultKind.RESTART_POSTGRES, "postgres")
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_each_fault_is_over_before_the_end_and_meets_whom_it_may(seed: int) -> None:
+def test_each_fault_ends_before_the_run_and_hits_an_allowed_target(seed: int) -> None:
     faults = schedule(seed, 120)
     assert [fault.at_s for fault in faults] == sorted(fault.at_s for fault in faults)
     for fault in faults:
@@ -36,24 +36,24 @@ def test_each_fault_is_over_before_the_end_and_meets_whom_it_may(seed: int) -> N
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_nobody_is_hit_while_still_being_hit(seed: int) -> None:
+def test_a_target_is_not_hit_again_during_a_fault(seed: int) -> None:
     faults = schedule(seed, 600, every_s=1)
     for target in {fault.target for fault in faults}:
         mine = [fault for fault in faults if fault.target == target]
         assert all(one.at_s + one.lasts_s < other.at_s for one, other in pairwise(mine))
 
 
-def test_in_two_minutes_nearly_every_kind_comes() -> None:
-    missing = [set(Kind) - {fault.kind for fault in schedule(seed, 120)} for seed in range(10)]
+def test_nearly_every_kind_comes_within_two_minutes() -> None:
+    missing = [set(FaultKind) - {fault.kind for fault in schedule(seed, 120)} for seed in range(10)]
     assert all(len(each) <= 3 for each in missing)
 
 
 def test_a_run_too_short_for_long_faults_has_short_ones() -> None:
     faults = schedule(1, 15, every_s=1)
     assert faults
-    assert not {fault.kind for fault in faults} & {Kind.FREEZE_WORKER, Kind.CUT_WORKERS}
+    assert not {fault.kind for fault in faults} & {FaultKind.FREEZE_WORKER, FaultKind.CUT_WORKERS}
 
 
-def test_only_the_kinds_that_are_wanted_come() -> None:
-    faults = schedule(1, 60, kinds=[Kind.KILL_CHILD])
-    assert {fault.kind for fault in faults} == {Kind.KILL_CHILD}
+def test_only_the_selected_kinds_come() -> None:
+    faults = schedule(1, 60, kinds=[FaultKind.KILL_CHILD])
+    assert {fault.kind for fault in faults} == {FaultKind.KILL_CHILD}

@@ -1,4 +1,4 @@
-"""What became of the tasks of made-up runs; most of them must be found guilty."""
+"""Test the verdict on made-up runs; most of them contain a violation."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import pytest
 
 from chaos.ledger import Execution
-from chaos.load import Plan
-from chaos.records import Change, Row
+from chaos.load import PlannedOutcome
+from chaos.records import TaskRow, TaskTransition
 from chaos.verdict import Verdict, judge
-from tests.chaos.sample import SMOOTH, ran, row, submitted, went
+from tests.chaos.sample import SMOOTH, history_of, ran, row, submitted
 
 
 def verdict_of(
-    rows: Sequence[Row],
-    changes: Sequence[Change] = SMOOTH,
+    rows: Sequence[TaskRow],
+    changes: Sequence[TaskTransition] = SMOOTH,
     executions: Sequence[Execution] = (ran(),),
-    plan: Plan = Plan.COMPLETES,
+    plan: PlannedOutcome = PlannedOutcome.COMPLETES,
     *,
     acknowledged: bool = True,
 ) -> Verdict:
@@ -25,18 +25,18 @@ def verdict_of(
     return judge(submissions, rows, {1: changes}, executions)
 
 
-def guilty(verdict: Verdict) -> set[str]:
-    return {name for name, guilts in verdict.guilty.items() if guilts}
+def violations(verdict: Verdict) -> set[str]:
+    return {name for name, guilts in verdict.violations.items() if guilts}
 
 
-def test_a_task_that_went_its_way_is_no_news() -> None:
+def test_an_undisturbed_task_is_not_reported() -> None:
     verdict = verdict_of([row()])
     assert (verdict.submitted, verdict.completed) == (1, 1)
-    assert guilty(verdict) == set()
+    assert violations(verdict) == set()
 
 
-def test_a_rescued_task_that_ran_twice_and_was_recorded_once_is_no_news() -> None:
-    changes = went(
+def test_a_rescued_task_that_ran_twice_and_completed_once_is_not_reported() -> None:
+    changes = history_of(
         (1, "picked", 1),
         (2, "started", 1),
         (9, "pending", 1),
@@ -44,19 +44,19 @@ def test_a_rescued_task_that_ran_twice_and_was_recorded_once_is_no_news() -> Non
         (12, "complete", 2),
     )
     executions = [ran(2, 13, token="old"), ran(11, 12)]
-    assert guilty(verdict_of([row(lease=2)], changes, executions)) == set()
+    assert violations(verdict_of([row(lease=2)], changes, executions)) == set()
 
 
-def test_a_task_that_fails_as_planned_is_counted_so() -> None:
-    changes = went((1, "picked", 1), (2, "failed", 1))
-    for plan in (Plan.RAISES, Plan.TIMES_OUT):
+def test_a_task_that_fails_as_planned_is_counted_as_planned() -> None:
+    changes = history_of((1, "picked", 1), (2, "failed", 1))
+    for plan in (PlannedOutcome.RAISES, PlannedOutcome.TIMES_OUT):
         verdict = verdict_of([row("failed")], changes, [ran(1.5, None)], plan)
         assert (verdict.completed, verdict.failed_as_planned) == (0, 1)
-        assert guilty(verdict) == set()
+        assert violations(verdict) == set()
 
 
 def test_an_acknowledged_task_that_is_not_stored_is_lost() -> None:
-    assert guilty(verdict_of([], [], [])) == {"lost"}
+    assert violations(verdict_of([], [], [])) == {"lost"}
 
 
 def test_a_submission_without_an_answer_counts_only_if_it_is_stored() -> None:
@@ -65,52 +65,52 @@ def test_a_submission_without_an_answer_counts_only_if_it_is_stored() -> None:
 
 
 def test_a_task_that_is_complete_and_never_ran_is_lost() -> None:
-    assert guilty(verdict_of([row()], executions=[])) == {"lost"}
-    assert guilty(verdict_of([row()], executions=[ran(ended=None)])) == {"lost"}
-    assert guilty(verdict_of([row()], executions=[ran(token="another")])) == {"lost"}
+    assert violations(verdict_of([row()], executions=[])) == {"lost"}
+    assert violations(verdict_of([row()], executions=[ran(ended=None)])) == {"lost"}
+    assert violations(verdict_of([row()], executions=[ran(token="another")])) == {"lost"}
 
 
 def test_a_task_that_failed_against_the_plan_is_lost() -> None:
-    changes = went((1, "picked", 1), (2, "failed", 1))
-    assert guilty(verdict_of([row("failed")], changes)) == {"lost"}
+    changes = history_of((1, "picked", 1), (2, "failed", 1))
+    assert violations(verdict_of([row("failed")], changes)) == {"lost"}
 
 
 def test_a_task_that_completed_against_the_plan_is_lost() -> None:
-    assert guilty(verdict_of([row()], plan=Plan.RAISES)) == {"lost"}
+    assert violations(verdict_of([row()], plan=PlannedOutcome.RAISES)) == {"lost"}
 
 
 @pytest.mark.parametrize("status", ["pending", "picked", "started"])
 def test_a_task_that_has_not_ended_is_stuck(status: str) -> None:
     changes = {
         "pending": [],
-        "picked": went((1, "picked", 1)),
-        "started": went((1, "picked", 1), (2, "started", 1)),
+        "picked": history_of((1, "picked", 1)),
+        "started": history_of((1, "picked", 1), (2, "started", 1)),
     }[status]
     verdict = verdict_of([row(status, len(changes) and 1)], changes)
-    assert guilty(verdict) == {"stuck"}
+    assert violations(verdict) == {"stuck"}
 
 
-def test_two_ways_into_complete_are_found() -> None:
-    changes = went((1, "picked", 1), (3, "complete", 1), (4, "complete", 2))
-    assert "illegal_transitions" in guilty(verdict_of([row(lease=2)], changes))
-    again = went(
+def test_a_second_completion_is_found() -> None:
+    changes = history_of((1, "picked", 1), (3, "complete", 1), (4, "complete", 2))
+    assert "illegal_transitions" in violations(verdict_of([row(lease=2)], changes))
+    again = history_of(
         (1, "picked", 1),
         (2, "complete", 1),
         (3, "pending", 1),
         (4, "picked", 2),
         (9, "complete", 2),
     )
-    found = guilty(verdict_of([row(lease=2)], again, [ran(5, 8)]))
+    found = violations(verdict_of([row(lease=2)], again, [ran(5, 8)]))
     assert found == {"completed_twice", "illegal_transitions"}
 
 
 def test_a_task_stored_twice_is_found() -> None:
-    assert "completed_twice" in guilty(verdict_of([row(), row()]))
+    assert "completed_twice" in violations(verdict_of([row(), row()]))
 
 
 def test_a_result_of_an_older_lease_is_found() -> None:
-    """The row says lease 2 only because that is what stood there: the guard was missing."""
-    changes = went(
+    """The row shows lease 2 only because the row already had it: the guard was missing."""
+    changes = history_of(
         (1, "picked", 1),
         (2, "started", 1),
         (9, "pending", 1),
@@ -118,11 +118,11 @@ def test_a_result_of_an_older_lease_is_found() -> None:
         (11, "complete", 2),
     )
     for task in (row(lease=2), row(lease=2, name="shell", result='{"exit_code": 0}')):
-        assert guilty(verdict_of([task], changes, [ran(2, 10.5)])) == {"stale_completed"}
+        assert violations(verdict_of([task], changes, [ran(2, 10.5)])) == {"stale_completed"}
 
 
-def test_a_shell_command_that_ran_under_the_newest_lease_too_is_no_news() -> None:
-    changes = went(
+def test_a_shell_command_that_also_ran_under_the_newest_lease_is_not_reported() -> None:
+    changes = history_of(
         (1, "picked", 1),
         (9, "pending", 1),
         (10, "picked", 2),
@@ -130,18 +130,18 @@ def test_a_shell_command_that_ran_under_the_newest_lease_too_is_no_news() -> Non
     )
     task = row(lease=2, name="shell", result='{"exit_code": 0}')
     executions = [ran(2, 10.5, token="old"), ran(11, 12)]
-    assert guilty(verdict_of([task], changes, executions)) == set()
+    assert violations(verdict_of([task], changes, executions)) == set()
 
 
-def test_a_lease_that_falls_is_found() -> None:
-    changes = went((1, "picked", 2), (2, "pending", 2), (3, "picked", 1), (4, "complete", 1))
-    found = guilty(verdict_of([row()], changes, [ran(3.5, 3.8)]))
+def test_a_decreasing_lease_is_found() -> None:
+    changes = history_of((1, "picked", 2), (2, "pending", 2), (3, "picked", 1), (4, "complete", 1))
+    found = violations(verdict_of([row()], changes, [ran(3.5, 3.8)]))
     assert found == {"illegal_transitions", "stale_completed"}
 
 
 def test_a_claim_without_a_new_lease_is_found() -> None:
-    changes = went((1, "picked", 1), (2, "pending", 1), (3, "picked", 1), (4, "complete", 1))
-    assert guilty(verdict_of([row()], changes, [ran(3.5, 3.8)])) == {"illegal_transitions"}
+    changes = history_of((1, "picked", 1), (2, "pending", 1), (3, "picked", 1), (4, "complete", 1))
+    assert violations(verdict_of([row()], changes, [ran(3.5, 3.8)])) == {"illegal_transitions"}
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ def test_a_claim_without_a_new_lease_is_found() -> None:
         [(1, "cancelled", 0), (2, "picked", 1)],
     ],
 )
-def test_a_change_that_the_table_does_not_allow_is_found(
+def test_an_illegal_transition_is_found(
     stations: list[tuple[float, str, int]],
 ) -> None:
     _, status, lease = stations[-1]
-    verdict = verdict_of([row(status, lease)], went(*stations))
-    assert "illegal_transitions" in guilty(verdict)
+    verdict = verdict_of([row(status, lease)], history_of(*stations))
+    assert "illegal_transitions" in violations(verdict)
 
 
-def test_a_change_that_the_history_does_not_know_is_found() -> None:
-    assert "illegal_transitions" in guilty(verdict_of([row()], SMOOTH[:1] + SMOOTH[2:]))
-    assert "illegal_transitions" in guilty(verdict_of([row(lease=3)]))
+def test_a_change_that_is_missing_in_the_history_is_found() -> None:
+    assert "illegal_transitions" in violations(verdict_of([row()], SMOOTH[:1] + SMOOTH[2:]))
+    assert "illegal_transitions" in violations(verdict_of([row(lease=3)]))

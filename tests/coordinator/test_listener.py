@@ -1,4 +1,4 @@
-"""The listener proves that it hears, and says when it does not."""
+"""Test that the listener receives messages, probes itself, and holds the locks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection, sql
 
-from coordinator import listener as module
-from coordinator import store
-from coordinator.database import conninfo
-from coordinator.listener import WAKE, WORKER, Listener
-from coordinator.trouble import Trouble
-from tests.system.fleet import until
+from taskmaster.coordinator import listener as module
+from taskmaster.coordinator import store
+from taskmaster.coordinator.listener import Listener, NotifyChannel
+from taskmaster.coordinator.support.database import conninfo
+from taskmaster.tasks.outage_log import OutageLog
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,26 +36,26 @@ async def notify(channel: str) -> None:
     await run(sql.SQL("NOTIFY {}").format(sql.Identifier(channel)))
 
 
-class Heard:
-    """A listener that runs, and how often it was woken."""
+class RecordedListener:
+    """A running listener and the calls that it made."""
 
     def __init__(self, send: Callable[[str], object] | None = None, probe_s: float = 0.2) -> None:
         self.id = uuid4()
         self.wakes = self.probes = 0
-        self.wishes: list[tuple[UUID, str]] = []
+        self.commands: list[tuple[UUID, str]] = []
         self.leading = asyncio.Event()
         self.send = send
         self.listener = Listener(
             conninfo(),
             self.id,
-            Trouble(),
+            OutageLog(),
             on_wake=self._wake,
             on_cancel=lambda _: None,
-            on_worker=lambda *wish: self.wishes.append(wish),
+            on_command=lambda *command: self.commands.append(command),
             on_watch=lambda: None,
             on_operation=lambda: None,
             on_pool=lambda: None,
-            on_connect=self._connected,
+            on_connect=self._on_connect,
             notify=self._notify,
             leading=self.leading,
             probe_s=probe_s,
@@ -64,7 +64,7 @@ class Heard:
     def _wake(self) -> None:
         self.wakes += 1
 
-    async def _connected(self) -> None:
+    async def _on_connect(self) -> None:
         pass
 
     async def _notify(self, channel: str) -> None:
@@ -92,68 +92,72 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LOCK_RETRY_S", 0.2)
 
 
-async def test_it_hears_itself_and_others(caplog: pytest.LogCaptureFixture) -> None:
-    heard = Heard()
-    async with heard.running() as listener:
-        await until(lambda: heard.probes >= 3)
-        before, woken = listener.heard_at, heard.wakes
-        await notify(WAKE)
-        await until(lambda: heard.wakes > woken)
+async def test_it_receives_its_own_probes_and_other_messages(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recorded = RecordedListener()
+    async with recorded.running() as listener:
+        await until(lambda: recorded.probes >= 3)
+        before, woken = listener.heard_at, recorded.wakes
+        await notify(NotifyChannel.WAKE)
+        await until(lambda: recorded.wakes > woken)
         assert before is not None
         assert listener.heard_at is not None
         assert listener.heard_at > before
     assert not caplog.records
 
 
-async def test_what_comes_together_with_its_own_message_is_heard(
+async def test_a_message_in_the_same_packet_as_a_probe_is_received(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     both = asyncio.Queue[str]()
-    heard = Heard(send=both.put_nowait, probe_s=0.01)
-    async with heard.running():
+    recorded = RecordedListener(send=both.put_nowait, probe_s=0.01)
+    async with recorded.running():
         for _ in range(20):
-            probe, woken = await asyncio.wait_for(both.get(), 15), heard.wakes
+            probe, woken = await asyncio.wait_for(both.get(), 15), recorded.wakes
             # In one transaction, so in one packet.
-            await run(f"BEGIN; NOTIFY {probe}; NOTIFY {WAKE}; COMMIT")
-            await until(lambda woken=woken: heard.wakes > woken)
-    # Nor did it only look for work since it had to connect anew.
+            await run(f"BEGIN; NOTIFY {probe}; NOTIFY {NotifyChannel.WAKE}; COMMIT")
+            await until(lambda woken=woken: recorded.wakes > woken)
+    # It did not scan because of a new session.
     assert not caplog.records
 
 
-async def test_what_is_wanted_of_a_worker_is_a_word_and_nothing_else_is_passed_on(
+async def test_commands_are_passed_on_and_malformed_ones_are_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    heard, worker = Heard(), uuid4()
-    async with heard.running():
+    recorded, worker = RecordedListener(), uuid4()
+    async with recorded.running():
         for payload in ("", "true", f"{worker} true", "worker-1 stop", f"{worker} stop now"):
-            await run(f"NOTIFY {WORKER}, '{payload}'")
-        for wanted in ("drain", "undrain", "stop", "kill"):
-            await run(f"NOTIFY {WORKER}, '{worker} {wanted}'")
-        await until(lambda: len(heard.wishes) == 4)
-    assert heard.wishes == [(worker, word) for word in ("drain", "undrain", "stop", "kill")]
-    assert caplog.messages == ["malformed notification"] * 5
+            await run(f"NOTIFY {NotifyChannel.WORKER}, '{payload}'")
+        for command in ("drain", "undrain", "stop", "kill"):
+            await run(f"NOTIFY {NotifyChannel.WORKER}, '{worker} {command}'")
+        await until(lambda: len(recorded.commands) == 4)
+    assert recorded.commands == [
+        (worker, command) for command in ("drain", "undrain", "stop", "kill")
+    ]
+    assert caplog.messages == ["malformed notification ignored"] * 5
 
 
-async def test_a_deaf_one_tries_another_session_says_it_once_and_is_not_taken_for_well(
+async def test_without_probes_it_reconnects_once_logs_an_error_and_recovers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    heard = Heard(send=lambda channel: None)
-    async with heard.running() as listener:
+    recorded = RecordedListener(send=lambda channel: None)
+    async with recorded.running() as listener:
         since = listener.heard_at
-        await until(lambda: heard.probes >= 4)
-        said = [(each.levelname, each.getMessage()) for each in caplog.records]
-        assert [level for level, _ in said] == ["WARNING", "ERROR"]
-        assert "DATABASE_DIRECT_URL" in said[1][1]
+        await until(lambda: recorded.probes >= 4)
+        logged = [(each.levelname, each.getMessage()) for each in caplog.records]
+        assert [level for level, _ in logged] == ["WARNING", "ERROR"]
+        assert "TASKMASTER_DATABASE_DIRECT_URL" in logged[1][1]
         assert listener.heard_at == since
-        # Deaf for its own messages, it still takes what comes.
-        woken = heard.wakes
+        # It still receives other messages.
+        woken = recorded.wakes
         await until(listener.listening.is_set)
-        await notify(WAKE)
-        await until(lambda: heard.wakes > woken)
-        # And it recovers by itself.
-        heard.send = None
+        await notify(NotifyChannel.WAKE)
+        await until(lambda: recorded.wakes > woken)
+        # It recovers without a new session.
+        recorded.send = None
         caplog.set_level("INFO")
-        await until(lambda: "listener hears itself again" in caplog.messages)
+        await until(lambda: "listener receives NOTIFY again" in caplog.messages)
 
 
 async def test_a_probe_that_cannot_be_sent_proves_nothing(
@@ -164,9 +168,9 @@ async def test_a_probe_that_cannot_be_sent_proves_nothing(
     def fail(channel: str) -> None:
         raise psycopg.OperationalError("the pool is exhausted")
 
-    heard = Heard(send=fail)
-    async with heard.running():
-        await until(lambda: heard.probes >= 3)
+    recorded = RecordedListener(send=fail)
+    async with recorded.running():
+        await until(lambda: recorded.probes >= 3)
         assert not caplog.records
 
 
@@ -177,42 +181,42 @@ async def locked(coordinator: UUID) -> bool:
         return await (await connection.execute(query, [key])).fetchone() is not None
 
 
-async def test_a_lock_that_an_old_session_holds_does_not_keep_it_from_hearing() -> None:
-    heard = Heard()
+async def test_it_listens_while_an_old_session_holds_its_lock() -> None:
+    recorded = RecordedListener()
     async with await AsyncConnection.connect(conninfo(), autocommit=True) as old:
-        assert await store.lock(old, heard.id)
-        async with heard.running():
-            woken = heard.wakes
-            await notify(WAKE)
-            await until(lambda: heard.wakes > woken)
+        assert await store.try_liveness_lock(old, recorded.id)
+        async with recorded.running():
+            woken = recorded.wakes
+            await notify(NotifyChannel.WAKE)
+            await until(lambda: recorded.wakes > woken)
             await old.close()
             async with asyncio.timeout(15):
-                while not await locked(heard.id):
+                while not await locked(recorded.id):
                     await asyncio.sleep(0.02)
 
 
 async def test_a_broken_session_is_replaced_and_locks_again() -> None:
-    heard = Heard()
-    async with heard.running() as listener:
-        woken = heard.wakes
+    recorded = RecordedListener()
+    async with recorded.running() as listener:
+        woken = recorded.wakes
         await run(OTHERS)
-        # It looks for work at once: what was sent meanwhile is lost.
-        await until(lambda: heard.wakes > woken)
+        # It wakes the claimer immediately: messages sent without a session are lost.
+        await until(lambda: recorded.wakes > woken)
         await until(listener.listening.is_set)
         async with asyncio.timeout(15):
-            while not await locked(heard.id):
+            while not await locked(recorded.id):
                 await asyncio.sleep(0.02)
 
 
-async def test_of_all_one_leads_and_another_when_its_session_is_gone() -> None:
-    first, second = Heard(), Heard()
+async def test_one_listener_leads_and_another_takes_over_when_its_session_ends() -> None:
+    first, second = RecordedListener(), RecordedListener()
     async with first.running():
         await asyncio.wait_for(first.leading.wait(), 5)
         async with second.running():
-            # By then it has tried.
+            # It has tried to take the leader lock by then.
             await until(lambda: second.probes > 1)
             assert not second.leading.is_set()
-            # Both sessions end; either may lead then, but one alone.
+            # Both sessions end. Exactly one of them leads afterwards.
             await run(OTHERS)
             await until(lambda: not first.leading.is_set())
             await until(lambda: first.leading.is_set() or second.leading.is_set(), 5)

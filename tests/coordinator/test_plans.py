@@ -1,4 +1,4 @@
-"""The hot statements have one plan, whatever the statistics say of the table."""
+"""Test that the hot statements have the same plan with any statistics of the table."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 from psycopg import AsyncConnection, AsyncCursor, sql
 
-from coordinator.database import conninfo
-from tasks import store
-from tasks.bulk.chunk import CHUNK
-from tasks.reports import Chunk, Completion, Failure, Lease, Pair, Release, Start
-from tasks.statements import statement
-from tasks.store import Connection
-from tests.tasks.sample import in_s
+from taskmaster.coordinator.support.database import conninfo
+from taskmaster.tasks.bulk.runner import CHUNK
+from taskmaster.tasks.messages import (
+    Completion,
+    Failure,
+    Lease,
+    OutputChunk,
+    QueuePriority,
+    Release,
+    Start,
+)
+from taskmaster.tasks.statements import Connection, statement
+from taskmaster.tasks.store import async_store as store
+from tests.factories import in_s
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,31 +37,31 @@ FINISHED, ALIVE = 45_000, 5_000
 FIRST = "idx_tasks_scheduled_at ()"
 NEXT_PAIR = "idx_tasks_scheduled_at (queue, priority)"
 RANGE = "idx_tasks_scheduled_at (queue, priority, scheduled_at)"
-BY_ID = "tasks_task_pkey (id)"
-IN_FLIGHT = "idx_tasks_in_flight (coordinator)"
-FIRST_HOLDER = "idx_tasks_in_flight ()"
+BY_ID = "taskmaster_tasks_task_pkey (id)"
+IN_FLIGHT = "taskmaster_tasks_in_flight (coordinator)"
+FIRST_HOLDER = "taskmaster_tasks_in_flight ()"
 COLUMNS = ("id", "queue", "priority", "scheduled_at", "coordinator", "status", "lease")
 
 INTENDED = {
-    "scan": {FIRST, NEXT_PAIR},
-    "claim": {RANGE, BY_ID},
-    "dispatch": {BY_ID},
-    "live": {BY_ID},
-    "own": {BY_ID},
-    "adopt": {BY_ID},
-    "start": {BY_ID},
-    "complete": {BY_ID},
-    "fail": {BY_ID},
-    "release": {BY_ID},
-    "output": {BY_ID},
-    "rescue": {IN_FLIGHT},
-    "release_held": {IN_FLIGHT},
-    "holders": {FIRST_HOLDER, IN_FLIGHT},
-    "cancel": {BY_ID},
-    "retry": {BY_ID},
-    "move": {BY_ID},
-    "requeue": {BY_ID},
-    "delete": {BY_ID},
+    "list_due_queues": {FIRST, NEXT_PAIR},
+    "claim_tasks": {RANGE, BY_ID},
+    "filter_held_leases": {BY_ID},
+    "filter_live_leases": {BY_ID},
+    "check_report_ownership": {BY_ID},
+    "adopt_attempts": {BY_ID},
+    "start_attempts": {BY_ID},
+    "complete_attempts": {BY_ID},
+    "fail_attempts": {BY_ID},
+    "release_tasks": {BY_ID},
+    "insert_output": {BY_ID},
+    "rescue_orphans": {IN_FLIGHT},
+    "release_held_tasks": {IN_FLIGHT},
+    "list_lease_holders": {FIRST_HOLDER, IN_FLIGHT},
+    "cancel_tasks": {BY_ID},
+    "retry_tasks": {BY_ID},
+    "reschedule_tasks": {BY_ID},
+    "requeue_tasks": {BY_ID},
+    "delete_tasks": {BY_ID},
 }
 
 
@@ -67,9 +74,9 @@ def run(text: str) -> None:
 
 
 def fill(count: int, status: str, *, queues: int = 4) -> None:
-    """So many tasks of a status, over a few queues and priorities."""
+    """Insert `count` tasks of a status, in a few queues and priorities."""
     run(f"""
-        INSERT INTO tasks_task
+        INSERT INTO taskmaster_tasks_task
             (name, queue, priority, status, max_attempts, timeout_s, scheduled_at, lease,
              coordinator, worker_id)
         SELECT 'shell', 'queue-' || n % {queues}, n % 3, '{status}', 3, 60,
@@ -85,43 +92,43 @@ def fill_all() -> None:
 
 
 def analysed_while_empty() -> None:
-    run("ANALYZE tasks_task")
+    run("ANALYZE taskmaster_tasks_task")
     fill_all()
 
 
 def analysed_while_all_was_finished() -> None:
     fill(FINISHED, "complete")
-    run("ANALYZE tasks_task")
+    run("ANALYZE taskmaster_tasks_task")
     for status in ("pending", "picked", "started", "failed", "cancelled"):
         fill(ALIVE // 5, status)
 
 
 def analysed_while_all_was_in_flight() -> None:
     fill(ALIVE, "started")
-    run("ANALYZE tasks_task")
-    run("UPDATE tasks_task SET status = 'complete'")
+    run("ANALYZE taskmaster_tasks_task")
+    run("UPDATE taskmaster_tasks_task SET status = 'complete'")
     fill_all()
 
 
 def analysed_now() -> None:
     fill_all()
-    run("ANALYZE tasks_task")
+    run("ANALYZE taskmaster_tasks_task")
 
 
 @pytest.fixture
 def statistics_stay_as_they_are(transactional_db: None) -> Iterator[None]:
     # Without the dead rows of tests before, which were rolled back.
-    run("TRUNCATE tasks_task CASCADE")
-    run("ALTER TABLE tasks_task SET (autovacuum_enabled = off)")
+    run("TRUNCATE taskmaster_tasks_task CASCADE")
+    run("ALTER TABLE taskmaster_tasks_task SET (autovacuum_enabled = off)")
     yield
-    run("ALTER TABLE tasks_task RESET (autovacuum_enabled)")
+    run("ALTER TABLE taskmaster_tasks_task RESET (autovacuum_enabled)")
 
 
 # ---- the plans ------------------------------------------------------------------------------
 
 
 class ExplainingCursor(AsyncCursor[tuple[Any, ...]]):
-    """Returns no rows but keeps the plan of whatever is executed, for these very parameters."""
+    """Record the plan of each statement for its parameters. Return no rows."""
 
     plans: list[dict[str, Any]] = []
 
@@ -137,7 +144,7 @@ class ExplainingCursor(AsyncCursor[tuple[Any, ...]]):
 
 
 class PreparingCursor(ExplainingCursor):
-    """Keeps the plan that a prepared statement has for any parameters; executes it, too."""
+    """Execute each statement, and record the generic plan of its prepared form."""
 
     async def execute(self, query: Any, params: Any = None, **options: Any) -> ExplainingCursor:
         await AsyncCursor.execute(self, query, params, prepare=True)
@@ -157,43 +164,53 @@ class PreparingCursor(ExplainingCursor):
 
 
 def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
-    """Every hot statement, as its caller runs it with so many reports."""
+    """Return every hot statement, as its caller runs it with `size` reports."""
     leases = [Lease(number * 20, 1) for number in range(1, size + 1)]
     head = [(*lease, 1, 0.2) for lease in leases]
-    pairs = [Pair(f"queue-{n}", rank, in_s(-1e6), -1e6) for n in range(4) for rank in range(3)]
-    sinces = [pair.first_at for pair in pairs]
+    pairs = [
+        QueuePriority(f"queue-{n}", rank, in_s(-1e6), -1e6) for n in range(4) for rank in range(3)
+    ]
+    low_marks = [pair.first_at for pair in pairs]
     ids = {"ids": [lease.task_id for lease in leases[:CHUNK]]}
     return {
-        "scan": store.scan,
-        "claim": lambda c: store.claim(
-            c, pairs, sinces=sinces, within_s=30.0, room=min(size, 500), coordinator=ME
+        "list_due_queues": store.list_due_queues,
+        "claim_tasks": lambda c: store.claim_tasks(
+            c, pairs, low_marks=low_marks, within_s=30.0, limit=min(size, 500), coordinator=ME
         ),
-        "dispatch": lambda c: store.still_held(c, leases),
-        "live": lambda c: store.live(c, leases),
-        "own": lambda c: store.own(c, WORKER, [(*each, None) for each in leases]),
-        "adopt": lambda c: store.adopt(c, leases, ME, "w", WORKER),
-        "start": lambda c: store.start(c, [Start(*each, "w", WORKER) for each in head]),
-        "complete": lambda c: store.complete(
+        "filter_held_leases": lambda c: store.filter_held_leases(c, leases),
+        "filter_live_leases": lambda c: store.filter_live_leases(c, leases),
+        "check_report_ownership": lambda c: store.check_report_ownership(
+            c, WORKER, [(*each, None) for each in leases]
+        ),
+        "adopt_attempts": lambda c: store.adopt_attempts(c, leases, ME, "w", WORKER),
+        "start_attempts": lambda c: store.start_attempts(
+            c, [Start(*each, "w", WORKER) for each in head]
+        ),
+        "complete_attempts": lambda c: store.complete_attempts(
             c, [Completion(*each, 0.1, "w", WORKER, "1") for each in head]
         ),
-        "fail": lambda c: store.fail(
+        "fail_attempts": lambda c: store.fail_attempts(
             c,
             [Failure(*each, 0.1, "w", WORKER, "{}", final=False, pause_s=1.0) for each in head],
         ),
-        "release": lambda c: store.release(c, [Release(*each, True) for each in leases], ME),
-        "output": lambda c: store.write_output(
-            c, [Chunk(*lease, 1, 0, "stdout", "text", WORKER) for lease in leases]
+        "release_tasks": lambda c: store.release_tasks(
+            c, [Release(*each, True) for each in leases], ME
         ),
-        "rescue": lambda c: store.rescue(c, ME, WORKER, stoppable=True),
-        "release_held": lambda c: store.release_held(c, ME, future=False),
-        "holders": store.holders,
-        "cancel": lambda c: c.execute(statement("cancel"), ids),
-        "retry": lambda c: c.execute(statement("retry"), ids),
-        "move": lambda c: c.execute(statement("move"), {**ids, "scheduled_at": in_s(60)}),
-        "requeue": lambda c: c.execute(
-            statement("requeue"), {**ids, "queue": "queue-1", "priority": None}
+        "insert_output": lambda c: store.insert_output(
+            c, [OutputChunk(*lease, 1, 0, "stdout", "text", WORKER) for lease in leases]
         ),
-        "delete": lambda c: c.execute(statement("delete"), ids),
+        "rescue_orphans": lambda c: store.rescue_orphans(c, ME, WORKER, stoppable=True),
+        "release_held_tasks": lambda c: store.release_held_tasks(c, ME, only_future=False),
+        "list_lease_holders": store.list_lease_holders,
+        "cancel_tasks": lambda c: c.execute(statement("cancel_tasks"), ids),
+        "retry_tasks": lambda c: c.execute(statement("retry_tasks"), ids),
+        "reschedule_tasks": lambda c: c.execute(
+            statement("reschedule_tasks"), {**ids, "scheduled_at": in_s(60)}
+        ),
+        "requeue_tasks": lambda c: c.execute(
+            statement("requeue_tasks"), {**ids, "queue": "queue-1", "priority": None}
+        ),
+        "delete_tasks": lambda c: c.execute(statement("delete_tasks"), ids),
     }
 
 
@@ -204,22 +221,22 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def ways(plan: dict[str, Any]) -> set[str]:
-    """How a plan reads tasks: its indexes with their conditions, or a scan that uses none."""
+    """Return how a plan reads tasks: its indexes with their conditions, or a sequential scan."""
     found = set()
     for node in nodes(plan):
         index = node.get("Index Name", "")
-        if index.startswith(("tasks_task_", "idx_tasks_")):
-            # The table's own columns stand bare, those of others after a dot.
+        if index.startswith(("taskmaster_tasks_task_", "idx_tasks_", "taskmaster_tasks_in_flight")):
+            # The table's own columns have no prefix. Columns of other tables follow a dot.
             words = set(re.findall(r"(?<![.\w])\w+", node.get("Index Cond", "")))
             asked = [column for column in COLUMNS if column in words]
             found.add(f"{index} ({', '.join(asked)})")
-        elif node["Node Type"] == "Seq Scan" and node["Relation Name"] == "tasks_task":
+        elif node["Node Type"] == "Seq Scan" and node["Relation Name"] == "taskmaster_tasks_task":
             found.add("Seq Scan")
     return found
 
 
 async def found_ways(cursor: type[ExplainingCursor], size: int) -> dict[str, set[str]]:
-    """How every hot statement reads tasks; leaves them as they are."""
+    """Return how every hot statement reads tasks, without changing them."""
     found = {}
     async with await AsyncConnection.connect(conninfo(), cursor_factory=cursor) as session:
         await AsyncCursor(session).execute("SET LOCAL plan_cache_mode = force_generic_plan")

@@ -1,4 +1,4 @@
-"""The compose file: read by Compose itself, and in agreement with the drain."""
+"""Test the compose file: Compose can read it, and its time-outs fit the drain."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OURS = ("web", "coordinator-1", "coordinator-2", "migrate", "certificates", "wo
 
 
 def command() -> list[str] | None:
-    """Compose, if it is installed."""
+    """Return the command of Compose, if it is installed."""
     if shutil.which("docker"):
         plugin = ["docker", "compose"]
         if not subprocess.run([*plugin, "version"], capture_output=True, check=False).returncode:
@@ -31,7 +31,7 @@ def config(**environment: str) -> subprocess.CompletedProcess[str]:
     compose = command()
     if compose is None:
         pytest.skip(
-            "compose.yaml was NOT read by Compose; on Debian: apt-get install docker-compose"
+            "compose.yaml was NOT tested with Compose; on Debian: apt-get install docker-compose"
         )
     return subprocess.run(
         [*compose, "--file", str(FILE), "config"],
@@ -53,26 +53,28 @@ def resolved() -> dict[str, Any]:
     return dict(yaml.safe_load(done.stdout)["services"])
 
 
-def test_compose_reads_it_and_the_options_of_a_pool_reach_its_workers(
+def test_compose_reads_the_file_and_pool_options_reach_the_workers(
     resolved: dict[str, Any],
 ) -> None:
     assert set(_OURS) < set(resolved)
-    said = resolved["workers"]["command"]
+    command_line = resolved["workers"]["command"]
     assert (
-        (said if isinstance(said, str) else " ".join(said))
+        (command_line if isinstance(command_line, str) else " ".join(command_line))
         .replace("'", "")
         .endswith("runworker --queues a,b")
     )
 
 
 @pytest.mark.parametrize("missing", sorted(_SECRETS))
-def test_a_secret_that_is_not_set_is_named(missing: str) -> None:
+def test_the_error_names_a_missing_secret(missing: str) -> None:
     done = config(**{name: value for name, value in _SECRETS.items() if name != missing})
     assert done.returncode != 0
     assert missing in done.stderr
 
 
-def test_a_worker_is_given_the_time_that_its_drain_takes(resolved: dict[str, Any]) -> None:
+def test_the_stop_grace_period_of_a_worker_is_longer_than_its_drain(
+    resolved: dict[str, Any],
+) -> None:
     worker = resolved["workers"]
     drain_s = float(worker["environment"]["TASKMASTER_SHUTDOWN_GRACE_S"])
     parts = dict(re.findall(r"(\d+)([hms])", worker["stop_grace_period"]))
@@ -81,16 +83,18 @@ def test_a_worker_is_given_the_time_that_its_drain_takes(resolved: dict[str, Any
     assert grace_s > drain_s + 30
 
 
-def test_what_runs_user_code_reaches_no_database_and_knows_no_secret_of_the_site() -> None:
+def test_workers_reach_no_database_and_have_no_secret_of_the_site() -> None:
     services = read()["services"]
     assert services["workers"]["networks"] == ["work"]
     assert services["postgres"]["networks"] == ["data"]
     given = set(services["workers"]["environment"])
-    assert given.isdisjoint({"TASKMASTER_SECRET_KEY", "DATABASE_URL", "DATABASE_DIRECT_URL"})
+    assert given.isdisjoint(
+        {"TASKMASTER_SECRET_KEY", "DATABASE_URL", "TASKMASTER_DATABASE_DIRECT_URL"}
+    )
     assert services["workers"]["volumes"] == ["authority:/authority:ro"]
 
 
-def test_every_service_of_ours_is_stripped_of_rights_and_published_on_loopback_alone(
+def test_every_service_drops_capabilities_and_publishes_only_on_loopback(
     resolved: dict[str, Any],
 ) -> None:
     for name in _OURS:

@@ -1,4 +1,4 @@
-"""The manifests: valid by the API's schemas, in agreement with each other and with the drain."""
+"""Test the manifests: valid by the API's schemas, consistent with each other and with the drain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from tests.postgres_plugin import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
-#: The worker writes its last reports and ends.
+#: Time for the worker to send its last reports and exit.
 _MARGIN_S = 30
 
 
@@ -45,13 +45,13 @@ def environment(template: dict[str, Any]) -> dict[str, str]:
 
 
 def model(document: dict[str, Any]) -> Any:
-    """The official client's class for the API's schema; unknown fields are errors."""
+    """Build the official client's model of the document; unknown fields are errors."""
     version = document["apiVersion"].rpartition("/")[2]
     client = importlib.import_module("kubernetes.client")
     return getattr(client, f"{version.capitalize()}{document['kind']}")
 
 
-def faults(document: dict[str, Any]) -> list[str]:
+def schema_errors(document: dict[str, Any]) -> list[str]:
     if document["apiVersion"].startswith("keda.sh/"):
         return []
     try:
@@ -64,24 +64,24 @@ def faults(document: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(
     "document", documents(), ids=lambda each: f"{each['kind']}-{each['metadata']['name']}"
 )
-def test_a_manifest_is_what_the_schema_of_its_kind_says(document: dict[str, Any]) -> None:
-    assert faults(document) == []
+def test_a_manifest_is_valid_by_its_schema(document: dict[str, Any]) -> None:
+    assert schema_errors(document) == []
 
 
-def test_a_misspelt_or_mistyped_field_would_be_found() -> None:
+def test_a_misspelt_or_mistyped_field_is_found() -> None:
     deployment = deepcopy(of("Deployment")["workers"])
     deployment["spec"]["template"]["spec"]["terminationGracePeriod"] = 60
     deployment["spec"]["selector"] = "workers"
-    assert len(faults(deployment)) == 2
+    assert len(schema_errors(deployment)) == 2
 
 
-def test_a_worker_is_given_the_time_that_its_drain_takes() -> None:
+def test_the_grace_period_of_a_worker_is_longer_than_its_drain() -> None:
     template = workloads()["workers"]
     grace = float(environment(template)["TASKMASTER_SHUTDOWN_GRACE_S"])
     assert template["spec"]["terminationGracePeriodSeconds"] >= grace + _MARGIN_S
 
 
-def test_no_pod_is_root_or_can_become_it_and_its_memory_is_bounded() -> None:
+def test_no_pod_can_be_root_and_memory_is_limited() -> None:
     for name, template in workloads().items():
         pod, (container,) = template["spec"], template["spec"]["containers"]
         assert pod["securityContext"]["runAsNonRoot"], name
@@ -91,12 +91,14 @@ def test_no_pod_is_root_or_can_become_it_and_its_memory_is_bounded() -> None:
         assert container["resources"]["limits"]["memory"], name
 
 
-def test_what_runs_user_code_has_no_right_in_the_cluster_and_no_secret_of_the_site() -> None:
+def test_workers_have_no_rights_in_the_cluster_and_no_secret_of_the_site() -> None:
     template = workloads()["workers"]
     assert template["spec"]["automountServiceAccountToken"] is False
     assert "serviceAccountName" not in template["spec"]
     given = set(environment(template))
-    assert given.isdisjoint({"TASKMASTER_SECRET_KEY", "DATABASE_URL", "DATABASE_DIRECT_URL"})
+    assert given.isdisjoint(
+        {"TASKMASTER_SECRET_KEY", "DATABASE_URL", "TASKMASTER_DATABASE_DIRECT_URL"}
+    )
     (authority,) = [each for each in template["spec"]["volumes"] if "secret" in each]
     assert [each["key"] for each in authority["secret"]["items"]] == ["ca.pem"]
 
@@ -114,7 +116,7 @@ def test_every_selector_finds_pods() -> None:
         assert any(wanted.items() <= each.items() for each in labels), name
 
 
-def test_what_serves_has_probes_a_budget_and_where_it_scales_no_fixed_number() -> None:
+def test_services_have_probes_and_a_budget_and_scaled_ones_no_fixed_replicas() -> None:
     budgets, scaled = of("PodDisruptionBudget"), ("web", "workers")
     for name in ("web", "coordinator", "workers", "pgbouncer"):
         (container,) = workloads()[name]["spec"]["containers"]
@@ -122,11 +124,11 @@ def test_what_serves_has_probes_a_budget_and_where_it_scales_no_fixed_number() -
         assert name in budgets, name
     for name in scaled:
         assert "replicas" not in of("Deployment")[name]["spec"], name
-    # One that is cut off goes on with what it runs.
+    # A disconnected worker continues its tasks, so no liveness probe may kill it.
     assert "livenessProbe" not in workloads()["workers"]["spec"]["containers"][0]
 
 
-def test_keda_counts_the_slots_of_a_worker_and_what_runs_besides_what_waits() -> None:
+def test_keda_counts_running_and_due_tasks_and_the_slots_of_a_worker() -> None:
     (trigger,) = of("ScaledObject")["workers"]["spec"]["triggers"]
     asked = set(re.findall(r"taskmaster_(\w+)", trigger["metadata"]["query"]))
     assert asked == {"queue_due", "queue_running"}
@@ -136,21 +138,21 @@ def test_keda_counts_the_slots_of_a_worker_and_what_runs_besides_what_waits() ->
 
 
 @pytest.mark.parametrize("overlay", ["base", "trial", "keda"])
-def test_kustomize_makes_one_of_them(overlay: str) -> None:
+def test_kustomize_builds_every_variant(overlay: str) -> None:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip(
-            "the manifests were NOT put together: needs kubectl 1.27, which Debian 12 lacks"
+            "kustomize was NOT tested: it needs kubectl 1.27 or newer, which Debian 12 lacks"
         )
     done = subprocess.run(
         [kubectl, "kustomize", str(FOLDER / overlay)], capture_output=True, text=True, check=False
     )
     if "unknown field" in done.stderr:
-        pytest.skip("this kubectl is older than 1.27: the manifests were NOT put together")
+        pytest.skip("kustomize was NOT tested: this kubectl is older than 1.27")
     assert done.returncode == 0, done.stderr
     made = list(yaml.safe_load_all(done.stdout))
     assert {each["metadata"].get("namespace", "taskmaster") for each in made} == {"taskmaster"}
-    assert [fault for each in made for fault in faults(each)] == []
-    # The ConfigMap's name carries a hash, also where it is asked for.
+    assert [fault for each in made for fault in schema_errors(each)] == []
+    # The ConfigMap's name gets a hash suffix, also in its references.
     (site,) = [each["metadata"]["name"] for each in made if each["kind"] == "ConfigMap"]
-    assert done.stdout.count(f"name: {site}") == 1 + 4
+    assert done.stdout.count(f"name: {site}") == 1 + 5

@@ -1,4 +1,6 @@
-"""Tests that need a Docker engine; `make test-docker` runs them, `make test` does not."""
+"""Configure the tests that need a Docker engine; `make test-docker` runs them, `make test` does
+not.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ _why: list[str] = []
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[dict[str, str]]:
-    """The environment in which `docker` finds an engine that has the images."""
+    """Return an environment in which `docker` finds an engine that has the images."""
     try:
         with running_engine() as environment:
             images.build(environment)
@@ -29,7 +31,7 @@ def engine() -> Iterator[dict[str, str]]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A skip that nobody overlooks."""
+    """Print a visible line when the tests were skipped."""
     if _why:
         terminalreporter.section("NOT TESTED ON DOCKER", red=True, bold=True)
         terminalreporter.write_line(_why[0])

@@ -1,4 +1,4 @@
-"""A Docker engine to test against: the one that answers, else one that is started by hand."""
+"""Find a running Docker engine to test with, or start one."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 class NoEngine(Exception):
-    """The message says why, and what would bring one."""
+    """There is no engine; the message says why, and how to get one."""
 
 
 def call(
     argv: Sequence[str], environment: Mapping[str, str] | None = None, **options: object
 ) -> str:
-    """What a command prints; an AssertionError with its words when it fails."""
+    """Run a command and return its output. Raise AssertionError with its output if it fails."""
     done = subprocess.run(
         argv,
         env=dict(environment or os.environ),
@@ -41,8 +41,8 @@ def call(
     return str(done.stdout).strip()
 
 
-def answers(environment: Mapping[str, str]) -> bool:
-    """Whether an engine is there."""
+def engine_answers(environment: Mapping[str, str]) -> bool:
+    """Return whether an engine answers."""
     with contextlib.suppress(OSError, AssertionError, subprocess.TimeoutExpired):
         call(["docker", "version", "--format", "{{.Server.Version}}"], environment)
         return True
@@ -51,25 +51,25 @@ def answers(environment: Mapping[str, str]) -> bool:
 
 @contextlib.contextmanager
 def running_engine() -> Iterator[dict[str, str]]:
-    """The environment in which `docker` finds it. Raises NoEngine."""
+    """Yield an environment in which `docker` finds an engine. Raise NoEngine."""
     environment = dict(os.environ)
     if shutil.which("docker") is None:
         raise NoEngine("docker is not installed (on Debian: apt-get install docker.io)")
-    if answers(environment):
+    if engine_answers(environment):
         yield environment
         return
     if os.geteuid() != 0:
         raise NoEngine("no Docker engine answers, and only root can start one")
     if shutil.which("dockerd") is None:
         raise NoEngine("no Docker engine answers, and dockerd is not installed (docker.io)")
-    # Sockets: their path must be short.
+    # Paths of sockets must be short.
     folder = Path(tempfile.mkdtemp(prefix="taskmaster-docker-"))
     environment["DOCKER_HOST"] = f"unix://{folder}/docker.sock"
     rules, forward = _rules(), _FORWARD.read_text()
     daemon = _start(folder)
     try:
         deadline = time.monotonic() + _START_S
-        while not answers(environment):
+        while not engine_answers(environment):
             if daemon.poll() is not None or time.monotonic() > deadline:
                 log = (_DATA / "dockerd.log").read_text()[-2000:]
                 raise NoEngine(f"dockerd does not start here: {log}")
@@ -117,7 +117,7 @@ def _rules() -> str:
 
 
 def _restore(rules: str, forward: str) -> None:
-    """The machine as it was: no bridge, no rules of Docker's."""
+    """Restore the iptables rules and the forwarding policy from before the engine."""
     subprocess.run(["ip", "link", "delete", _BRIDGE], check=False, capture_output=True)
     for table in ("filter", "nat"):
         if f"*{table}" in rules:

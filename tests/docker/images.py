@@ -1,4 +1,4 @@
-"""The images that the tests run, built from this checkout."""
+"""Build the images for the tests from this checkout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TASKMASTER_DOCKER = "taskmaster-test-docker"
 _PUBLIC = "python:3.13-slim-bookworm"
 _PACKAGES = "python3,python3-venv,ca-certificates"
 _BUNDLE = "deploy/ca-bundle.crt"
-#: What a machine says that reaches no mirror: nothing of ours is at fault then.
+#: Error messages of a machine without network access: not a fault of the images.
 _NO_NETWORK = re.compile(
     r"Could not (resolve|connect)|Temporary failure|Name or service not known|Max retries exceeded"
     r"|[Cc]onnection (refused|reset|timed out)|unreachable|Couldn't download|Failed to fetch"
@@ -29,7 +29,7 @@ _NO_NETWORK = re.compile(
 
 
 def build(environment: Mapping[str, str]) -> None:
-    """All of them. Raises NoEngine when there is no base image to be had."""
+    """Build all images. Raise NoEngine if no base image is available."""
     environment = dict(environment)
     if subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode:
         environment["DOCKER_BUILDKIT"] = "0"
@@ -46,7 +46,7 @@ def build(environment: Mapping[str, str]) -> None:
 
 
 def _load(argv: list[str], environment: Mapping[str, str]) -> None:
-    """Runs what fetches packages. Raises NoEngine where there is no way to them."""
+    """Run a command that fetches packages. Raise NoEngine without network access."""
     try:
         call(argv, environment, cwd=ROOT)
     except AssertionError as error:
@@ -57,12 +57,12 @@ def _load(argv: list[str], environment: Mapping[str, str]) -> None:
 
 def _base(environment: Mapping[str, str]) -> str:
     for image in (BASE, _PUBLIC):
-        if _there(["docker", "image", "inspect", image], environment):
+        if _image_exists(["docker", "image", "inspect", image], environment):
             return image
-    if _there(["docker", "pull", "--quiet", _PUBLIC], environment):
+    if _image_exists(["docker", "pull", "--quiet", _PUBLIC], environment):
         return _PUBLIC
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
-        raise NoEngine(f"{_PUBLIC} cannot be pulled, and making one needs root and debootstrap")
+        raise NoEngine(f"{_PUBLIC} cannot be pulled, and building one needs root and debootstrap")
     root = ROOT / ".data" / "docker" / "base"
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def _base(environment: Mapping[str, str]) -> str:
     return BASE
 
 
-def _there(argv: list[str], environment: Mapping[str, str]) -> bool:
+def _image_exists(argv: list[str], environment: Mapping[str, str]) -> bool:
     with contextlib.suppress(AssertionError):
         call(argv, environment)
         return True
@@ -82,7 +82,7 @@ def _there(argv: list[str], environment: Mapping[str, str]) -> bool:
 
 @contextlib.contextmanager
 def _authorities() -> Iterator[list[str]]:
-    """What this machine trusts beyond the public authorities, for the time of the build."""
+    """Provide this machine's additional certificate authorities during the build."""
     bundle = os.environ.get("SSL_CERT_FILE") or os.environ.get("PIP_CERT")
     if not bundle or not Path(bundle).is_file():
         yield []

@@ -1,4 +1,4 @@
-"""The provider compose on a real engine, with workers that do what the contract needs."""
+"""Test the provider `compose` on a real engine, with scripted workers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import pytest
 
+from taskmaster.workers.pools.provider import DesiredPool, ProviderMissing
+from taskmaster.workers.pools.providers.compose import ComposeProvider
 from tests.docker import images
 from tests.docker.engine import call
 from tests.workers.pools.contract import Bench, Contract, runs
-from workers.pools.provider import ProviderMissing, Wanted
-from workers.pools.providers.compose import ComposeProvider
 
 POOL = "workers"
 _WORKER = """\
@@ -64,10 +64,10 @@ class Engine(Bench):
     def elsewhere(self) -> ComposeProvider:
         return ComposeProvider({**self.environment, "DOCKER_HOST": "unix:///nowhere/docker.sock"})
 
-    def wanted(self, count: int, **environment: str) -> Wanted:
-        return Wanted(POOL, count, ("--queues", "a,b"), environment, stop_limit_s=60.0)
+    def desired(self, count: int, **environment: str) -> DesiredPool:
+        return DesiredPool(POOL, count, ("--queues", "a,b"), environment, stop_limit_s=60.0)
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         (self.control / "go").touch()
 
     async def crash(self) -> None:
@@ -88,7 +88,7 @@ async def bench(engine: dict[str, str], tmp_path: Path) -> AsyncIterator[Engine]
     yield bench
     if left := bench.of_project():
         await asyncio.to_thread(bench.docker, "rm", "--force", *left)
-    # There is none where nothing was ever started.
+    # If nothing was started, there is nothing to remove.
     with suppress(AssertionError):
         bench.docker("network", "rm", f"{bench.environment['COMPOSE_PROJECT_NAME']}_default")
 
@@ -97,8 +97,10 @@ class TestContract(Contract):
     pass
 
 
-async def test_options_limit_and_environment_of_the_pool_reach_the_file(bench: Engine) -> None:
-    provider, one = bench.provider(), bench.wanted(1, COLOUR="blue")
+async def test_the_pool_s_options_limit_and_environment_reach_the_compose_file(
+    bench: Engine,
+) -> None:
+    provider, one = bench.provider(), bench.desired(1, COLOUR="blue")
     await provider.scale(one)
     await bench.until(provider, one, runs(1))
     (container,) = bench.of_project()
@@ -107,19 +109,19 @@ async def test_options_limit_and_environment_of_the_pool_reach_the_file(bench: E
             await asyncio.sleep(0.05)
 
 
-async def test_a_pool_without_a_service_is_refused_with_the_names_that_there_are(
+async def test_a_pool_without_a_service_is_refused_with_the_existing_names(
     bench: Engine,
 ) -> None:
     with pytest.raises(ProviderMissing, match=r"no service 'other'.*web, workers"):
-        await bench.provider().check(Wanted("other", 1, (), {}, 60.0))
+        await bench.provider().check(DesiredPool("other", 1, (), {}, 60.0))
 
 
-async def test_a_worker_that_left_by_itself_has_not_died_and_is_replaced(bench: Engine) -> None:
-    provider, one = bench.provider(), bench.wanted(1)
+async def test_a_worker_that_exits_by_itself_is_not_a_crash_and_is_replaced(bench: Engine) -> None:
+    provider, one = bench.provider(), bench.desired(1)
     await provider.scale(one)
     await bench.until(provider, one, runs(1))
     (container,) = bench.of_project()
-    await bench.let_go()
+    await bench.release()
     bench.docker("kill", "--signal", "TERM", container)
     assert await bench.until(provider, one, runs(0)) == ()
     await provider.scale(one)
@@ -127,10 +129,10 @@ async def test_a_worker_that_left_by_itself_has_not_died_and_is_replaced(bench: 
     assert container not in bench.of_project()
 
 
-async def test_a_worker_that_cannot_live_is_replaced_with_what_the_pool_says_by_then(
+async def test_a_crashing_worker_is_replaced_with_the_current_pool_settings(
     bench: Engine,
 ) -> None:
-    provider, broken, mended = bench.provider(), bench.wanted(1, DIES="yes"), bench.wanted(1)
+    provider, broken, mended = bench.provider(), bench.desired(1, DIES="yes"), bench.desired(1)
     await provider.scale(broken)
     async with asyncio.timeout(20):
         while not (died := (await provider.observe(broken)).died):
@@ -140,13 +142,13 @@ async def test_a_worker_that_cannot_live_is_replaced_with_what_the_pool_says_by_
     await bench.until(provider, mended, runs(1))
 
 
-async def test_who_does_not_go_within_the_limit_is_killed(
+async def test_a_worker_that_exceeds_the_stop_limit_is_killed(
     bench: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.pools.providers.docker._KILL_S", 0)
-    provider, none = bench.provider(), Wanted(POOL, 0, (), {}, stop_limit_s=1.0)
-    await provider.scale(bench.wanted(1))
-    await bench.until(provider, bench.wanted(1), runs(1))
+    monkeypatch.setattr("taskmaster.workers.pools.providers.docker._KILL_S", 0)
+    provider, none = bench.provider(), DesiredPool(POOL, 0, (), {}, stop_limit_s=1.0)
+    await provider.scale(bench.desired(1))
+    await bench.until(provider, bench.desired(1), runs(1))
     await provider.scale(none)
     await bench.until(provider, none, runs(0, 1))
     assert await bench.until(provider, none, runs(0)) == ()

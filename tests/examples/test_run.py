@@ -1,4 +1,4 @@
-"""`make example` over a small tree, with real processes."""
+"""Run `make example` over a small tree, with real processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def example(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_file_is_packed_and_its_digest_verified(tmp_path: Path) -> None:
+def test_packs_every_file_and_verifies_its_digest(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     for number in range(40):
         (tmp_path / "deep" / f"a name with spaces {number}.txt").write_bytes(
@@ -37,13 +37,16 @@ def test_every_file_is_packed_and_its_digest_verified(tmp_path: Path) -> None:
     done = example(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No worker is online: this run starts" in done.stdout
-    assert "All 42 digests are what sha256sum says." in done.stdout
+    assert "All 42 digests match sha256sum." in done.stdout
     assert "40 txt" in done.stdout
     assert len(list((ROOT / ".data" / "example").rglob("*.gz"))) == 42
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_without_files_is_refused_in_a_line(tmp_path: Path) -> None:
+def test_refuses_a_folder_without_files_with_one_line(tmp_path: Path) -> None:
     done = example(tmp_path / "nowhere")
     assert done.returncode == 1
-    assert done.stderr.strip() == f"There are no files below {tmp_path / 'nowhere'}."
+    assert (
+        done.stderr.strip()
+        == f"{tmp_path / 'nowhere'} contains no files. Name a folder with files."
+    )

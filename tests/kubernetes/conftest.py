@@ -1,4 +1,4 @@
-"""Tests that need a cluster; `make test-k8s` runs them, `make test` does not."""
+"""Configure the tests that need a cluster; `make test-k8s` runs them, `make test` does not."""
 
 from __future__ import annotations
 

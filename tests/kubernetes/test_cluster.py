@@ -1,8 +1,8 @@
-"""The provider kubernetes on the cluster of KUBECONFIG, as a service account with the manifests'
-rights, in a namespace that is made for it and deleted afterwards.
+"""Test the provider `kubernetes` on the cluster of KUBECONFIG.
 
-It needs kubectl, the right to make namespaces, and an image with a shell that the cluster can pull
-(TASKMASTER_TEST_K8S_IMAGE, busybox:1.36).
+It runs as a service account with the manifests' rights, in a namespace that is created for it and
+deleted afterwards. It needs kubectl, the right to create namespaces, and an image with a shell that
+the cluster can pull (TASKMASTER_TEST_K8S_IMAGE, default busybox:1.36).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from taskmaster.workers.pools.provider import DesiredPool
+from taskmaster.workers.pools.providers.kubernetes import KubernetesProvider
 from tests.postgres_plugin import ROOT
 from tests.workers.pools.contract import Bench, Contract
-from workers.pools.provider import Wanted
-from workers.pools.providers.kubernetes import KubernetesProvider
 
 POOL = "workers"
 _IMAGE = os.environ.get("TASKMASTER_TEST_K8S_IMAGE", "busybox:1.36")
@@ -59,7 +59,7 @@ class Namespace:
         self.kubectl("apply", "--filename", "-", given=json.dumps(document))
 
     def config(self, folder: Path) -> Path:
-        """Of the manifests' service account, for this namespace."""
+        """Write a kubeconfig of the manifests' service account for this namespace."""
         config = yaml.safe_load(self.kubectl("config", "view", "--minify", "--raw"))
         token = self.kubectl("create", "token", "coordinator").strip()
         config["users"] = [{"name": "coordinator", "user": {"token": token}}]
@@ -107,8 +107,8 @@ class Cluster(Bench):
     def elsewhere(self) -> KubernetesProvider:
         return KubernetesProvider({"KUBECONFIG": str(self.folder / "nowhere")})
 
-    def wanted(self, count: int) -> Wanted:
-        return Wanted(POOL, count, (), {}, stop_limit_s=120.0)
+    def desired(self, count: int) -> DesiredPool:
+        return DesiredPool(POOL, count, (), {}, stop_limit_s=120.0)
 
     def pods(self, *, leaving: bool) -> list[str]:
         found = json.loads(self.namespace.kubectl("get", "pods", "--output", "json"))["items"]
@@ -119,7 +119,7 @@ class Cluster(Bench):
         for pod in pods:
             await asyncio.to_thread(self.namespace.kubectl, "exec", pod, "--", "touch", path)
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         await self.touch(self.pods(leaving=True), "/tmp/go")
 
     async def crash(self) -> None:

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: only legal transitions change a row, and leases only grow."""
+"""Test that any sequence of calls makes only legal transitions, and leases only grow."""
 
 from __future__ import annotations
 
@@ -13,77 +13,72 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coordinator.database import conninfo
-from tasks import operations, store
-from tasks.errors import IllegalTransition
-from tasks.lifecycle import LEGAL, Status, Transition, sources
-from tasks.models import Task
-from tasks.reports import Completion, Failure, Release, Start
-from tasks.statements import statement
-from tasks.store import Connection
-from tests.tasks.sample import in_s, stored
+from taskmaster.coordinator.support.database import conninfo
+from taskmaster.tasks import task_actions
+from taskmaster.tasks.errors import IllegalTransition
+from taskmaster.tasks.lifecycle import LEGAL, Status, Transition, sources
+from taskmaster.tasks.messages import Completion, Failure, Release, Start
+from taskmaster.tasks.models import Task
+from taskmaster.tasks.statements import Connection
+from taskmaster.tasks.store import async_store as store
+from taskmaster.tasks.store import sync_store
+from tests.factories import in_s, stored
 
 ME = UUID(int=1)
 ROW = (
     "SELECT status, lease, attempt, result, errors, started_at, completed_at, failed_at, "
-    "cancelled_at, scheduled_at, queue, priority FROM tasks_task WHERE id = %s"
+    "cancelled_at, scheduled_at, queue, priority FROM taskmaster_tasks_task WHERE id = %s"
 )
 
 steps = st.lists(
     st.tuples(
         st.sampled_from(list(Transition)),
-        # Which lease a report carries: the live one, or one from before.
+        # The lease of a report: the live one, or an older one.
         st.sampled_from([0, 0, 0, -1, -2, 5]),
     ),
     max_size=14,
 )
 
 
-def reporting(
+def requests_by_report(
     task_id: int, lease: int, attempt: int
 ) -> dict[Transition, Callable[[Connection], Awaitable[Any]]]:
-    """The transitions that a report with a lease asks for."""
+    """Return the transitions that a report with a lease requests."""
     head = (task_id, lease, attempt, 0.1)
     return {
-        Transition.START: lambda c: store.start(c, [Start(*head, "w", ME)]),
-        Transition.COMPLETE: lambda c: store.complete(
+        Transition.START: lambda c: store.start_attempts(c, [Start(*head, "w", ME)]),
+        Transition.COMPLETE: lambda c: store.complete_attempts(
             c, [Completion(*head, 0.0, "w", ME, '"done"')]
         ),
-        Transition.FAIL: lambda c: store.fail(
+        Transition.FAIL: lambda c: store.fail_attempts(
             c, [Failure(*head, 0.0, "w", ME, "{}", final=False, pause_s=0.0)]
         ),
-        Transition.RELEASE: lambda c: store.release(c, [Release(task_id, lease, True)], ME),
+        Transition.RELEASE: lambda c: store.release_tasks(c, [Release(task_id, lease, True)], ME),
     }
 
 
-def asking(task_id: int) -> dict[Transition, Callable[[], None]]:
-    """The transitions that a person asks for."""
+def requests_by_user(task_id: int) -> dict[Transition, Callable[[], object]]:
+    """Return the transitions that a user requests."""
     return {
-        Transition.CANCEL: lambda: operations.cancel(task_id),
-        Transition.RETRY: lambda: operations.retry(task_id),
-        Transition.MOVE: lambda: operations.move(task_id, in_s(0)),
-        Transition.REQUEUE: lambda: execute(
-            "requeue", {"ids": [task_id], "queue": "mail", "priority": 3}
-        ),
+        Transition.CANCEL: lambda: task_actions.cancel(task_id),
+        Transition.RETRY: lambda: task_actions.retry(task_id),
+        Transition.RESCHEDULE: lambda: task_actions.reschedule(task_id, in_s(0)),
+        Transition.REQUEUE: lambda: sync_store.requeue_tasks([task_id], queue="mail", priority=3),
     }
-
-
-def execute(name: str, parameters: dict[str, Any]) -> None:
-    """Runs a statement that many tasks share."""
-    with psycopg.connect(conninfo(), autocommit=True) as connection:
-        connection.execute(statement(name), parameters)
 
 
 async def claim(connection: Connection) -> None:
-    """Claims whatever is pending."""
-    pairs = await store.scan(connection)
-    sinces = [pair.first_at for pair in pairs]
-    await store.claim(connection, pairs, sinces=sinces, within_s=60, room=10, coordinator=ME)
+    """Claim all pending tasks."""
+    pairs = await store.list_due_queues(connection)
+    low_marks = [pair.first_at for pair in pairs]
+    await store.claim_tasks(
+        connection, pairs, low_marks=low_marks, within_s=60, limit=10, coordinator=ME
+    )
 
 
 def apply(transition: Transition, task_id: int, lease: int, attempt: int) -> None:
-    """Asks for a transition; what it does is seen in the row."""
-    asked = asking(task_id).get(transition)
+    """Request a transition; the row shows its effect."""
+    asked = requests_by_user(task_id).get(transition)
     if asked is not None:
         with suppress(IllegalTransition):
             asked()
@@ -94,31 +89,31 @@ def apply(transition: Transition, task_id: int, lease: int, attempt: int) -> Non
             if transition is Transition.CLAIM:
                 await claim(connection)
             elif transition is Transition.RESCUE:
-                await store.rescue(connection, ME, stoppable=True)
+                await store.rescue_orphans(connection, ME, stoppable=True)
             elif transition is Transition.RELEASE_HELD:
-                await store.release_held(connection, ME, future=False)
+                await store.release_held_tasks(connection, ME, only_future=False)
             else:
-                await reporting(task_id, lease, attempt)[transition](connection)
+                await requests_by_report(task_id, lease, attempt)[transition](connection)
 
     asyncio.run(report())
 
 
 def row(task_id: int) -> tuple[Any, ...]:
-    """What a transition may change."""
+    """Return the columns that a transition can change."""
     with psycopg.connect(conninfo()) as connection:
         found = connection.execute(ROW, [task_id]).fetchone()
     assert found is not None
     return found
 
 
-#: These name no lease: what they do depends on the status alone.
+#: These name no lease: their effect depends only on the status.
 UNFENCED = {
     Transition.CLAIM,
     Transition.RESCUE,
     Transition.RELEASE_HELD,
     Transition.CANCEL,
     Transition.RETRY,
-    Transition.MOVE,
+    Transition.RESCHEDULE,
     Transition.REQUEUE,
 }
 
@@ -158,11 +153,11 @@ def test_only_legal_transitions_change_a_row(history: list[tuple[Transition, int
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("status", list(Status))
-def test_only_what_has_not_begun_changes_its_place(status: Status) -> None:
+def test_only_tasks_that_have_not_begun_change_queue_or_priority(status: Status) -> None:
     [task_id] = stored()
     Task.objects.filter(pk=task_id).update(status=status)
     before = row(task_id)
-    execute("requeue", {"ids": [task_id], "queue": "mail", "priority": None})
+    sync_store.requeue_tasks([task_id], queue="mail")
     if status in sources(Transition.REQUEUE):
         assert row(task_id)[-2:] == ("mail", 0)
     else:
@@ -171,15 +166,15 @@ def test_only_what_has_not_begun_changes_its_place(status: Status) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("status", list(Status))
-def test_of_many_tasks_only_finished_ones_are_deleted(status: Status) -> None:
+def test_deletes_only_finished_tasks_of_a_bulk(status: Status) -> None:
     [task_id] = stored()
     Task.objects.filter(pk=task_id).update(status=status)
-    execute("delete", {"ids": [task_id]})
+    sync_store.delete_tasks([task_id])
     assert Task.objects.filter(pk=task_id).exists() != status.finished
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_finished_result_is_never_written_again() -> None:
+def test_a_finished_result_is_never_overwritten() -> None:
     [task_id] = stored()
     apply(Transition.CLAIM, task_id, 0, 0)
     apply(Transition.COMPLETE, task_id, 1, 1)

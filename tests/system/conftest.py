@@ -1,4 +1,4 @@
-"""What several tests with real processes share."""
+"""Fixtures for tests with real processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _server() -> Iterator[Server]:
 
 @pytest.fixture
 def server(_server: Server) -> Server:
-    """A PostgreSQL apart from the suite's, with TaskMaster's tables, and no task in them."""
+    """Return a separate PostgreSQL with TaskMaster's tables and no tasks."""
     _server.start()
-    _server.ask("TRUNCATE tasks_task CASCADE")
+    _server.ask("TRUNCATE taskmaster_tasks_task CASCADE")
     return _server

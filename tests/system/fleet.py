@@ -1,4 +1,4 @@
-"""Real processes on the test database, and a worker made of nothing but the wire."""
+"""Run real processes on the test database, and a worker that speaks only the wire protocol."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -19,33 +20,33 @@ import grpc
 from django.db import connection
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from proto import taskmaster_pb2 as pb
-from proto import taskmaster_pb2_grpc as rpc
+from taskmaster.proto import taskmaster_pb2 as pb
+from taskmaster.proto import taskmaster_pb2_grpc as rpc
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def database_url() -> str:
-    """The URL of the test database, for other processes."""
+    """Return the URL of the test database for other processes."""
     part = connection.settings_dict
     secret = quote(part["PASSWORD"], safe="")
     return f"postgresql://{part['USER']}:{secret}@{part['HOST']}:{part['PORT']}/{part['NAME']}"
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """Return a port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The environment of a process of the fleet."""
+    """Return the environment of a process of the fleet."""
     return {**os.environ, "DATABASE_URL": database_url(), "PYTHONUNBUFFERED": "1", **extra}
 
 
 def manage(*arguments: str, **extra: str) -> subprocess.Popen[str]:
-    """A `manage.py` command, running."""
+    """Start a `manage.py` command."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "manage.py"), *arguments],
         env=environment(**extra),
@@ -57,7 +58,7 @@ def manage(*arguments: str, **extra: str) -> subprocess.Popen[str]:
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> int:
-    """Sends a signal and waits for the exit code."""
+    """Send a signal and return the exit code."""
     if process.poll() is None:
         process.send_signal(number)
     try:
@@ -67,37 +68,23 @@ def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM)
         raise
 
 
-async def until(holds: Callable[[], object], deadline_s: float = 15.0) -> None:
-    """Waits for a condition. Raises TimeoutError."""
-    async with asyncio.timeout(deadline_s):
-        while not holds():
-            await asyncio.sleep(0.01)
-
-
 def count(**filters: object) -> int:
-    """How many tasks there are of this kind."""
-    from tasks.models import Task
+    """Return the number of tasks that match the filters."""
+    from taskmaster.tasks.models import Task
 
     return Task.objects.filter(**filters).count()
 
 
 async def acount(**filters: object) -> int:
-    """The same inside a running loop."""
-    from tasks.models import Task
+    """Return the same inside a running event loop."""
+    from taskmaster.tasks.models import Task
 
     return await Task.objects.filter(**filters).acount()
 
 
-async def until_counted(number: int, deadline_s: float = 30.0, **filters: object) -> None:
-    """Waits until so many tasks are of this kind."""
-    async with asyncio.timeout(deadline_s):
-        while await acount(**filters) != number:
-            await asyncio.sleep(0.02)
-
-
 @asynccontextmanager
 async def coordinator(port: int | None = None, **extra: str) -> AsyncIterator[str]:
-    """A coordinator process that serves; yields its address."""
+    """Run a coordinator; yield its address when it serves."""
     port = port or free_port()
     process = manage("runcoordinator", "--port", str(port), **extra)
     try:
@@ -112,7 +99,7 @@ async def coordinator(port: int | None = None, **extra: str) -> AsyncIterator[st
 
 
 async def serving(address: str, deadline_s: float = 20.0) -> None:
-    """Waits until a coordinator answers its health check."""
+    """Wait until a coordinator answers its health check."""
     async with asyncio.timeout(deadline_s), grpc.aio.insecure_channel(address) as channel:
         while True:
             with suppress(grpc.aio.AioRpcError):
@@ -122,29 +109,33 @@ async def serving(address: str, deadline_s: float = 20.0) -> None:
 
 
 class WireWorker:
-    """Speaks the protocol and runs nothing: says at once that each task is complete."""
+    """A client of the worker protocol without an executor: it immediately reports each task
+    complete.
+    """
 
     def __init__(self, address: str, *, slots: int = 8, queues: tuple[str, ...] = ()) -> None:
         self.address = address
         self.slots = slots
         self.queues = queues
         self.id = str(uuid4())
-        #: (when it came, offer)
+        #: (time of arrival, offer)
         self.offers: list[tuple[float, pb.Offer]] = []
         self.stale: list[pb.Execution] = []
         self.cancelled: list[pb.Execution] = []
-        #: Accepts nothing while set.
+        #: Accepts no offers while set.
         self.silent = False
-        #: Starts, and ends only when told to.
+        #: Starts tasks, but completes them only on request.
         self.holding = False
-        #: Sends heartbeats that name what it runs.
+        #: Sends heartbeats that name its running tasks.
         self.beating = True
         self._runs: set[tuple[int, int]] = set()
+        #: The tokens of the offers. Every message about an execution names that of its offer.
+        self.tokens: dict[tuple[int, int], bytes] = {}
         self.joined = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[WireWorker]:
-        """Connected for as long as the context lasts."""
+        """Stay connected as long as the context lasts."""
         task = asyncio.create_task(self.run())
         try:
             async with asyncio.timeout(15):
@@ -156,7 +147,7 @@ class WireWorker:
                 await task
 
     async def run(self) -> None:
-        """Receives until cancelled."""
+        """Receive until cancelled."""
         async with grpc.aio.insecure_channel(self.address) as channel:
             self.stub = rpc.WorkerServiceStub(channel)
             hello = pb.WorkerHello(
@@ -164,7 +155,7 @@ class WireWorker:
                 name=f"wire-{self.id[:4]}",
                 host="here",
                 pid=1,
-                pool="threads",
+                executor="thread",
                 slots=self.slots,
                 queues=self.queues,
                 protocol=1,
@@ -178,6 +169,9 @@ class WireWorker:
                     self.stale.extend(message.stale.executions)
                     self.cancelled.extend(message.cancel.executions)
                     now = time.time()
+                    self.tokens.update(
+                        ((each.task_id, each.lease), each.token) for each in message.offers.offers
+                    )
                     self.offers.extend((now, offer) for offer in message.offers.offers)
                     if message.offers.offers and not self.silent:
                         group.create_task(self._answer(list(message.offers.offers)))
@@ -195,8 +189,8 @@ class WireWorker:
         receipt = await (self.start(offers) if self.holding else self.complete(offers))
         self.stale.extend(receipt.stale)
 
-    async def start(self, offers: list[pb.Offer]) -> pb.StatusReceipt:
-        """Accepts."""
+    async def start(self, offers: list[pb.Offer]) -> pb.StatusAcknowledgement:
+        """Accept the offers."""
         self._runs.update((x.task_id, x.lease) for x in offers)
         now = int(time.time() * 1e6)
         started = [
@@ -205,8 +199,8 @@ class WireWorker:
         ]
         return await self.send(started=started)
 
-    async def complete(self, offers: list[pb.Offer]) -> pb.StatusReceipt:
-        """Reports that these have returned 1."""
+    async def complete(self, offers: list[pb.Offer]) -> pb.StatusAcknowledgement:
+        """Report that these tasks have returned 1."""
         self._runs.difference_update((x.task_id, x.lease) for x in offers)
         now = int(time.time() * 1e6)
         completed = [
@@ -223,14 +217,19 @@ class WireWorker:
         return await self.send(completed=completed)
 
     async def beat(self, **fields: object) -> pb.HeartbeatReply:
-        """A heartbeat; of what runs it says what it is told to."""
-        return await self.stub.SendHeartbeat(
-            pb.Heartbeat(worker_id=self.id, slots=self.slots, **fields),  # type: ignore[arg-type]
-            timeout=2,
-        )
+        """Send a heartbeat with the given fields."""
+        beat = pb.Heartbeat(worker_id=self.id, slots=self.slots, **fields)  # type: ignore[arg-type]
+        self._add_tokens(beat.running)
+        return await self.stub.SendHeartbeat(beat, timeout=10)
 
-    async def send(self, **reports: object) -> pb.StatusReceipt:
-        """Any report."""
+    def _add_tokens(self, executions: Iterable[Any]) -> None:
+        for each in executions:
+            each.token = each.token or self.tokens.get((each.task_id, each.lease), b"")
+
+    async def send(self, **reports: object) -> pb.StatusAcknowledgement:
+        """Send a report."""
         now = int(time.time() * 1e6)
         update = pb.StatusUpdate(worker_id=self.id, now_us=now, **reports)  # type: ignore[arg-type]
+        for kind in ("started", "completed", "failed", "output", "declined"):
+            self._add_tokens(getattr(update, kind))
         return await self.stub.UpdateTaskStatus(update)

@@ -1,7 +1,7 @@
-"""Hosts with addresses of their own on one network: namespaces on a switch.
+"""Provide hosts with their own addresses on one network: namespaces on a switch.
 
-The switch is in a namespace too, so nothing of it is seen on the machine. Some hosts have a second
-cable, to the machine's database (`carry`); the others reach nothing but each other.
+The switch is in a namespace too, so it does not appear on the machine. Some hosts have a second
+cable, to the machine's database (`carry`); the others reach only each other.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from collections.abc import Sequence
 from chaos.hosts import Hosts, _ip
 from tests.system.fleet import ROOT
 
-#: Set aside for documentation (RFC 5737): no host of any name.
+#: Reserved for documentation (RFC 5737), so no real host is hidden.
 _NETWORK = "203.0.113"
 _PLUG = "lan"
 
 
 class Lan(Hosts):
-    """A context: nothing is left of the hosts afterwards."""
+    """A context manager that removes all its hosts at the end."""
 
     def __init__(self, names: Sequence[str], wired: Sequence[str]) -> None:
-        # Not those of a chaos run in the same checkout.
+        # Another prefix than that of a chaos run in the same checkout.
         super().__init__(names, ROOT / "lan")
-        #: Those with a cable to the machine.
+        #: The hosts with a cable to the machine.
         self._wired = frozenset(wired)
 
     def address(self, host: str) -> str:
-        """Where the other hosts find it."""
+        """Return the address at which the other hosts find it."""
         return f"{_NETWORK}.{10 + self._names.index(host)}"
 
     def cut(self, host: str) -> None:
-        """From here on the other hosts do not reach it, nor it them."""
+        """Disconnect the host from the other hosts."""
         _ip("-n", self._namespace(host), "link", "set", _PLUG, "down")
 
     def heal(self, host: str) -> None:
-        """It is on the network again."""
+        """Reconnect the host."""
         _ip("-n", self._namespace(host), "link", "set", _PLUG, "up")
 
     def _open(self, host: str) -> None:

@@ -1,4 +1,4 @@
-"""A real nginx with the sample configuration, on ports of the test's own."""
+"""Run a real nginx with the sample configuration, on its own ports."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskmaster.workers.security import certificates
 from tests.system.fleet import ROOT, free_port
-from tests.system.programs import until
-from workers.joining import certificates
+from tests.waiting import wait_until
 
-#: Debian installs it outside of an ordinary user's PATH.
+#: Debian installs it outside an ordinary user's PATH.
 BINARY = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 SAMPLE = ROOT / "deploy" / "nginx" / "taskmaster.conf"
 _MAIN = """\
@@ -40,7 +40,7 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Nginx:
-    """Where it listens, and what trusts its certificate."""
+    """A running nginx: its ports, and a TLS context that trusts its certificate."""
 
     http: int
     https: int
@@ -49,7 +49,7 @@ class Nginx:
 
 @contextmanager
 def running_nginx(folder: Path, web_port: int) -> Iterator[Nginx]:
-    """Before the web process on this port. Nothing of the sample is changed but names."""
+    """Run nginx in front of the web process on this port. Only names in the sample are changed."""
     assert BINARY is not None
     made = certificates.write(folder / "certs", ["tasks.example.org"], days=1)
     http, https = free_port(), free_port()
@@ -72,7 +72,7 @@ def running_nginx(folder: Path, web_port: int) -> Iterator[Nginx]:
     assert checked.returncode == 0, checked.stderr
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        until(lambda: _answers(https), "nginx listens")
+        wait_until(lambda: _answers(https), "nginx listens")
         yield Nginx(http, https, ssl.create_default_context(cafile=str(made.ca)))
     finally:
         process.terminate()

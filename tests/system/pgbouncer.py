@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode."""
+"""Run a real PgBouncer in transaction mode."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from urllib.parse import unquote, urlsplit
 
 import psutil
 
-from taskmaster_site import unprivileged
+from taskmaster.taskmaster_site.embedded_postgres import unprivileged
 from tests.system.fleet import free_port
-from tests.system.programs import until
 from tests.system.server import Server
+from tests.waiting import wait_until
 
-#: Debian installs it outside of an ordinary user's PATH.
+#: Debian installs it outside an ordinary user's PATH.
 BINARY = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 _INI = """\
 [databases]
@@ -34,7 +34,7 @@ default_pool_size = 10
 
 
 class PgBouncer:
-    """A pooler before a server, on a port of its own."""
+    """A pooler in front of a server, on its own port."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self._process = process
@@ -43,13 +43,13 @@ class PgBouncer:
 
     @property
     def ports(self) -> set[int]:
-        """From where its own connections come."""
+        """Return the local ports of its server connections."""
         connections = psutil.Process(self._process.pid).net_connections("tcp")
         return {each.laddr.port for each in connections}
 
     @property
     def answers(self) -> bool:
-        """Whether it listens."""
+        """Return whether it accepts connections."""
         assert self._process.poll() is None, "pgbouncer ended"
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
             return True
@@ -58,9 +58,9 @@ class PgBouncer:
 
 @contextmanager
 def running_pgbouncer(server: Server) -> Iterator[PgBouncer]:
-    """As the user that runs root's server: it refuses to be root."""
+    """Run it as the user of root's server, because it refuses to run as root."""
     assert BINARY is not None
-    # Not below pytest's folder, which only its owner may enter.
+    # Not below pytest's folder, which only its owner can enter.
     folder = Path(tempfile.mkdtemp(prefix="taskmaster-pgbouncer-"))
     parts, port = urlsplit(server.url), free_port()
     ini = folder / "pgbouncer.ini"
@@ -74,7 +74,7 @@ def running_pgbouncer(server: Server) -> Iterator[PgBouncer]:
         )
     )
     for each in (folder, ini):
-        unprivileged.give(each)
+        unprivileged.give_to_server_user(each)
     process = subprocess.Popen(  # type: ignore[call-overload]
         [BINARY, str(ini)],
         stdout=subprocess.DEVNULL,
@@ -85,7 +85,7 @@ def running_pgbouncer(server: Server) -> Iterator[PgBouncer]:
     )
     pooler = PgBouncer(process, port)
     try:
-        until(lambda: pooler.answers, "pgbouncer listens")
+        wait_until(lambda: pooler.answers, "pgbouncer listens")
         yield pooler
     finally:
         process.kill()

@@ -1,9 +1,10 @@
-"""What the workers of these tests run."""
+"""The tasks that the workers of these tests run."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,8 +14,9 @@ from typing import Any
 
 import psutil
 
-from tasks.compat import TaskContext, task
-from tasks.retries import Discard, Retry
+from taskmaster import task
+from taskmaster.tasks.compat import TaskContext
+from taskmaster.tasks.retries import Discard, Retry
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +43,18 @@ def number_of_attempt(context: TaskContext) -> int:
 
 
 @task
-def speak_and_raise() -> None:
+def print_and_raise() -> None:
     print("to stdout")
     print("to stderr", file=sys.stderr)
     log.warning("to the log")
     raise ValueError("no such order")
+
+
+@task
+def print_and_fail(text: str) -> None:
+    print(text)
+    log.warning(text)
+    raise ValueError(text)
 
 
 @task
@@ -68,14 +77,44 @@ def spin() -> None:
 
 @task
 def hold_the_gil(count: int) -> int:
-    """One call into C, which neither returns nor lets go meanwhile."""
+    """Run one C call that keeps the GIL until it returns."""
     return sum(range(count))
 
 
 @task
 def start_and_sleep(marker: str) -> None:
-    """A child of the child, which must not outlive it."""
+    """Start a child process, which must not outlive the task."""
     subprocess.run(["sleep", marker], check=False)
+
+
+@task
+def start_daemon(marker: str, seconds: float) -> int:
+    """Start a daemon: two forks and a new session. Then sleep, and return the pid."""
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.execvp("sleep", ["sleep", marker])
+        os._exit(0)
+    os.waitpid(pid, 0)
+    time.sleep(seconds)
+    return os.getpid()
+
+
+@task
+def exit_codes_of_processes(marker: str) -> list[int | None]:
+    """Return the exit codes of own processes, which end beside a daemon."""
+    start_daemon.func(marker, 0)
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    process.start()
+    process.terminate()
+    popen = subprocess.Popen(["sh", "-c", "exit 7"])
+    process.join()
+
+    async def exit_code() -> int:
+        return await (await asyncio.create_subprocess_exec("sh", "-c", "exit 8")).wait()
+
+    return [process.exitcode, popen.wait(), asyncio.run(exit_code())]
 
 
 @task
@@ -103,19 +142,19 @@ def raise_key_error() -> None:
 
 @task
 def kill_the_worker() -> None:
-    """Kills the supervisor: its launcher's parent."""
-    launcher = psutil.Process(os.getppid())
-    os.kill(launcher.ppid(), signal.SIGKILL)
+    """Kill the supervisor, which is the parent of the fork server."""
+    fork_server = psutil.Process(os.getppid())
+    os.kill(fork_server.ppid(), signal.SIGKILL)
     time.sleep(30)
 
 
 @task
-def return_no_json() -> object:
+def return_non_json() -> object:
     return object()
 
 
 @task
-def print_no_utf8() -> None:
+def print_non_utf8() -> None:
     sys.stdout.flush()
     os.write(1, b"caf\xe9 \xff\n")
 
@@ -128,7 +167,7 @@ def flood(lines: int) -> None:
 
 @task
 def clocks() -> list[float]:
-    """What this host's clock says, and the machine's own, which nobody sets."""
+    """Return the wall clock of this process, and the machine's real clock."""
     return [time.time(), time.monotonic()]
 
 
@@ -138,7 +177,7 @@ def pid() -> int:
 
 
 @task
-async def sleep_and_tell_pid(seconds: float) -> int:
+async def sleep_and_return_pid(seconds: float) -> int:
     await asyncio.sleep(seconds)
     return os.getpid()
 
@@ -161,8 +200,12 @@ def leak_and_sleep(megabytes: int, seconds: float) -> int:
 
 @task
 def note(ledger: str, number: int, padding: str, seconds: float) -> None:
-    """One line for each execution: a single write, so that lines of threads do not mix."""
+    """Append one line per execution, with a single write, so that lines of threads do not mix."""
     print(padding)
     with open(ledger, "ab", buffering=0) as file:
         file.write(f"{number}\n".encode())
     time.sleep(seconds)
+
+
+@task(queue_name="mail", max_attempts=2)
+def declare_a_queue() -> None: ...

@@ -1,4 +1,4 @@
-"""Hosts whose clocks are minutes apart: the database's clock decides, and nothing else does."""
+"""Test hosts whose clocks differ by minutes: only the database's clock must matter."""
 
 from __future__ import annotations
 
@@ -21,22 +21,14 @@ from django.contrib.auth.models import Permission
 from google.protobuf.timestamp_pb2 import Timestamp
 from rest_framework.authtoken.models import Token
 
-from proto import taskmaster_pb2 as pb
-from proto import taskmaster_pb2_grpc as rpc
-from tasks.models import Task, TaskOutput
-from tests.system.fleet import (
-    ROOT,
-    WireWorker,
-    database_url,
-    end,
-    free_port,
-    until,
-    until_counted,
-)
+from taskmaster.proto import taskmaster_pb2 as pb
+from taskmaster.proto import taskmaster_pb2_grpc as rpc
+from taskmaster.tasks.models import Task, TaskOutput
+from tests.factories import stored
+from tests.system.fleet import ROOT, WireWorker, database_url, end, free_port
 from tests.system.programs import Program
-from tests.system.programs import until as until_true
-from tests.system.workers import call, ended, online, run_worker
-from tests.tasks.sample import stored
+from tests.system.workers import call, online, run_worker
+from tests.waiting import until, until_counted, until_finished, wait_until
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 pytestmark = [
@@ -48,9 +40,9 @@ pytestmark = [
 ]
 
 store = sync_to_async(stored)
-#: How far a time may be from the database's: what the machine needs, and never the skew.
+#: The permitted difference from the database's clock: execution time, much less than the skew.
 NEAR_S = 2.0
-#: Silence is over after 3 s instead of 15.
+#: Workers are lost after 3 s without a heartbeat instead of 15 s.
 QUICK = {
     "TASKMASTER_HEARTBEAT_INTERVAL_S": "1",
     "TASKMASTER_LOST_CONTACT_MARGIN_S": "1",
@@ -59,7 +51,7 @@ QUICK = {
 
 
 def skewed(seconds: int) -> dict[str, str]:
-    """The environment of a process, and of its children, whose wall clock is off by so much."""
+    """Return an environment in which a process and its children have a skewed wall clock."""
     return {
         "LD_PRELOAD": str(LIBRARIES[0]),
         "FAKETIME": f"{seconds:+d}",
@@ -70,12 +62,12 @@ def skewed(seconds: int) -> dict[str, str]:
 
 @contextmanager
 def coordinator(log: Path, seconds: int) -> Iterator[str]:
-    """A coordinator on a host whose clock is off; yields its address."""
+    """Run a coordinator with a skewed clock; yield its address."""
     port = free_port()
     environment = {"DATABASE_URL": database_url(), **QUICK, **skewed(seconds)}
     program = Program(("manage.py", "runcoordinator", "--port", str(port)), log, environment)
     try:
-        until_true(lambda: program.wrote("coordinator ready"), "the coordinator is ready")
+        wait_until(lambda: program.wrote("coordinator ready"), "the coordinator is ready")
         first = datetime.fromisoformat(program.text().partition(" ")[0])
         assert abs(first.timestamp() - time.time() - seconds) < 30, "its clock is not off"
         yield f"127.0.0.1:{port}"
@@ -99,8 +91,8 @@ def database_now() -> datetime:
     return row[0]
 
 
-async def near(*moments: datetime | str | None) -> None:
-    """They are in order, the last is of just now, and all by the database's clock."""
+async def assert_near_database_time(*moments: datetime | str | None) -> None:
+    """Assert that the times are in order and that the last one is now, by the database's clock."""
     given = [datetime.fromisoformat(each) if isinstance(each, str) else each for each in moments]
     found = [each for each in given if each is not None]
     assert len(found) == len(given), given
@@ -110,43 +102,49 @@ async def near(*moments: datetime | str | None) -> None:
     assert now - found[-1] < timedelta(seconds=NEAR_S), (found, now)
 
 
-async def test_tasks_run_once_in_time_and_their_times_are_the_database_s(
+async def test_tasks_run_once_and_on_time_with_times_of_the_database(
     address: str, there: int
 ) -> None:
     heron = run_worker(address, "--name", "heron", "--concurrency", "4", **QUICK, **skewed(there))
     try:
         await online("heron")
-        plain = await ended(await call("clocks"))
-        await near(plain.created_at, plain.picked_at, plain.started_at, plain.completed_at)
+        plain = await until_finished(await call("clocks"))
+        await assert_near_database_time(
+            plain.created_at, plain.picked_at, plain.started_at, plain.completed_at
+        )
         assert (plain.attempt, plain.lease, plain.errors) == (1, 1, [])
         assert abs(plain.result[0] - time.time() - there) < 30, "the worker's clock is not off"
 
-        # Neither early nor late, by the clock that nobody has set.
+        # Neither early nor late by the machine's real clock.
         scheduled_at = await database_now() + timedelta(seconds=2)
         due = time.monotonic() + 2
         task_id = await call("clocks", scheduled_at=scheduled_at)
         await until_counted(1, pk=task_id, status="picked")
-        later = await ended(task_id)
+        later = await until_finished(task_id)
         assert -0.05 < later.result[1] - due < 0.5
         assert later.started_at is not None
         assert -0.05 < (later.started_at - scheduled_at).total_seconds() < 0.5
-        await near(later.created_at, later.picked_at, later.started_at, later.completed_at)
+        await assert_near_database_time(
+            later.created_at, later.picked_at, later.started_at, later.completed_at
+        )
 
-        broken = await ended(await call("speak_and_raise"))
+        broken = await until_finished(await call("print_and_raise"))
         [error] = broken.errors
-        await near(broken.created_at, broken.picked_at, broken.started_at, error["at"])
+        await assert_near_database_time(
+            broken.created_at, broken.picked_at, broken.started_at, error["at"]
+        )
         assert broken.failed_at == datetime.fromisoformat(error["at"])
         chunks = TaskOutput.objects.filter(task_id=broken.pk)
         assert await chunks.acount() > 0
         async for chunk in chunks:
-            await near(broken.started_at, chunk.created_at)
+            await assert_near_database_time(broken.started_at, chunk.created_at)
 
-        # A pause is counted from the database's clock.
-        again = await call("speak_and_raise", max_attempts=2, retry_base_s=1.0)
-        twice = await ended(again)
+        # The retry delay is measured by the database's clock.
+        again = await call("print_and_raise", max_attempts=2, retry_base_s=1.0)
+        twice = await until_finished(again)
         first, last = (datetime.fromisoformat(error["at"]) for error in twice.errors)
         assert 0.7 < (last - first).total_seconds() < 2.5
-        await near(first, last)
+        await assert_near_database_time(first, last)
     finally:
         await asyncio.to_thread(end, heron)
     assert heron.stdout is not None
@@ -156,7 +154,7 @@ async def test_tasks_run_once_in_time_and_their_times_are_the_database_s(
     assert await Task.objects.filter(attempt__gt=1).acount() == 1
 
 
-async def test_lost_and_frozen_workers_are_noticed_in_time(address: str, there: int) -> None:
+async def test_lost_and_frozen_workers_are_detected_in_time(address: str, there: int) -> None:
     names = ("crane", "heron")
     crane, heron = (
         run_worker(address, "--name", name, "--queues", name, **QUICK, **skewed(there))
@@ -178,8 +176,8 @@ async def test_lost_and_frozen_workers_are_noticed_in_time(address: str, there: 
             assert 2 < taken[ids[1]] < 6.5, "a frozen worker's task"
             os.kill(heron.pid, signal.SIGCONT)
             await until_counted(2, status="complete")
-            # It comes back, and what it says of its old lease counts for nothing.
-            assert (await ended(await call("echo", 1, queue="heron"))).status == "complete"
+            # The worker resumes, and its reports for the old lease are ignored.
+            assert (await until_finished(await call("echo", 1, queue="heron"))).status == "complete"
     finally:
         os.kill(heron.pid, signal.SIGCONT)
         await asyncio.to_thread(end, heron)
@@ -193,7 +191,7 @@ async def test_lost_and_frozen_workers_are_noticed_in_time(address: str, there: 
 
 
 async def taken_over(worker: WireWorker, ids: list[int], since: float) -> dict[int, float]:
-    """Seconds until each of these is offered to the worker."""
+    """Return the seconds until each task is offered to the worker."""
     found: dict[int, float] = {}
 
     def all_seen() -> bool:
@@ -205,34 +203,32 @@ async def taken_over(worker: WireWorker, ids: list[int], since: float) -> dict[i
     return found
 
 
-async def test_what_lies_in_the_past_is_not_for_the_coordinator_s_clock_to_say(
+async def test_the_coordinator_s_clock_does_not_decide_what_is_in_the_past(
     address: str, there: int
 ) -> None:
     token = await token_of()
 
-    async def submit(seconds: float) -> grpc.StatusCode:
+    async def delays(seconds: float) -> list[float]:
+        """Submit a task by each call. Return the seconds from its creation until it is due."""
         at = Timestamp()
         at.FromDatetime(await database_now() + timedelta(seconds=seconds))
-        request = pb.SubmitTaskRequest(name="examples.tasks.add", scheduled_at=at)
+        request = pb.SubmitTaskRequest(
+            name="examples.tasks.add", args_json="[1, 2]", scheduled_at=at
+        )
         metadata = (("authorization", f"Token {token}"),)
-        codes = set()
-        for call_ in (
-            stub.SubmitTask(request, metadata=metadata),
-            stub.SubmitTasks(iter([pb.SubmitTasksRequest(tasks=[request])]), metadata=metadata),
-        ):
-            try:
-                await call_
-            except grpc.aio.AioRpcError as error:
-                codes.add(error.code())
-            else:
-                codes.add(grpc.StatusCode.OK)
-        [code] = codes
-        return code
+        one = await stub.SubmitTask(request, metadata=metadata)
+        many = await stub.SubmitTasks(
+            iter([pb.SubmitTasksRequest(tasks=[request])]), metadata=metadata
+        )
+        return [
+            (task.scheduled_at - task.created_at).total_seconds()
+            async for task in Task.objects.filter(pk__in=[one.task_id, *many.task_ids])
+        ]
 
     async with grpc.aio.insecure_channel(address) as channel:
         stub = rpc.TaskServiceStub(channel)
-        assert await submit(60) == grpc.StatusCode.OK
-        assert await submit(-60) == grpc.StatusCode.INVALID_ARGUMENT
+        for given, expected in ((60, 60), (-60, 0)):
+            assert await delays(given) == [pytest.approx(expected, abs=10)] * 2
 
 
 @sync_to_async

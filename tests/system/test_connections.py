@@ -1,4 +1,4 @@
-"""How many connections a fleet needs: as many as its coordinator, and that needs five."""
+"""Test the database connections of a fleet: only the coordinator has any, at most five."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from pathlib import Path
 
 import grpc
 
-from proto import taskmaster_pb2 as pb
-from proto import taskmaster_pb2_grpc as rpc
+from taskmaster.proto import taskmaster_pb2 as pb
+from taskmaster.proto import taskmaster_pb2_grpc as rpc
 from tests.system.fleet import WireWorker
 from tests.system.programs import Site
 from tests.system.server import Server
+from tests.waiting import until
 
 WORKERS, SLOTS = 50, 20
 OURS = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'taskmaster%'"
-STARTED = "SELECT count(*) FROM tasks_task WHERE status = 'started'"
-COMPLETE = "SELECT count(*) FROM tasks_task WHERE status = 'complete' AND (lease, attempt) = (1, 1)"
+STARTED = "SELECT count(*) FROM taskmaster_tasks_task WHERE status = 'started'"
+COMPLETE = (
+    "SELECT count(*) FROM taskmaster_tasks_task "
+    "WHERE status = 'complete' AND (lease, attempt) = (1, 1)"
+)
 
 
 class Figures:
-    """How many connections were open at most, and what the coordinator says of itself."""
+    """The maximum number of open connections, and the coordinator's logged figures."""
 
     def __init__(self, server: Server, site: Site) -> None:
         self._server = server
@@ -35,24 +39,26 @@ class Figures:
             self.most = max(self.most, count)
             await asyncio.sleep(0.05)
 
-    def said(self, key: str) -> int:
-        """The newest figure of this name that was logged while all tasks ran."""
+    def logged_figure(self, key: str) -> int:
+        """Return the newest figure of this name that was logged while all tasks ran."""
         lines = self._site.programs["coordinator"].wrote(f" figures .*in_flight={WORKERS * SLOTS} ")
         found = re.search(rf" {key}=(\d+)", lines[-1]) if lines else None
         return int(found[1]) if found else -1
 
 
 async def beat(worker: WireWorker) -> None:
-    """Says every second what the worker runs, five times as often as a real one."""
+    """Send heartbeats every second, five times as often as a real worker."""
     while True:
-        running = [pb.Execution(task_id=x.task_id, lease=x.lease) for _, x in worker.offers]
+        running = [
+            pb.Execution(task_id=x.task_id, lease=x.lease, token=x.token) for _, x in worker.offers
+        ]
         beat = pb.Heartbeat(worker_id=worker.id, slots=SLOTS, busy=len(running), running=running)
         await worker.stub.SendHeartbeat(beat)
         await asyncio.sleep(1)
 
 
 async def call(address: str, token: str) -> None:
-    """Submits the tasks, then asks for one and another all the time, as clients do."""
+    """Submit the tasks, then query tasks constantly, like clients."""
     metadata = (("authorization", f"Token {token}"),)
     async with grpc.aio.insecure_channel(address) as channel:
         stub = rpc.TaskServiceStub(channel)
@@ -66,9 +72,10 @@ async def call(address: str, token: str) -> None:
 
 
 async def until_equal(server: Server, query: str, number: int) -> None:
-    async with asyncio.timeout(60):
-        while await asyncio.to_thread(server.ask, query) != [number]:
-            await asyncio.sleep(0.05)
+    async def is_equal() -> bool:
+        return await asyncio.to_thread(server.ask, query) == [number]
+
+    await until(is_equal, 60)
 
 
 async def test_fifty_workers_with_a_thousand_running_tasks_need_five_connections(
@@ -85,7 +92,7 @@ async def test_fifty_workers_with_a_thousand_running_tasks_need_five_connections
                 worker.holding = True
             async with asyncio.TaskGroup() as group:
                 going = [group.create_task(figures.watch())]
-                # All at once: each is a transaction.
+                # Concurrently: each report is a transaction.
                 await asyncio.gather(
                     *(stack.enter_async_context(worker.running()) for worker in workers)
                 )
@@ -93,7 +100,7 @@ async def test_fifty_workers_with_a_thousand_running_tasks_need_five_connections
                 going.append(group.create_task(call(address, site.token)))
                 await until_equal(server, STARTED, WORKERS * SLOTS)
                 async with asyncio.timeout(30):
-                    while figures.said("connections") < 0:
+                    while figures.logged_figure("connections") < 0:
                         await asyncio.sleep(0.1)
                 for task in going:
                     task.cancel()
@@ -103,9 +110,9 @@ async def test_fifty_workers_with_a_thousand_running_tasks_need_five_connections
             await until_equal(server, COMPLETE, WORKERS * SLOTS)
     finally:
         await asyncio.to_thread(site.close)
-    # The pool's two, the listener, and Django's for the client calls.
+    # Two of the pool, the listener, and Django's for the client calls.
     assert 3 < figures.most <= 5
-    assert 3 < figures.said("connections") <= 5
-    assert figures.said("server_connections") >= figures.said("connections")
-    assert figures.said("db_trouble") == 0
+    assert 3 < figures.logged_figure("connections") <= 5
+    assert figures.logged_figure("server_connections") >= figures.logged_figure("connections")
+    assert figures.logged_figure("db_errors") == 0
     assert not coordinator.wrote(r"Traceback| (WARNING|ERROR|CRITICAL) ")

@@ -1,4 +1,4 @@
-"""The console with daphne, a coordinator and a worker: as a browser meets it."""
+"""Test the console with daphne, a coordinator and a worker, like a browser."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ import pytest
 from asgiref.sync import sync_to_async
 from rest_framework.authtoken.models import Token
 
+from tests.factories import user_with
 from tests.system.fleet import ROOT, coordinator, end, environment, free_port
 from tests.system.websocket import Closed, WebSocket, websocket
-from tests.system.workers import MODULE, ended, shell, worker
-from tests.tasks.api.people import user_with
+from tests.system.workers import MODULE, shell, worker
+from tests.waiting import until_finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-EVERYTHING = ("tasks.view_task", "tasks.change_task", "tasks.submit_shell")
+EVERYTHING = (
+    "taskmaster_tasks.view_task",
+    "taskmaster_tasks.change_task",
+    "taskmaster_tasks.submit_shell",
+)
 
 
 class Web:
@@ -44,7 +49,7 @@ async def web() -> AsyncIterator[Web]:
     token = await Token.objects.acreate(user=await sync_to_async(user_with)(*EVERYTHING))
     address = ("-b", "127.0.0.1", "-p", str(port))
     process = subprocess.Popen(
-        [sys.executable, "-m", "daphne", *address, "taskmaster_site.asgi:application"],
+        [sys.executable, "-m", "daphne", *address, "taskmaster.taskmaster_site.asgi:application"],
         env=environment(TASKMASTER_TASK_MODULES=MODULE),
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -71,7 +76,7 @@ async def web() -> AsyncIterator[Web]:
     assert "Traceback" not in output, output
 
 
-async def test_a_command_is_watched_cancelled_and_retried() -> None:
+async def test_the_console_shows_output_and_can_cancel_and_retry() -> None:
     async with coordinator() as address, worker(address), web() as site:
         task_id = await shell("for n in 1 2 3; do echo line $n; sleep 0.2; done; sleep 60")
         async with site.console(task_id) as socket:
@@ -82,18 +87,18 @@ async def test_a_command_is_watched_cancelled_and_retried() -> None:
                 text += "".join(chunk["text"] for chunk in frame["chunks"])
                 socket.ack(frame)
             socket.send({"type": "cancel"})
-            assert (await socket.until("said"))["ok"]
+            assert (await socket.until("answer"))["ok"]
             await socket.until("end")
-            assert (await ended(task_id)).status == "cancelled"
+            assert (await until_finished(task_id)).status == "cancelled"
             socket.send({"type": "retry"})
             assert (await socket.until("attempt"))["attempt"] == 2
             assert (await socket.until("output"))["chunks"][0]["text"].startswith("line 1")
             socket.send({"type": "cancel"})
-            assert (await socket.until("said"))["ok"]
+            assert (await socket.until("answer"))["ok"]
     assert text == "line 1\nline 2\nline 3\n"
 
 
-async def test_close_codes_reach_the_client_and_a_foreign_page_gets_no_socket() -> None:
+async def test_close_codes_reach_the_client_and_foreign_origins_are_refused() -> None:
     async with web() as site:
         async with site.console(999) as socket:
             with pytest.raises(Closed) as caught:
@@ -108,17 +113,17 @@ async def test_close_codes_reach_the_client_and_a_foreign_page_gets_no_socket() 
                 pass
 
 
-async def test_readers_that_never_read_cost_little_and_one_that_floods_is_not_heard() -> None:
+async def test_idle_readers_cost_little_and_a_flooding_client_is_closed() -> None:
     async with coordinator() as address, worker(address), web() as site:
         task_id = await shell("yes 0123456789abcdef | head -c 200000")
-        await ended(task_id)
+        await until_finished(task_id)
         async with site.console(task_id) as socket:
             await socket.until("output")
             before = site.process.memory_info().rss
             async with AsyncExitStack() as stack:
                 for _ in range(20):
                     idle = await stack.enter_async_context(site.console(task_id))
-                    # It reads a word and no more: its frames wait in the server.
+                    # The client reads one frame and then stops: further frames wait in the server.
                     await idle.receive()
                 await socket.until("end")
                 assert site.process.memory_info().rss - before < 20 * 2**20
@@ -128,6 +133,9 @@ async def test_readers_that_never_read_cost_little_and_one_that_floods_is_not_he
                 with pytest.raises((Closed, ConnectionError, asyncio.IncompleteReadError)):
                     await huge.until("nothing")
             assert site.process.memory_info().rss - before < 30 * 2**20
-            # And nobody else notices.
+            # Other clients are not affected.
             socket.send({"type": "cancel"})
-            assert "cannot be cancelled any more" in (await socket.until("said"))["text"]
+            assert (
+                "only tasks that have not ended can be cancelled"
+                in (await socket.until("answer"))["text"]
+            )

@@ -1,4 +1,4 @@
-"""Coordinators as real processes on one database."""
+"""Test coordinators as real processes on one database."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection, transaction
 
-from coordinator.models import Coordinator
-from tasks import operations
-from tasks.models import Task
+from taskmaster.coordinator.models import Coordinator
+from taskmaster.tasks import task_actions
+from taskmaster.tasks.models import Task
+from taskmaster.workers.models import Worker
+from tests.factories import in_s, stored
 from tests.system.fleet import (
     WireWorker,
     coordinator,
@@ -25,17 +27,14 @@ from tests.system.fleet import (
     free_port,
     manage,
     serving,
-    until,
-    until_counted,
 )
-from tests.tasks.sample import in_s, stored
-from workers.models import Worker
+from tests.system.workers import cancel
+from tests.waiting import until, until_counted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 store = sync_to_async(stored)
-cancel = sync_to_async(operations.cancel)
-move = sync_to_async(operations.move)
+move = sync_to_async(task_actions.reschedule)
 
 
 def deadlocks() -> int:
@@ -67,7 +66,7 @@ async def test_several_coordinators_hand_out_each_task_once(coordinators: int) -
     assert await sync_to_async(deadlocks)() == before
 
 
-async def test_a_committed_task_starts_at_once_and_a_rolled_back_one_never() -> None:
+async def test_a_committed_task_starts_immediately_and_a_rolled_back_one_never() -> None:
     def submit() -> int:
         with transaction.atomic():
             stored()
@@ -85,18 +84,18 @@ async def test_a_committed_task_starts_at_once_and_a_rolled_back_one_never() -> 
         await until_counted(20, status="complete")
 
 
-async def test_a_scheduled_task_is_held_and_never_early() -> None:
+async def test_a_scheduled_task_is_held_and_never_starts_early() -> None:
     async with coordinator() as address, WireWorker(address).running() as worker:
         when = in_s(2.0)
         [task_id] = await store(scheduled_at=when)
         await until_counted(1, pk=task_id, status="picked")
         await until(lambda: worker.offers)
         late = worker.offers[0][0] - when.timestamp()
-        # How late is a benchmark's business; this is far below the safety poll.
+        # A benchmark measures the lateness; this limit is far below the safety poll.
         assert 0 <= late < 3
 
 
-async def test_a_held_task_can_be_cancelled_and_moved() -> None:
+async def test_a_held_task_can_be_cancelled_and_rescheduled() -> None:
     async with coordinator() as address, WireWorker(address).running() as worker:
         [doomed, moved] = await store(2, scheduled_at=in_s(3))
         await until_counted(2, status="picked")
@@ -109,7 +108,7 @@ async def test_a_held_task_can_be_cancelled_and_moved() -> None:
     assert (await Task.objects.aget(pk=doomed)).status == "cancelled"
 
 
-async def test_a_silent_worker_delays_a_task_by_two_seconds_and_costs_no_attempt() -> None:
+async def test_a_worker_that_does_not_accept_costs_two_seconds_and_no_attempt() -> None:
     async with coordinator() as address, WireWorker(address, slots=4).running() as silent:
         silent.silent = True
         began = time.time()
@@ -121,7 +120,7 @@ async def test_a_silent_worker_delays_a_task_by_two_seconds_and_costs_no_attempt
             assert [execution.task_id for execution in silent.stale] == [task_id]
             assert worker.offers[0][1].lease > silent.offers[0][1].lease
             await until_counted(1, status="complete")
-            # It is offered nothing more while it owes an answer.
+            # It gets no further offers until it has answered.
             await store(50)
             await until_counted(51, status="complete")
             assert len(silent.offers) == 1
@@ -129,14 +128,14 @@ async def test_a_silent_worker_delays_a_task_by_two_seconds_and_costs_no_attempt
     assert (task.attempt, task.errors) == (1, [])
 
 
-async def test_a_due_task_is_never_parked_at_a_busy_worker() -> None:
+async def test_a_due_task_does_not_wait_for_a_busy_worker() -> None:
     async with coordinator() as address, WireWorker(address, slots=1).running() as busy:
         busy.holding = True
         await store()
         await until(lambda: busy.offers)
         [due] = await store(scheduled_at=in_s(3))
         await until_counted(1, pk=due, status="picked")
-        # Due, and no slot: it goes back for whoever has one.
+        # It is due, and this worker has no free slot: it is released for another worker.
         await until_counted(1, pk=due, status="pending", deadline_s=10)
         async with coordinator() as other, WireWorker(other).running() as idle:
             await until(lambda: [o for _, o in idle.offers if o.task_id == due], 5)
@@ -145,7 +144,7 @@ async def test_a_due_task_is_never_parked_at_a_busy_worker() -> None:
         assert len(busy.offers) == 1
 
 
-async def test_a_stale_lease_changes_nothing_and_is_told() -> None:
+async def test_a_report_of_a_stale_lease_changes_nothing_and_is_answered_as_stale() -> None:
     async with coordinator() as address, WireWorker(address).running() as worker:
         worker.holding = True
         [task_id] = await store()
@@ -160,7 +159,7 @@ async def test_a_stale_lease_changes_nothing_and_is_told() -> None:
     assert (task.status, task.result, task.completed_at) == ("cancelled", None, None)
 
 
-async def test_a_lost_worker_s_task_runs_elsewhere_with_its_attempt_counted() -> None:
+async def test_a_lost_worker_s_task_runs_on_another_worker_and_its_attempt_counts() -> None:
     async with coordinator() as address:
         async with WireWorker(address).running() as lost:
             lost.holding = True
@@ -173,6 +172,15 @@ async def test_a_lost_worker_s_task_runs_elsewhere_with_its_attempt_counted() ->
     assert [error["class"] for error in task.errors] == ["lost"]
 
 
+async def until_online(coordinators: int, deadline_s: float = 15.0) -> None:
+    """Wait until this many coordinators are online."""
+
+    async def is_reached() -> bool:
+        return await Coordinator.objects.filter(online=True).acount() == coordinators
+
+    await until(is_reached, deadline_s)
+
+
 async def test_a_killed_coordinator_s_held_tasks_are_released() -> None:
     port = free_port()
     first = manage("runcoordinator", "--port", str(port))
@@ -183,9 +191,11 @@ async def test_a_killed_coordinator_s_held_tasks_are_released() -> None:
             await until_counted(5, status="picked")
             end(first, signal.SIGKILL)
     except (grpc.aio.AioRpcError, BaseExceptionGroup):
-        pass  # The wire worker lost its stream, as it must.
+        pass  # The wire worker loses its stream, as expected.
     async with coordinator() as address, WireWorker(address).running():
         await until_counted(5, status="complete", deadline_s=15)
+        # Its held tasks are released before it is marked offline.
+        await until_online(1)
     assert await Coordinator.objects.filter(online=True).acount() == 0
 
 
@@ -207,15 +217,15 @@ async def test_a_bad_hello_is_refused_with_the_rule() -> None:
         assert error.details() == "slots: is 0; it must be from 1 to 10000."
 
 
-def test_it_listens_on_loopback_only() -> None:
+def test_a_coordinator_without_tls_listens_only_on_loopback() -> None:
     process = manage("runcoordinator", "--host", "0.0.0.0")
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "0.0.0.0 is no loopback address" in output
+    assert "0.0.0.0 is not a loopback address" in output
     assert "Traceback" not in output
 
 
-def test_a_taken_port_is_named_with_the_setting_that_changes_it() -> None:
+def test_the_error_for_a_port_in_use_names_the_setting() -> None:
     import socket
 
     with socket.socket() as taken:
@@ -225,12 +235,12 @@ def test_a_taken_port_is_named_with_the_setting_that_changes_it() -> None:
         process = manage("runcoordinator", "--port", str(port))
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert f"Port 127.0.0.1:{port} is taken" in output
+    assert f"Cannot listen on 127.0.0.1:{port}: the port is taken" in output
     assert "TASKMASTER_GRPC_PORT" in output
     assert "Traceback" not in output
 
 
-async def test_a_silent_worker_s_task_goes_at_once_to_another_coordinator_s_idle_one() -> None:
+async def test_a_task_that_is_not_accepted_goes_to_a_worker_of_another_coordinator() -> None:
     async with (
         coordinator() as address,
         coordinator() as other,
@@ -245,7 +255,7 @@ async def test_a_silent_worker_s_task_goes_at_once_to_another_coordinator_s_idle
             await until_counted(1, pk=task_id, status="complete")
 
 
-async def test_a_due_task_without_a_slot_goes_to_another_coordinator_that_sleeps() -> None:
+async def test_a_due_task_without_a_slot_wakes_another_idle_coordinator() -> None:
     async with (
         coordinator() as address,
         coordinator() as other,
@@ -264,7 +274,7 @@ async def test_a_due_task_without_a_slot_goes_to_another_coordinator_that_sleeps
         await busy.complete([busy.offers[0][1]])
 
 
-async def test_a_worker_that_joins_for_a_queue_with_a_backlog_begins_at_once() -> None:
+async def test_a_new_worker_starts_the_backlog_of_its_queue_immediately() -> None:
     async with coordinator() as address, WireWorker(address, queues=("a",)).running():
         await store(queue="b")
         began = time.monotonic()
@@ -273,7 +283,7 @@ async def test_a_worker_that_joins_for_a_queue_with_a_backlog_begins_at_once() -
         assert time.monotonic() - began < 2
 
 
-async def test_an_unmigrated_database_is_named_and_nothing_starts() -> None:
+async def test_an_unmigrated_database_is_reported_and_nothing_starts() -> None:
     name = "test_taskmaster_empty"
 
     def make(sql: str) -> None:
@@ -286,7 +296,7 @@ async def test_an_unmigrated_database_is_named_and_nothing_starts() -> None:
         process = manage("runcoordinator", DATABASE_URL=url)
         output, _ = await asyncio.to_thread(process.communicate, timeout=30)
         assert process.returncode == 1
-        assert "migrations of this TaskMaster; run `manage.py migrate`" in output
+        assert "unapplied; run `manage.py migrate`" in output
         assert "Traceback" not in output
     finally:
         await asyncio.to_thread(make, f"DROP DATABASE {name} WITH (FORCE)")

@@ -1,4 +1,4 @@
-"""What is lost when something dies, freezes or is cut off: nothing, and nothing counts twice."""
+"""Test that no task is lost or completed twice when a process dies, freezes or is disconnected."""
 
 from __future__ import annotations
 
@@ -13,26 +13,18 @@ import psutil
 import pytest
 from asgiref.sync import sync_to_async
 
-from tasks import operations
-from tasks.models import Task
-from tests.system.fleet import (
-    WireWorker,
-    coordinator,
-    end,
-    free_port,
-    manage,
-    serving,
-    until,
-    until_counted,
-)
-from tests.system.workers import call, ended, online, run_worker, shell, worker
-from tests.tasks.sample import in_s, stored
-from workers.models import Worker
+from taskmaster.tasks import task_actions
+from taskmaster.tasks.models import Task
+from taskmaster.workers.models import Worker
+from tests.factories import in_s, stored
+from tests.system.fleet import WireWorker, coordinator, end, free_port, manage, serving
+from tests.system.workers import call, online, run_worker, shell, worker
+from tests.waiting import until, until_counted, until_finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 store = sync_to_async(stored)
-#: Silence is over after 3 s instead of 15, so that tests need not wait for it.
+#: Workers are lost after 3 s without a heartbeat instead of 15 s, so that tests are short.
 QUICK = {
     "TASKMASTER_HEARTBEAT_INTERVAL_S": "1",
     "TASKMASTER_LOST_CONTACT_MARGIN_S": "1",
@@ -50,7 +42,7 @@ async def status_of(name: str) -> str:
 
 
 def resume(processes: list[psutil.Process]) -> None:
-    """Lets frozen processes go on; one that was killed meanwhile does not."""
+    """Resume frozen processes; skip those that were killed."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.resume()
@@ -59,7 +51,7 @@ def resume(processes: list[psutil.Process]) -> None:
 # ---- workers ------------------------------------------------------------------------------------
 
 
-async def test_a_killed_worker_s_task_is_rescued_in_four_seconds_and_names_it() -> None:
+async def test_a_killed_worker_s_task_is_rescued_within_four_seconds() -> None:
     async with coordinator(TASKMASTER_RETRY_BASE_S="0.1") as address:
         heron = run_worker(address, "--name", "heron", "--concurrency", "2")
         await online("heron")
@@ -104,21 +96,21 @@ async def test_a_frozen_worker_is_removed_and_fenced_when_it_comes_back(whole_gr
                 assert time.monotonic() - frozen_at < 6
                 assert await status_of("heron") == "offline"
                 resume(family)
-                # It is told, stops what it ran, and offers its slot again.
+                # It learns that its lease is stale, stops the task, and offers its slot again.
                 later = await call("echo", 7)
-                assert (await ended(later)).worker == "heron"
+                assert (await until_finished(later)).worker == "heron"
                 await other.complete([other.offers[0][1]])
-                task = await ended(task_id)
+                task = await until_finished(task_id)
         finally:
             resume(family)
             await asyncio.to_thread(end, heron)
     assert (task.status, task.result, task.attempt) == ("complete", 1, 2)
     assert [(e["class"], e["attempt"]) for e in task.errors] == [("lost", 1)]
     assert heron.stdout is not None
-    assert "why=stale" in heron.stdout.read().replace('"', "")
+    assert "reason=stale" in heron.stdout.read().replace('"', "")
 
 
-async def test_a_missed_heartbeat_is_counted_and_forgiven() -> None:
+async def test_a_missed_heartbeat_is_counted_and_reset_by_the_next_one() -> None:
     async with coordinator(**QUICK) as address, worker(address, **QUICK) as heron:
         os.kill(heron.pid, signal.SIGSTOP)
         try:
@@ -132,18 +124,18 @@ async def test_a_missed_heartbeat_is_counted_and_forgiven() -> None:
                 await asyncio.sleep(0.05)
 
 
-async def test_a_task_runs_on_however_long_it_takes() -> None:
+async def test_a_long_task_is_not_rescued_from_a_live_worker() -> None:
     async with coordinator(**QUICK) as address, worker(address, **QUICK):
         task_id = await call("sleep", 8)
-        task = await ended(task_id)
+        task = await until_finished(task_id)
     assert (task.status, task.attempt, task.lease, task.errors) == ("complete", 1, 1, [])
 
 
-async def test_a_task_that_kills_its_worker_ends_failed_after_its_attempts() -> None:
+async def test_a_task_that_kills_its_worker_fails_after_its_attempts() -> None:
     async with coordinator(**QUICK) as address:
         task_id = await call("kill_the_worker", max_attempts=2)
-        # It may kill the first before that has said that it began: only from then on is each
-        # start durable before the task runs.
+        # The first offers can kill the worker before the start is reported: only from then on is
+        # each start durable before the task runs.
         for number in range(3):
             heron = run_worker(address, "--name", f"heron-{number}", **QUICK)
             async with asyncio.timeout(20):
@@ -153,29 +145,29 @@ async def test_a_task_that_kills_its_worker_ends_failed_after_its_attempts() -> 
                 ):
                     await asyncio.sleep(0.05)
             end(heron, signal.SIGKILL)
-        task = await ended(task_id)
+        task = await until_finished(task_id)
     assert (task.status, task.attempt) == ("failed", 2)
     assert [error["class"] for error in task.errors] == ["lost", "lost"]
 
 
-async def test_what_a_worker_accepted_and_does_not_know_any_more_is_not_stuck() -> None:
+async def test_a_task_that_its_worker_no_longer_knows_is_rescued() -> None:
     async with coordinator(**QUICK) as address, WireWorker(address).running() as forgetful:
         forgetful.holding, forgetful.beating = True, False
         [task_id] = await store(max_attempts=2)
         await until_counted(1, pk=task_id, status="started")
-        # It lives, and says of no heartbeat that it runs anything.
+        # The worker is alive, and its heartbeats name no running task.
         for _ in range(2):
             await forgetful.beat()
         await until_counted(1, pk=task_id, status="started", attempt=2, deadline_s=10)
     [error] = (await Task.objects.aget(pk=task_id)).errors[:1]
     assert error["class"] == "lost"
-    assert "does not know this execution" in error["message"]
+    assert "stopped listing this execution" in error["message"]
 
 
 # ---- contact ------------------------------------------------------------------------------------
 
 
-async def test_without_any_coordinator_a_task_goes_on_or_is_stopped_as_declared() -> None:
+async def test_without_a_coordinator_a_task_continues_or_stops_as_declared() -> None:
     port = free_port()
     lone = manage("runcoordinator", "--port", str(port), **QUICK)
     await serving(f"127.0.0.1:{port}")
@@ -187,13 +179,13 @@ async def test_without_any_coordinator_a_task_goes_on_or_is_stopped_as_declared(
         stops_too = await shell("sleep 300.456", on_lost_contact="stop")
         await until_counted(3, status="started")
         end(lone, signal.SIGKILL)
-        # Two seconds after the last answer: one before a rescue could begin.
+        # Two seconds after the last answer: one before a rescue can begin.
         await until(lambda: not running("sleep", "300.456"), 4)
-        await asyncio.to_thread(busy_for, 3.0)
+        await asyncio.to_thread(wait_in_thread, 3.0)
         async with coordinator(port, **QUICK):
-            undisturbed = await ended(goes_on)
+            undisturbed = await until_finished(goes_on)
             for task_id in (stops, stops_too):
-                [error] = (await ended(task_id)).errors
+                [error] = (await until_finished(task_id)).errors
                 assert error["class"] == "lost"
                 assert error["message"] == "stopped: its worker could not reach any coordinator"
     finally:
@@ -201,13 +193,13 @@ async def test_without_any_coordinator_a_task_goes_on_or_is_stopped_as_declared(
     assert (undisturbed.status, undisturbed.attempt, undisturbed.errors) == ("complete", 1, [])
 
 
-def running(*words: str) -> list[psutil.Process]:
-    """Processes with these arguments."""
-    return [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == list(words)]
+def running(*arguments: str) -> list[psutil.Process]:
+    """Return the processes with these arguments."""
+    return [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == list(arguments)]
 
 
-def busy_for(seconds: float) -> None:
-    """What the test itself waits for: time that must pass without a coordinator."""
+def wait_in_thread(seconds: float) -> None:
+    """Let time pass without a coordinator."""
     subprocess.run(["sleep", str(seconds)], check=True)
 
 
@@ -224,7 +216,7 @@ async def test_a_stoppable_task_is_not_rescued_before_its_worker_has_stopped_it(
             early = time.monotonic() - left_at
             await until(lambda: [o for _, o in other.offers if o.task_id == stoppable], 8)
             late = time.monotonic() - left_at
-    # The grace of 2 s, and the silence of 3 s counted from the last contact.
+    # The grace of 2 s, and 3 s without a heartbeat, counted from the last contact.
     assert early < late
     assert [e["class"] for e in (await Task.objects.aget(pk=stoppable)).errors] == ["lost"]
 
@@ -232,7 +224,7 @@ async def test_a_stoppable_task_is_not_rescued_before_its_worker_has_stopped_it(
 # ---- coordinators -------------------------------------------------------------------------------
 
 
-async def test_a_dead_coordinator_s_held_tasks_are_released_in_two_seconds() -> None:
+async def test_a_dead_coordinator_s_held_tasks_are_released_within_two_seconds() -> None:
     port = free_port()
     first = manage("runcoordinator", "--port", str(port))
     await serving(f"127.0.0.1:{port}")
@@ -249,7 +241,7 @@ async def test_a_dead_coordinator_s_held_tasks_are_released_in_two_seconds() -> 
         await Task.objects.all().adelete()
 
 
-async def test_a_dead_coordinator_s_lost_worker_is_rescued_in_four_seconds() -> None:
+async def test_tasks_of_a_dead_coordinator_s_lost_worker_are_rescued_within_four_seconds() -> None:
     port = free_port()
     first = manage("runcoordinator", "--port", str(port))
     await serving(f"127.0.0.1:{port}")
@@ -269,7 +261,7 @@ async def test_a_dead_coordinator_s_lost_worker_is_rescued_in_four_seconds() -> 
             await until_counted(1, pk=task_id, status="complete")
 
 
-async def test_a_frozen_coordinator_is_buried_and_its_late_reports_are_fenced() -> None:
+async def test_a_frozen_coordinator_is_declared_dead_and_its_late_reports_are_fenced() -> None:
     port = free_port()
     first = manage("runcoordinator", "--port", str(port), **QUICK)
     await serving(f"127.0.0.1:{port}")
@@ -294,7 +286,7 @@ async def test_a_frozen_coordinator_is_buried_and_its_late_reports_are_fenced() 
     assert (task.attempt, task.lease) == (2, 2)
 
 
-async def test_a_lone_coordinator_that_comes_back_adopts_what_runs() -> None:
+async def test_a_restarted_coordinator_adopts_running_tasks() -> None:
     port = free_port()
     lone = manage("runcoordinator", "--port", str(port))
     await serving(f"127.0.0.1:{port}")
@@ -302,11 +294,11 @@ async def test_a_lone_coordinator_that_comes_back_adopts_what_runs() -> None:
         ids = [await call("sleep", 12), await call("sleep", 1)]
         await until_counted(2, status="started")
         end(lone, signal.SIGKILL)
-        # Away for so long that the worker's pauses have grown, and one task has ended meanwhile.
-        await asyncio.to_thread(busy_for, 6.0)
+        # Long enough that the worker's reconnect delays have grown and one task has ended.
+        await asyncio.to_thread(wait_in_thread, 6.0)
         async with coordinator(port):
             for task_id in ids:
-                task = await ended(task_id, 25)
+                task = await until_finished(task_id, 25)
                 assert (task.status, task.attempt, task.lease, task.errors) == (
                     "complete", 1, 1, [],
                 )  # fmt: skip
@@ -315,7 +307,7 @@ async def test_a_lone_coordinator_that_comes_back_adopts_what_runs() -> None:
 # ---- draining -----------------------------------------------------------------------------------
 
 
-async def test_a_drained_worker_finishes_and_leaves_and_undrain_takes_it_back() -> None:
+async def test_a_drained_worker_finishes_its_tasks_and_undrain_reactivates_it() -> None:
     async with coordinator() as address:
         heron = run_worker(address, "--name", "heron", "--concurrency", "2")
         await online("heron")
@@ -328,11 +320,11 @@ async def test_a_drained_worker_finishes_and_leaves_and_undrain_takes_it_back() 
                 await asyncio.sleep(0.02)
         waiting = await call("echo", 1)
         await command("undrain")
-        # It had a slot free all the time, and takes the task now.
-        assert (await ended(waiting, 3)).worker == "heron"
+        # It had a free slot all the time, and now takes the task.
+        assert (await until_finished(waiting, 3)).worker == "heron"
         await command("drain")
         late = await call("echo", 2)
-        assert (await ended(running_task)).status == "complete"
+        assert (await until_finished(running_task)).status == "complete"
         assert await asyncio.wait_for(asyncio.to_thread(heron.wait), 15) == 0
         await until_counted(1, pk=late, status="pending")
         async with asyncio.timeout(3):
@@ -346,9 +338,9 @@ def operate(action: str) -> None:
     call_command("taskmaster", action, "heron", stdout=open(os.devnull, "w"))  # noqa: SIM115
 
 
-async def test_retrying_by_hand_gives_a_failed_task_another_attempt() -> None:
+async def test_a_manual_retry_gives_a_failed_task_another_attempt() -> None:
     async with coordinator() as address, worker(address):
-        task_id = await call("speak_and_raise")
-        await ended(task_id)
-        await sync_to_async(operations.retry)(task_id)
+        task_id = await call("print_and_raise")
+        await until_finished(task_id)
+        await sync_to_async(task_actions.retry)(task_id)
         await until_counted(1, pk=task_id, status="failed", attempt=2)

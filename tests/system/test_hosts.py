@@ -1,4 +1,4 @@
-"""Coordinators and workers on hosts of their own, over TLS: joining, cut off, back, and leaving."""
+"""Test coordinators and workers on separate hosts over TLS: join, disconnect, reconnect, leave."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
 
-from coordinator.models import Coordinator
-from tasks.models import Task
-from tests.system.fleet import database_url, end, until, until_counted
+from taskmaster.coordinator.models import Coordinator
+from taskmaster.tasks.models import Task
+from taskmaster.workers.models import Worker
+from taskmaster.workers.security import certificates, tokens
+from tests.system.fleet import database_url, end
 from tests.system.lan import Lan
 from tests.system.programs import Program
-from tests.system.workers import MODULE, call, ended, online
-from workers.joining import certificates, tokens
-from workers.models import Worker
+from tests.system.workers import MODULE, call, online
+from tests.waiting import until, until_counted, until_finished, until_offline
 
 NAMES, WIRED = ("left", "right", "heron", "crane"), ("left", "right")
 pytestmark = pytest.mark.django_db(transaction=True)
-make, revoke = sync_to_async(tokens.make), sync_to_async(tokens.revoke)
-#: Silence is over after 3 s instead of 15.
+make, revoke = sync_to_async(tokens.create), sync_to_async(tokens.revoke)
+#: Workers are lost after 3 s without a heartbeat instead of 15 s.
 QUICK = {
     "TASKMASTER_HEARTBEAT_INTERVAL_S": "1",
     "TASKMASTER_LOST_CONTACT_MARGIN_S": "1",
@@ -43,7 +44,7 @@ class Fleet:
         self.certs = certificates.write(folder / "certs", addresses, days=1)
 
     def coordinator(self, host: str) -> Program:
-        """Listens on the host's own address."""
+        """Run a coordinator that listens on the host's own address."""
         return self._run(
             host,
             ("runcoordinator", "--host", self.lan.address(host)),
@@ -55,14 +56,14 @@ class Fleet:
         )
 
     def worker(self, host: str, token: str, coordinator: str) -> Program:
-        """Knows one coordinator, and no database."""
+        """Run a worker that knows one coordinator and no database."""
         return self._run(
             host,
             (
-                *("runworker", "--name", host, "--pool", "threads", "--concurrency", "4"),
+                *("runworker", "--name", host, "--executor", "thread", "--concurrency", "4"),
                 *("--coordinator", f"{self.lan.address(coordinator)}:50051"),
             ),
-            DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing",
+            DATABASE_URL="postgresql://user@127.0.0.1:1/nothing",
             TASKMASTER_TLS_CA=str(self.certs.ca),
             TASKMASTER_TLS_CERT=str(self.certs.worker),
             TASKMASTER_TLS_KEY=str(self.certs.worker_key),
@@ -80,7 +81,7 @@ class Fleet:
         return program
 
     def close(self) -> None:
-        """Ends them all at once."""
+        """Kill all programs."""
         for program in self._programs:
             program.process.terminate()
         for program in self._programs:
@@ -103,58 +104,51 @@ def fleet(transactional_db: None, tmp_path: Path) -> Iterator[Fleet]:
 
 @pytest.fixture
 async def logs(fleet: Fleet) -> AsyncIterator[None]:
-    """Shown when the test fails; no traceback is in them."""
+    """Print the logs when the test fails; check that they contain no traceback."""
     yield
     for log in sorted(fleet.folder.glob("*.log")):
         print(f"---- {log.name}\n{log.read_text()}")
         assert "Traceback" not in log.read_text()
 
 
-async def offline(worker: str) -> None:
-    """Waits until the worker is none of the fleet."""
-    async with asyncio.timeout(10):
-        while await Worker.objects.filter(name=worker).exclude(status="offline").aexists():
-            await asyncio.sleep(0.02)
-
-
 async def coordinator_of(worker: str) -> str:
-    """The host where the worker's coordinator is."""
+    """Return the host of the worker's coordinator."""
     row = await Worker.objects.aget(name=worker)
     listed = await Coordinator.objects.aget(pk=row.coordinator)
     return {"203.0.113.10:50051": "left", "203.0.113.11:50051": "right"}[listed.address]
 
 
-async def test_hosts_join_are_cut_off_come_back_and_leave(fleet: Fleet, logs: None) -> None:
+async def test_hosts_join_disconnect_reconnect_and_leave(fleet: Fleet, logs: None) -> None:
     lan = fleet.lan
     first, second = (await make("first")).secret, (await make("second", uses=1)).secret
     left, right = fleet.coordinator("left"), fleet.coordinator("right")
 
-    # ---- joining, as soon as somebody is there ----
+    # ---- the hosts join as soon as a coordinator is there ----
     workers = {
         "heron": fleet.worker("heron", first, "left"),
         "crane": fleet.worker("crane", second, "right"),
     }
     await asyncio.gather(*map(online, workers))
 
-    # ---- a worker is cut off: what it ran runs elsewhere, and counts once ----
+    # ---- a worker is disconnected: its task runs on the other worker and completes once ----
     running = await call("sleep", 3, max_attempts=2)
     await until_counted(1, pk=running, status="started")
     lost = (await Task.objects.aget(pk=running)).worker
     [other] = workers.keys() - {lost}
     lan.cut(lost)
     await until_counted(1, pk=running, status="started", worker=other)
-    await offline(lost)
+    await until_offline(lost)
     lan.heal(lost)
     await online(lost)
-    done = await ended(running)
+    done = await until_finished(running)
     assert (done.status, done.worker, done.attempt) == ("complete", other, 2)
     assert [error["class"] for error in done.errors] == ["lost"]
 
-    # ---- one leaves ----
+    # ---- a worker leaves ----
     assert await asyncio.to_thread(end, workers[other].process) == 0
-    await offline(other)
+    await until_offline(other)
 
-    # ---- a coordinator is cut off: its worker goes to the other, of which it was told ----
+    # ---- a coordinator is disconnected: its worker connects to the other, which it had learnt ----
     before = await coordinator_of(lost)
     running = await call("sleep", 4, max_attempts=2)
     await until_counted(1, pk=running, status="started")
@@ -163,11 +157,11 @@ async def test_hosts_join_are_cut_off_come_back_and_leave(fleet: Fleet, logs: No
     assert await coordinator_of(lost) != before
     lan.heal(before)
 
-    # ---- one must leave ----
+    # ---- a worker's token is revoked ----
     await revoke("first" if lost == "heron" else "second")
     await until(lambda: workers[lost].process.poll() is not None)
     assert workers[lost].process.returncode == 1
-    assert workers[lost].wrote("the join token is wrong, revoked, expired or used up")
+    assert workers[lost].wrote("the join token is invalid, revoked, expired or used up")
     for program in (left, right, *workers.values()):
         assert first not in program.text()
         assert second not in program.text()

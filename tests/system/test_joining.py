@@ -1,4 +1,4 @@
-"""Real workers that join over TLS, or say in a line why they cannot."""
+"""Test that real workers join over TLS, or report in one line why they cannot."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from pathlib import Path
 import pytest
 from asgiref.sync import sync_to_async
 
-from tests.coordinator.service.secured import secured
+from taskmaster.workers.models import Worker
+from taskmaster.workers.security import certificates, tokens
+from tests.coordinator.rpc.secured import secured
 from tests.system.fleet import end, manage
-from tests.system.workers import call, ended, run_worker, worker
-from workers.joining import certificates, tokens
-from workers.models import Worker
+from tests.system.workers import call, run_worker, worker
+from tests.waiting import until_finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
-make = sync_to_async(tokens.make)
+make = sync_to_async(tokens.create)
 
 
-async def test_a_worker_joins_with_token_and_authority_and_not_without(tmp_path: Path) -> None:
+async def test_a_worker_joins_only_with_token_and_authority(tmp_path: Path) -> None:
     made = certificates.write(tmp_path / "certs", ["localhost"], days=1)
     foreign = certificates.write(tmp_path / "foreign", ["localhost"], days=1)
     secret = (await make("here")).secret
     good = {"TASKMASTER_TLS_CA": str(made.ca), "TASKMASTER_JOIN_TOKEN": secret}
     with secured(tmp_path / "certs", tmp_path) as (address, program):
-        strangers = [
+        refused = [
             run_worker(address, "--name", name, **{**good, **wrong})
             for name, wrong in (
                 ("wrong", {"TASKMASTER_JOIN_TOKEN": "tmjoin_wrong"}),
@@ -34,22 +35,24 @@ async def test_a_worker_joins_with_token_and_authority_and_not_without(tmp_path:
             )
         ]
         async with worker(address, **good):
-            assert (await ended(await call("echo", 7))).result == 7
+            assert (await until_finished(await call("echo", 7))).result == 7
         wrong, deceived, plain = await asyncio.gather(
-            *(asyncio.to_thread(said, each, number < 1) for number, each in enumerate(strangers))
+            *(asyncio.to_thread(refusal, each, number < 1) for number, each in enumerate(refused))
         )
-        assert "refuses: the join token is wrong, revoked, expired or used up" in wrong
+        assert (
+            "refused this worker: the join token is invalid, revoked, expired or used up" in wrong
+        )
         assert "no coordinator reachable" in deceived
         assert "CERTIFICATE_VERIFY_FAILED" in deceived
         assert "no coordinator reachable" in plain
         assert "refused_by=" in plain
-        assert len(program.wrote("refused at the gate: the join token, nobody knows it")) == 1
+        assert len(program.wrote("call refused: invalid join token: it does not exist")) == 1
         assert not any(secret in each for each in (wrong, deceived, plain, program.text()))
     assert [row.name async for row in Worker.objects.all()] == ["heron"]
 
 
-def said(process: subprocess.Popen[str], leaves: bool) -> str:
-    """What a worker said that was refused: it leaves by itself, or waits for a better one."""
+def refusal(process: subprocess.Popen[str], leaves: bool) -> str:
+    """Return the output of a refused worker, which exits by itself or keeps waiting."""
     assert process.stdout is not None
     if leaves:
         assert process.wait(20) == 1
@@ -73,7 +76,7 @@ def said(process: subprocess.Popen[str], leaves: bool) -> str:
         (
             ("runworker", "--coordinator", "10.0.0.7:50051"),
             {"TASKMASTER_JOIN_TOKEN": "t"},
-            "a join token would travel in plain text",
+            "join token would be sent in plain text",
         ),
         (
             ("runcoordinator",),
@@ -82,7 +85,7 @@ def said(process: subprocess.Popen[str], leaves: bool) -> str:
         ),
     ],
 )
-def test_what_would_be_unsafe_does_not_start(
+def test_an_unsafe_configuration_does_not_start(
     command: tuple[str, ...], environment: dict[str, str], rule: str
 ) -> None:
     process = manage(*command, **environment)

@@ -1,4 +1,4 @@
-"""The web process behind nginx with the sample configuration: as without, and over TLS."""
+"""Test the web process behind nginx with the sample configuration, over TLS."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from rest_framework.authtoken.models import Token
 
 from benchmarks.sse import Stream
+from tests.factories import stored, token_header
 from tests.system.nginx import BINARY, Nginx, running_nginx
-from tests.system.test_streams import ALL, publish
-from tests.system.web import web
+from tests.system.web import ALL, publish, web
 from tests.system.websocket import Closed, websocket
-from tests.tasks.sample import stored
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -45,7 +43,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Browser:
-    """Keeps cookies, follows no redirect, and says which host it wants."""
+    """A browser that keeps cookies, follows no redirect, and sends the given Host."""
 
     def __init__(self, nginx: Nginx) -> None:
         self._nginx = nginx
@@ -57,14 +55,14 @@ class Browser:
         )
 
     def get(self, path: str, *, plain: bool = False, **headers: str) -> Any:
-        """The answer, whatever its status."""
-        return self._ask(path, None, plain, headers)
+        """Return the answer, with any status."""
+        return self._request(path, None, plain, headers)
 
     def post(self, path: str, fields: dict[str, str], **headers: str) -> Any:
-        """The same for a form."""
-        return self._ask(path, urllib.parse.urlencode(fields).encode(), False, headers)
+        """Send a form and return the answer."""
+        return self._request(path, urllib.parse.urlencode(fields).encode(), False, headers)
 
-    def _ask(self, path: str, data: bytes | None, plain: bool, headers: dict[str, str]) -> Any:
+    def _request(self, path: str, data: bytes | None, plain: bool, headers: dict[str, str]) -> Any:
         port, scheme = (self._nginx.http, "http") if plain else (self._nginx.https, "https")
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         request = urllib.request.Request(f"{scheme}://127.0.0.1:{port}{path}", data, named)
@@ -74,20 +72,20 @@ class Browser:
             return answer
 
 
-async def test_everything_arrives_through_nginx(tmp_path: Path) -> None:
+async def test_pages_streams_and_consoles_work_through_nginx(tmp_path: Path) -> None:
     user = await sync_to_async(User.objects.create_superuser)("ada", password="lovelace")
-    token = {"Authorization": f"Token {(await Token.objects.acreate(user=user)).key}"}
+    token = await sync_to_async(token_header)(user)
     async with web(**PUBLIC) as served:
         with running_nginx(tmp_path, served.port) as nginx:
             await asyncio.to_thread(pages_and_forms, nginx)
             await asyncio.to_thread(static_files, nginx)
-            await events_arrive_at_once(nginx, token)
+            await events_arrive_immediately(nginx, token)
             await consoles_are_open(nginx, token)
     assert "[error]" not in (tmp_path / "error.log").read_text()
 
 
 def pages_and_forms(nginx: Nginx) -> None:
-    """HTTPS alone, which the web process knows of from nginx and from nobody else."""
+    """Check that only HTTPS is served; the web process learns the scheme only from nginx."""
     browser = Browser(nginx)
     moved = browser.get("/tasks/?q=1", plain=True, Host="tasks.example.org")
     assert (moved.status, moved.headers["Location"]) == (
@@ -113,7 +111,7 @@ def pages_and_forms(nginx: Nginx) -> None:
 
 
 def static_files(nginx: Nginx) -> None:
-    """They are what they are without nginx, smaller."""
+    """Check that static files are the same as without nginx, but compressed."""
     browser = Browser(nginx)
     plain = browser.get("/static/taskmaster/dashboard.css")
     assert plain.headers["Content-Type"].startswith("text/css")
@@ -123,8 +121,8 @@ def static_files(nginx: Nginx) -> None:
     assert browser.get("/static/nothing.css").status == 404
 
 
-async def events_arrive_at_once(nginx: Nginx, token: dict[str, str]) -> None:
-    """One by one, each when it happens."""
+async def events_arrive_immediately(nginx: Nginx, token: dict[str, str]) -> None:
+    """Check that events arrive one by one, immediately."""
     stream = await Stream.open(nginx.https, ALL, token, nginx.tls)
     try:
         for number in range(1, 4):
@@ -140,7 +138,7 @@ async def events_arrive_at_once(nginx: Nginx, token: dict[str, str]) -> None:
 
 
 async def consoles_are_open(nginx: Nginx, token: dict[str, str]) -> None:
-    """For this site's own pages and for programs."""
+    """Check that consoles open for the site's own pages and for programs."""
     [task_id] = await store()
     path = f"/ws/tasks/{task_id}/console/"
     here = {"Origin": f"https://127.0.0.1:{nginx.https}"}

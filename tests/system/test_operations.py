@@ -1,56 +1,42 @@
-"""Operations on many tasks, run by real coordinators."""
+"""Test bulk operations run by real coordinators."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 
-from coordinator.database import conninfo
-from tasks.models import Event, Operation, Task
-from tests.system.fleet import (
-    WireWorker,
-    coordinator,
-    count,
-    end,
-    free_port,
-    manage,
-    serving,
-    until,
-    until_counted,
-)
+from taskmaster.coordinator.support.database import conninfo
+from taskmaster.tasks.models import Event, Operation, Task
+from tests.factories import in_s, locked, stored
+from tests.system.fleet import WireWorker, coordinator, count, end, free_port, manage, serving
 from tests.tasks.bulk.sample import an_operation, in_status
-from tests.tasks.sample import in_s, stored
+from tests.waiting import until, until_counted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 start = sync_to_async(an_operation)
 store = sync_to_async(stored)
-LOOKING = "SELECT pid FROM pg_locks WHERE relation = 'tasks_operation'::regclass AND NOT granted"
+LOOKING = (
+    "SELECT pid FROM pg_locks "
+    "WHERE relation = 'taskmaster_tasks_operation'::regclass AND NOT granted"
+)
 RESTING = "SELECT pid FROM pg_stat_activity WHERE pid = %s AND state = 'idle'"
-
-
-@contextmanager
-def held(task_id: int) -> Iterator[None]:
-    """Somebody else is at the task, so that an operation gets no further."""
-    with psycopg.connect(conninfo()) as other:
-        other.execute("SELECT FROM tasks_task WHERE id = %s FOR UPDATE", [task_id])
-        yield
 
 
 @asynccontextmanager
 async def idle_coordinator() -> AsyncIterator[None]:
-    """One that has looked for operations, found none, and waits for its safety poll."""
+    """Run a coordinator that has found no operations and waits for its safety poll."""
     with psycopg.connect(conninfo(), autocommit=True) as other:
-        # Its first look waits for the table: so it is seen to look.
+        # Its first query waits for the locked table, so that the test sees it.
         other.execute("BEGIN")
-        other.execute("LOCK TABLE tasks_operation")
+        other.execute("LOCK TABLE taskmaster_tasks_operation")
         async with coordinator():
             await until(lambda: other.execute(LOOKING).fetchone())
             [pid] = other.execute(LOOKING).fetchone() or [0]
@@ -60,27 +46,29 @@ async def idle_coordinator() -> AsyncIterator[None]:
 
 
 async def until_state(operation: Operation, state: str, deadline_s: float = 20.0) -> None:
-    async with asyncio.timeout(deadline_s):
-        while operation.state != state:
-            await asyncio.sleep(0.02)
-            await operation.arefresh_from_db()
+    async def is_reached() -> bool:
+        await operation.arefresh_from_db()
+        return operation.state == state
+
+    await until(is_reached, deadline_s)
 
 
 async def until_done(operation: Operation, number: int) -> None:
-    async with asyncio.timeout(20):
-        while operation.done < number:
-            await asyncio.sleep(0.02)
-            await operation.arefresh_from_db()
+    async def is_reached() -> bool:
+        await operation.arefresh_from_db()
+        return operation.done >= number
+
+    await until(is_reached, 20)
 
 
-async def test_another_coordinator_finishes_what_a_killed_one_began() -> None:
+async def test_another_coordinator_finishes_the_operation_of_a_killed_one() -> None:
     ids = await sync_to_async(in_status)("failed", 5_000, attempt=1, max_attempts=1, queue="later")
-    # Nobody claims them again meanwhile.
+    # These are not claimed again.
     middle = 2_600
     port = free_port()
     first = manage("runcoordinator", "--port", str(port))
     await serving(f"127.0.0.1:{port}")
-    with held(ids[middle]):
+    with locked(ids[middle]):
         operation = await start("retry", filter={"status": "failed", "queue": "later"})
         await until_done(operation, middle)
         end(first, signal.SIGKILL)
@@ -89,17 +77,17 @@ async def test_another_coordinator_finishes_what_a_killed_one_began() -> None:
     async with coordinator():
         await until_state(operation, "complete")
     assert (operation.done, operation.total, operation.refused) == (5_000, 5_000, {})
-    # A second time would have found nothing failed; more attempts than one would tell.
+    # A second run would find no failed tasks, and `max_attempts` would be higher than 2.
     assert await Task.objects.filter(pk__in=ids, status="pending", max_attempts=2).acount() == 5_000
 
 
-async def test_one_that_lives_goes_on_within_seconds() -> None:
+async def test_a_running_coordinator_continues_the_operation_within_seconds() -> None:
     ids = await store(5_000)
     port = free_port()
     first = manage("runcoordinator", "--port", str(port))
     await serving(f"127.0.0.1:{port}")
     async with coordinator():
-        with held(ids[2_600]):
+        with locked(ids[2_600]):
             operation = await start("cancel", filter={})
             await until_done(operation, 2_600)
             end(first, signal.SIGKILL)
@@ -110,7 +98,7 @@ async def test_one_that_lives_goes_on_within_seconds() -> None:
     assert await Task.objects.filter(status="cancelled").acount() == 5_000
 
 
-async def test_an_idle_coordinator_begins_at_once_and_tells_it() -> None:
+async def test_an_idle_coordinator_begins_immediately_and_publishes_events() -> None:
     async with idle_coordinator():
         await store(40, queue="mail")
         began = time.monotonic()
@@ -120,16 +108,16 @@ async def test_an_idle_coordinator_begins_at_once_and_tells_it() -> None:
         async with asyncio.timeout(10):
             while not await Event.objects.filter(kind="operator", text__startswith="c").aexists():
                 await asyncio.sleep(0.05)
-    told = [each async for each in Event.objects.filter(kind="operator").order_by("pk")]
-    assert [(each.text, each.count) for each in told] == [
-        ("began to cancel 40 tasks (queue=mail)", 40),
+    events = [each async for each in Event.objects.filter(kind="operator").order_by("pk")]
+    assert [(each.text, each.count) for each in events] == [
+        ("started a bulk operation: cancel 40 tasks (queue=mail)", 40),
         ("cancelled 40 tasks (queue=mail)", 40),
     ]
     folded = await Event.objects.filter(kind="cancelled").aget()
     assert (folded.text, folded.count) == ("40 tasks of mail", 40)
 
 
-async def test_running_tasks_are_stopped_and_later_ones_run_now() -> None:
+async def test_running_tasks_are_cancelled_and_scheduled_ones_run_now() -> None:
     async with coordinator() as address, WireWorker(address).running() as worker:
         worker.holding = True
         await store(3)
@@ -145,7 +133,7 @@ async def test_running_tasks_are_stopped_and_later_ones_run_now() -> None:
         await until_counted(4, status="complete", pk__in=later + soon, deadline_s=5)
 
 
-async def test_tasks_of_a_queue_without_workers_run_in_another() -> None:
+async def test_tasks_moved_from_a_queue_without_workers_run_in_another() -> None:
     async with coordinator() as address, WireWorker(address, queues=("fast",)).running():
         ids: list[int] = await store(30, queue="slow")
         await until_state(
@@ -155,11 +143,11 @@ async def test_tasks_of_a_queue_without_workers_run_in_another() -> None:
         assert await sync_to_async(count)(pk__in=ids, queue="fast", attempt=1) == 30
 
 
-async def test_a_coordinator_that_is_stopped_leaves_the_rest_to_another() -> None:
+async def test_a_stopped_coordinator_leaves_the_rest_of_an_operation_to_another() -> None:
     ids = await store(1_200)
     async with AsyncExitStack() as others:
-        with held(ids[700]):
-            # Its context ends it, gracefully, while a chunk waits.
+        with locked(ids[700]):
+            # The context stops the coordinator gracefully while a chunk waits.
             async with coordinator():
                 operation = await start("cancel", filter={})
                 await until_done(operation, 700)

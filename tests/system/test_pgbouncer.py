@@ -1,4 +1,4 @@
-"""Everything but LISTEN goes through a pooler in transaction mode."""
+"""Test that everything except LISTEN works through a pooler in transaction mode."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import grpc
 import pytest
 
-from proto import taskmaster_pb2 as pb
-from proto import taskmaster_pb2_grpc as rpc
+from taskmaster.proto import taskmaster_pb2 as pb
+from taskmaster.proto import taskmaster_pb2_grpc as rpc
 from tests.system.fleet import free_port
 from tests.system.pgbouncer import BINARY, running_pgbouncer
-from tests.system.programs import Feed, Site, running_site, until
+from tests.system.programs import Feed, Site, running_site
 from tests.system.server import Server
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     BINARY is None, reason="needs pgbouncer; on Debian: apt-get install pgbouncer"
@@ -21,38 +22,45 @@ pytestmark = pytest.mark.skipif(
 
 SESSIONS = "SELECT client_port FROM pg_stat_activity WHERE application_name = ANY (%s)"
 LOUD = "Traceback| (WARNING|ERROR|CRITICAL) "
-#: Far below the 10 s of the safety poll, which is what a coordinator without NOTIFY has.
-AT_ONCE_S = 3.0
+#: Far below the 10 s of the safety poll, which a coordinator without NOTIFY depends on.
+IMMEDIATE_S = 3.0
 
 
 def test_everything_but_listen_works_behind_a_pooler(server: Server, tmp_path: Path) -> None:
     with running_pgbouncer(server) as pooler:
         pooled = {"DATABASE_URL": pooler.url, "TASKMASTER_DB_PREPARE": "off"}
-        with running_site(tmp_path, server, DATABASE_DIRECT_URL=server.url, **pooled) as site:
-            # The other one has nobody but the pooler, and knows what that means.
+        with running_site(
+            tmp_path, server, TASKMASTER_DATABASE_DIRECT_URL=server.url, **pooled
+        ) as site:
+            # This coordinator has only the pooler, and is configured for it.
             port = ("--port", str(free_port()))
-            deaf = site.run("deaf", "manage.py", "runcoordinator", *port, DATABASE_DIRECT_URL="")
+            deaf = site.run(
+                "deaf", "manage.py", "runcoordinator", *port, TASKMASTER_DATABASE_DIRECT_URL=""
+            )
             with Feed(site, "pooled") as feed:
-                # More often than what makes psycopg prepare a statement.
+                # More than the number of executions after which psycopg prepares a statement.
                 feed.until_accepted(50)
                 feed.submit_many(500)
                 assert site.get("/api/tasks/").status == 200
                 submit_by_grpc(site)
             feed.check(server)
-            check_starts_at_once(site, server)
-            check_cancels_at_once(site, server)
+            check_starts_immediately(site, server)
+            check_cancels_immediately(site, server)
 
             others = ["taskmaster-coordinator", "taskmaster-django"]
             assert set(server.ask(SESSIONS, others)) <= pooler.ports
             [direct] = server.ask(SESSIONS, ["taskmaster-listener"])
             assert direct not in pooler.ports
-            until(lambda: deaf.wrote("DATABASE_DIRECT_URL"), "the deaf coordinator says so")
+            wait_until(
+                lambda: deaf.wrote("TASKMASTER_DATABASE_DIRECT_URL"),
+                "the coordinator without NOTIFY logs it",
+            )
             loud = {name: len(each.wrote(LOUD)) for name, each in site.programs.items()}
             assert loud == {"coordinator": 0, "worker": 0, "web": 0, "deaf": 2}, site.logs()
 
 
 def submit_by_grpc(site: Site) -> None:
-    """What a client in another language does, on Django's connections."""
+    """Submit like a client in another language, on Django's connections."""
     metadata = [("authorization", f"Token {site.token}")]
     with grpc.insecure_channel(f"127.0.0.1:{site.coordinator_port}") as channel:
         stub = rpc.TaskServiceStub(channel)
@@ -63,25 +71,28 @@ def submit_by_grpc(site: Site) -> None:
             assert shown.name == "shell"
 
 
-def check_starts_at_once(site: Site, server: Server) -> None:
-    """A coordinator that sleeps is woken, so NOTIFY comes."""
+def check_starts_immediately(site: Site, server: Server) -> None:
+    """Check that NOTIFY wakes an idle coordinator."""
     for _ in range(3):
-        until(lambda: server.ask("SELECT coordinator FROM tasks_sleeper"), "one sleeps")
+        wait_until(
+            lambda: server.ask("SELECT coordinator FROM taskmaster_tasks_idlecoordinator"),
+            "one sleeps",
+        )
         began = time.monotonic()
         task_id = site.post("/api/tasks/", {"command": "true"}).body["id"]
         until_status(server, task_id, "complete")
-        assert time.monotonic() - began < AT_ONCE_S
+        assert time.monotonic() - began < IMMEDIATE_S
 
 
-def check_cancels_at_once(site: Site, server: Server) -> None:
-    """The cancellation of what runs travels by NOTIFY only."""
+def check_cancels_immediately(site: Site, server: Server) -> None:
+    """Check that the cancellation of a running task arrives; it travels only by NOTIFY."""
     task_id = site.post("/api/tasks/", {"command": "sleep 60"}).body["id"]
     until_status(server, task_id, "started")
     assert site.post(f"/api/tasks/{task_id}/cancel/", {}).status == 200
     worker = site.programs["worker"]
-    until(lambda: worker.wrote(f"attempt stopped task={task_id} "), "it stops", AT_ONCE_S)
+    wait_until(lambda: worker.wrote(f"attempt stopped task={task_id} "), "it stops", IMMEDIATE_S)
 
 
 def until_status(server: Server, task_id: int, status: str) -> None:
-    query = "SELECT status FROM tasks_task WHERE id = %s"
-    until(lambda: server.ask(query, task_id) == [status], f"task {task_id} is {status}")
+    query = "SELECT status FROM taskmaster_tasks_task WHERE id = %s"
+    wait_until(lambda: server.ask(query, task_id) == [status], f"task {task_id} is {status}")

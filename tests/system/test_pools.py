@@ -1,4 +1,4 @@
-"""Pools of real workers, with real coordinators."""
+"""Test worker pools with real workers and real coordinators."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from contextlib import suppress
 import pytest
 from asgiref.sync import sync_to_async
 
-from tasks.models import Event
-from tests.system.fleet import coordinator, end, free_port, manage, serving, until_counted
-from tests.system.workers import MODULE, call
+from taskmaster.tasks.models import Event
+from taskmaster.workers.models import PoolMember, Worker, WorkerPool
+from taskmaster.workers.pools import operations
+from tests.system.fleet import coordinator, end, free_port, manage, serving
+from tests.system.workers import MODULE, call, processes, shell
+from tests.waiting import until, until_counted, until_finished
 from tests.workers.pools.local import end_all
-from workers.models import PoolMember, Worker, WorkerPool
-from workers.pools import operations
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,21 +27,24 @@ change = sync_to_async(operations.change)
 
 @pytest.fixture(autouse=True)
 def herons(transactional_db: None) -> Iterator[None]:
-    """A pool of its own; what is left of it is ended."""
+    """Create a pool and kill its remaining workers at the end."""
     environment = {"TASKMASTER_TASK_MODULES": MODULE}
-    fields = {"name": "herons", "kind": "threads", "concurrency": 2, "environment": environment}
+    fields = {"name": "herons", "executor": "thread", "concurrency": 2, "environment": environment}
     operations.create(fields)
     yield
     end_all()
 
 
 async def until_pool(holds: Callable[[WorkerPool], object], deadline_s: float = 20.0) -> WorkerPool:
-    pool = await WorkerPool.objects.aget(name="herons")
+    pool = WorkerPool()
+
+    async def is_reached() -> object:
+        nonlocal pool
+        pool = await WorkerPool.objects.aget(name="herons")
+        return holds(pool)
+
     try:
-        async with asyncio.timeout(deadline_s):
-            while not holds(pool):
-                await asyncio.sleep(0.02)
-                pool = await WorkerPool.objects.aget(name="herons")
+        await until(is_reached, deadline_s)
     except TimeoutError:
         raise AssertionError(vars(pool)) from None
     return pool
@@ -56,15 +60,15 @@ async def members() -> set[tuple[str, int | None]]:
     return {pair async for pair in PoolMember.objects.values_list("name", "pid")}
 
 
-async def test_what_is_desired_comes_to_be_and_who_runs_something_may_finish() -> None:
+async def test_a_pool_reaches_its_desired_size_and_busy_workers_finish() -> None:
     async with coordinator():
         await scale("herons", 3)
         await until_steady(3)
-        workers = Worker.objects.filter(pool_name="herons", status="online")
-        assert {(each.name, each.slots, each.pool) async for each in workers} == {
-            (f"herons-{number}", 2, "threads") for number in (1, 2, 3)
+        workers = Worker.objects.filter(pool="herons", status="online")
+        assert {(each.name, each.slots, each.executor) async for each in workers} == {
+            (f"herons-{number}", 2, "thread") for number in (1, 2, 3)
         }
-        # Six slots: every worker runs two.
+        # Six slots: every worker runs two tasks.
         tasks = [await call("sleep", 2) for _ in range(6)]
         await until_counted(6, status="started")
         await scale("herons", 1)
@@ -77,13 +81,24 @@ async def test_what_is_desired_comes_to_be_and_who_runs_something_may_finish() -
         assert await members() == set()
 
 
-async def test_when_the_one_that_acts_is_killed_another_adopts_its_workers_in_2_s() -> None:
+async def test_the_commands_of_a_pool_s_worker_end_with_their_daemons() -> None:
+    async with coordinator():
+        await scale("herons", 1)
+        await until_steady(1)
+        command = await shell("(setsid sleep 300.501 >/dev/null 2>&1 &); sleep 0.2")
+        assert (await until_finished(command)).result == {"exit_code": 0}
+        assert not processes("300.501")
+        await scale("herons", 0)
+        await until_steady(0)
+
+
+async def test_another_coordinator_adopts_the_workers_of_a_killed_one() -> None:
     port = free_port()
     first = manage("runcoordinator", "--port", str(port))
     try:
         await serving(f"127.0.0.1:{port}")
         async with coordinator():
-            # By then both know each other, so the workers do.
+            # By then the coordinators know each other, and so the workers know both.
             await scale("herons", 2)
             await until_steady(2)
             before = await members()
@@ -92,11 +107,11 @@ async def test_when_the_one_that_acts_is_killed_another_adopts_its_workers_in_2_
             await scale("herons", 3)
             await until_pool(lambda pool: pool.actual == 3)
             took_s = asyncio.get_running_loop().time() - killed
-            # Two for the lock, and what a worker takes.
-            assert took_s < 2 + 2
+            # On an idle machine: 2 s for the lock, and less than 2 s until the worker connects.
+            assert took_s < 8
             assert before < await members()
             await until_steady(3)
-            # A worker that dies is replaced, also one that was adopted.
+            # A worker that dies is replaced, also an adopted one.
             victim = next(pid for name, pid in before if name == "herons-1")
             assert victim is not None
             os.kill(victim, signal.SIGKILL)
@@ -110,7 +125,7 @@ async def test_when_the_one_that_acts_is_killed_another_adopts_its_workers_in_2_
         first.wait(10)
 
 
-async def test_one_that_is_frozen_does_not_act_for_ever() -> None:
+async def test_a_frozen_leader_is_replaced() -> None:
     quick = {
         "TASKMASTER_HEARTBEAT_INTERVAL_S": "1",
         "TASKMASTER_LOST_CONTACT_MARGIN_S": "1",
@@ -125,7 +140,7 @@ async def test_one_that_is_frozen_does_not_act_for_ever() -> None:
             await scale("herons", 1)
             await until_steady(1)
             first.send_signal(signal.SIGCONT)
-            # It finds its session gone, and only watches from then on.
+            # It finds that its session is gone, and only observes from then on.
             assert await asyncio.to_thread(end, first) == 0
             await until_steady(1)
             await scale("herons", 0)
@@ -135,7 +150,7 @@ async def test_one_that_is_frozen_does_not_act_for_ever() -> None:
         first.wait(10)
 
 
-async def test_workers_that_die_at_start_are_backed_off_from_and_their_words_shown() -> None:
+async def test_workers_that_die_at_start_back_off_and_their_output_is_shown() -> None:
     broken = {"environment": {"TASKMASTER_TASK_MODULES": "no.such.module"}, "desired": 2}
     await sync_to_async(operations.change)("herons", broken)
     async with coordinator():
@@ -150,7 +165,7 @@ async def test_workers_that_die_at_start_are_backed_off_from_and_their_words_sho
         await until_steady(0)
 
 
-async def test_a_provider_that_is_missing_or_fails_is_shown_and_its_workers_are_left() -> None:
+async def test_a_failing_provider_is_shown_and_its_workers_continue() -> None:
     await WorkerPool.objects.filter(name="herons").aupdate(provider="compose", desired=2)
     async with coordinator(PATH="/nonexistent", DOCKER_HOST="unix:///nonexistent"):
         pool = await until_pool(lambda pool: pool.state == "provider_failed")
@@ -158,7 +173,7 @@ async def test_a_provider_that_is_missing_or_fails_is_shown_and_its_workers_are_
         assert pool.desired == 2
 
 
-async def test_workers_outlive_a_coordinator_that_stops_and_are_the_next_one_s() -> None:
+async def test_workers_outlive_a_stopped_coordinator_and_the_next_one_adopts_them() -> None:
     port = free_port()
     async with coordinator(port):
         await scale("herons", 2)
@@ -174,14 +189,14 @@ async def test_workers_outlive_a_coordinator_that_stops_and_are_the_next_one_s()
         await until_steady(0)
 
 
-async def test_a_pool_that_scales_by_itself_comes_for_what_waits_and_goes_again() -> None:
+async def test_an_autoscaled_pool_grows_for_waiting_tasks_and_shrinks_again() -> None:
     await change("herons", {"autoscale": True, "target_wait_s": 1, "cool_down_s": 5, "maximum": 3})
     async with coordinator():
         for _ in range(4):
             await call("sleep", 0.5)
         await until_counted(4, status="complete", attempt=1)
         await until_pool(lambda pool: (pool.desired, pool.actual) == (0, 0))
-    texts = Event.objects.filter(kind="operator", text__startswith="pool herons:")
-    said = [text async for text in texts.order_by("pk").values_list("text", flat=True)]
-    assert said[0].startswith("pool herons: 0 → 1 by itself, 4 due")
-    assert said[-1] == "pool herons: 1 → 0 by itself, nothing is due, 0 slots are busy"
+    texts = Event.objects.filter(kind="operator", text__startswith="autoscaled pool herons:")
+    found = [text async for text in texts.order_by("pk").values_list("text", flat=True)]
+    assert found[0].startswith("autoscaled pool herons: 0 → 1, 4 due")
+    assert found[-1] == "autoscaled pool herons: 1 → 0, nothing is due, 0 slots are busy"

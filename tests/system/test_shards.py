@@ -1,4 +1,4 @@
-"""Queues over two databases, each with its own processes, and one web that reads both."""
+"""Test queues over two databases, each with its own processes, and one web that reads both."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import psycopg
 import pytest
 
 from tests.system.fleet import ROOT
-from tests.system.programs import Site, running_site, until
+from tests.system.programs import Site, running_site
 from tests.system.server import Server
+from tests.waiting import wait_until
 
-#: Stores shell tasks in both databases, as an application does that knows both.
+#: Stores shell tasks in both databases, like an application that uses both.
 _SUBMIT = """
 import django
 django.setup()
-from tasks.enqueue import bulk, new
+from taskmaster.tasks.enqueue import bulk, new
 bulk([new("shell", queue="mail", task_kwargs={"command": "true"})] * 20)
 bulk([new("shell", queue="thumbs", task_kwargs={"command": "true"})] * 30, using="north")
 """
@@ -37,8 +38,8 @@ def _manage(*command: str, **environment: str) -> None:
 
 @pytest.fixture
 def north(server: Server) -> Iterator[str]:
-    """The URL of another database with TaskMaster's tables."""
-    server.ask("TRUNCATE tasks_statistic")
+    """Create another database with TaskMaster's tables; yield its URL."""
+    server.ask("TRUNCATE taskmaster_tasks_statistic")
     server.ask("CREATE DATABASE north")
     url = server.url.rsplit("/", 1)[0] + "/north"
     _manage("manage.py", "migrate", "-v0", DATABASE_URL=url)
@@ -48,7 +49,9 @@ def north(server: Server) -> Iterator[str]:
 
 def _ended(url: str) -> dict[str, int]:
     with psycopg.connect(url) as connection:
-        cursor = connection.execute("SELECT status, count(*) FROM tasks_task GROUP BY status")
+        cursor = connection.execute(
+            "SELECT status, count(*) FROM taskmaster_tasks_task GROUP BY status"
+        )
         return dict(cursor.fetchall())
 
 
@@ -61,10 +64,10 @@ def test_two_databases_share_the_work_and_one_web_reads_both(
     with running_site(tmp_path / "here", server, **both) as site:
         other.run_coordinator()
         other.run_worker()
-        settings = {"DJANGO_SETTINGS_MODULE": "taskmaster_site.settings"}
+        settings = {"DJANGO_SETTINGS_MODULE": "taskmaster.taskmaster_site.settings"}
         _manage("-c", _SUBMIT, **both, **settings)
-        until(lambda: _ended(server.url) == {"complete": 20}, "this shard is done")
-        until(lambda: _ended(north) == {"complete": 30}, "the other shard is done")
+        wait_until(lambda: _ended(server.url) == {"complete": 20}, "this shard is done")
+        wait_until(lambda: _ended(north) == {"complete": 30}, "the other shard is done")
 
         here, there = (
             site.get("/api/tasks/?page_size=100"),
@@ -74,14 +77,14 @@ def test_two_databases_share_the_work_and_one_web_reads_both(
         assert {task["queue"] for task in there.body["results"]} == {"thumbs"}
         assert (len(here.body["results"]), len(there.body["results"])) == (20, 30)
         assert site.get("/shards/north/api/").body["tasks"].endswith("/shards/north/api/tasks/")
-        until(
+        wait_until(
             lambda: (
                 [row["overview"]["complete"] for row in site.get("/api/shards/").body] == [20, 30]
             ),
             "both are counted",
         )
         _only_reads(site, north)
-        # One that is gone takes nothing else with it.
+        # The failure of one database does not affect the other.
         other.close()
         server.ask("ALTER DATABASE north ALLOW_CONNECTIONS FALSE")
         server.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'north'")
@@ -95,6 +98,6 @@ def _only_reads(site: Site, north: str) -> None:
     assert site.get("/shards/south/api/tasks/").status == 404
     assert site.get("/shards/north/api/logs/stream").status == 404
     assert _ended(north) == {"complete": 30}
-    token, site.token = site.token, "nobody"
+    token, site.token = site.token, "unknown"
     assert site.get("/shards/north/api/tasks/").status == 401
     site.token = token

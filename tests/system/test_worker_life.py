@@ -1,4 +1,4 @@
-"""How workers begin, lose their coordinator, and end."""
+"""Test how workers start, lose their coordinator, and stop."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ import time
 import psutil
 import pytest
 
-from tests.system.fleet import coordinator, end, free_port, manage, serving, until, until_counted
+from taskmaster.tasks.models import TaskOutput
+from taskmaster.workers.models import Worker
+from tests.factories import in_s
+from tests.system.fleet import coordinator, end, free_port, manage, serving
 from tests.system.workers import (
     call,
-    ended,
     online,
     output,
     run_worker,
     shell,
     until_gone,
+    until_log,
     worker,
 )
-from tests.tasks.sample import in_s
-from workers.models import Worker
+from tests.waiting import until, until_counted, until_finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-async def left(process: subprocess.Popen[str], deadline_s: float = 40) -> int:
-    """The exit code."""
+async def exit_code(process: subprocess.Popen[str], deadline_s: float = 40) -> int:
+    """Wait for the exit and return the exit code."""
     return await asyncio.wait_for(asyncio.to_thread(process.wait), deadline_s)
 
 
@@ -40,16 +42,16 @@ async def test_sigterm_lets_ten_running_tasks_complete() -> None:
         ids += [await shell("sleep 2; echo done") for _ in range(5)]
         await until_counted(10, status="started")
         process.send_signal(signal.SIGTERM)
-        assert await left(process) == 0
+        assert await exit_code(process) == 0
         for task_id in ids:
-            task = await ended(task_id, 1)
+            task = await until_finished(task_id, 1)
             assert (task.status, task.attempt, task.lease) == ("complete", 1, 1)
         async with asyncio.timeout(3):
             while await Worker.objects.exclude(status="offline").aexists():
                 await asyncio.sleep(0.02)
 
 
-async def test_a_stopping_worker_takes_nothing_new() -> None:
+async def test_a_stopping_worker_accepts_no_new_tasks() -> None:
     async with coordinator() as address:
         process = run_worker(address, "--name", "heron", "--concurrency", "4")
         await online("heron")
@@ -60,54 +62,40 @@ async def test_a_stopping_worker_takes_nothing_new() -> None:
             while not await Worker.objects.filter(status="draining").aexists():
                 await asyncio.sleep(0.02)
         late = await call("echo", 1)
-        assert (await ended(running)).status == "complete"
-        assert await left(process) == 0
+        assert (await until_finished(running)).status == "complete"
+        assert await exit_code(process) == 0
         async with worker(address, name="stork"):
-            assert (await ended(late)).worker == "stork"
+            assert (await until_finished(late)).worker == "stork"
 
 
-async def test_a_second_signal_hands_back_what_runs_at_once() -> None:
+async def test_a_second_signal_releases_running_tasks_immediately() -> None:
     async with coordinator() as address:
         process = run_worker(address, "--name", "heron", "--concurrency", "2")
         await online("heron")
         ids = [await call("start_and_sleep", "300.666"), await shell("sleep 300.777")]
         await until_counted(2, status="started")
         process.send_signal(signal.SIGTERM)
-        await until_log(process, "worker stops")
+        await until_log(process, "worker stopping")
         process.send_signal(signal.SIGTERM)
-        assert await left(process, 10) == 1
+        assert await exit_code(process, 10) == 1
         await until_gone("300.666")
         await until_gone("300.777")
         await until_counted(2, 10, pk__in=ids, status="pending", attempt=0)
 
 
-async def until_log(process: subprocess.Popen[str], text: str) -> None:
-    """Reads the log of a process until a line has this text."""
-
-    def read() -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            assert "Traceback" not in line, line + process.stdout.read()
-            if text in line:
-                return
-        raise AssertionError(f"it ended without saying {text!r}")
-
-    await asyncio.wait_for(asyncio.to_thread(read), 20)
-
-
-async def test_without_a_coordinator_it_says_so_once_and_waits() -> None:
+async def test_a_worker_without_a_coordinator_logs_it_once_and_waits() -> None:
     port = free_port()
     process = run_worker(f"127.0.0.1:{port}", "--name", "heron")
-    await until_log(process, "no coordinator reachable, waiting for one")
+    await until_log(process, "no coordinator reachable, retrying")
     async with coordinator(port):
         await online("heron")
-        assert (await ended(await call("echo", 1))).result == 1
+        assert (await until_finished(await call("echo", 1))).result == 1
         assert await asyncio.to_thread(end, process) == 0
         assert process.stdout is not None
         assert "no coordinator reachable" not in process.stdout.read()
 
 
-async def test_a_killed_coordinator_s_worker_goes_on_and_reports_to_the_next_one() -> None:
+async def test_a_killed_coordinator_s_worker_reports_to_the_next_one() -> None:
     port = free_port()
     first = manage("runcoordinator", "--port", str(port))
     await serving(f"127.0.0.1:{port}")
@@ -119,9 +107,15 @@ async def test_a_killed_coordinator_s_worker_goes_on_and_reports_to_the_next_one
             await until_counted(3, status="started")
             end(first, signal.SIGKILL)
             for task_id in running:
-                task = await ended(task_id)
+                task = await until_finished(task_id)
                 assert (task.status, task.attempt, task.errors) == ("complete", 1, [])
-            assert (await ended(held)).status == "complete"
+            assert (await until_finished(held)).status == "complete"
+
+
+def family_of(pid: int, *, at_least: int) -> list[psutil.Process]:
+    """Return the descendants of a process, or an empty list if there are fewer."""
+    found = psutil.Process(pid).children(recursive=True)
+    return found if len(found) >= at_least else []
 
 
 async def test_a_killed_supervisor_leaves_no_process() -> None:
@@ -130,15 +124,15 @@ async def test_a_killed_supervisor_leaves_no_process() -> None:
         await online("heron")
         ids = [await call("start_and_sleep", "300.888"), await shell("setsid sleep 300.999")]
         await until_counted(2, status="started")
-        family = psutil.Process(process.pid).children(recursive=True)
-        assert len(family) >= 5
+        # The processes start after their start is reported.
+        family = await until(lambda: family_of(process.pid, at_least=5))
         process.kill()
         process.wait()
         await until(lambda: not any(alive(each) for each in family), 10)
         await until_gone("300.888")
         await until_gone("300.999")
         for task_id in ids:
-            assert [e["class"] for e in (await ended(task_id)).errors] == ["lost"]
+            assert [e["class"] for e in (await until_finished(task_id)).errors] == ["lost"]
 
 
 async def test_a_killed_fork_server_ends_the_worker_and_leaves_no_process() -> None:
@@ -147,45 +141,49 @@ async def test_a_killed_fork_server_ends_the_worker_and_leaves_no_process() -> N
         await online("heron")
         ids = [
             await call("start_and_sleep", "300.123"),
-            await shell("sleep 300.124 | sleep 300.125"),
+            await shell("echo ready; sleep 300.124 | sleep 300.125"),
         ]
         await until_counted(2, status="started")
-        launcher = next(
+        # A task is reported before its command is spawned.
+        await until(TaskOutput.objects.filter(task_id=ids[1]).aexists)
+        fork_server = next(
             each
             for each in psutil.Process(process.pid).children()
-            if "workers.daemon.launcher" in each.cmdline()
+            if "taskmaster.workers.daemon.fork_server.server" in each.cmdline()
         )
-        launcher.kill()
-        assert await left(process, 15) == 1
+        fork_server.kill()
+        assert await exit_code(process, 15) == 1
         assert process.stdout is not None
         output = process.stdout.read()
-        assert "The fork server died" in output
+        assert "The fork server and its child processes died" in output
         assert "Traceback" not in output
         for marker in ("300.124", "300.125"):
             await until_gone(marker)
         for task_id in ids:
-            # It may be a task's own doing, so it costs the attempt.
-            assert [error["class"] for error in (await ended(task_id)).errors] == ["signal"]
+            # The task may have caused it, so the attempt counts.
+            assert [error["class"] for error in (await until_finished(task_id)).errors] == [
+                "signal"
+            ]
 
 
-async def test_a_command_holds_nothing_of_its_worker() -> None:
+async def test_a_shell_command_inherits_no_file_descriptors_of_its_worker() -> None:
     async with coordinator() as address, worker(address, "--concurrency", "2"):
         listing = await shell(["ls", "-l", "/proc/self/fd"])
-        assert (await ended(listing)).status == "complete"
+        assert (await until_finished(listing)).status == "complete"
         [(_, text)] = await output(listing)
         assert "socket:" not in text
         assert text.count("pipe:") == 2, text
 
 
-async def test_arguments_of_the_largest_size_in_any_alphabet_are_taken() -> None:
+async def test_arguments_of_the_maximum_size_are_accepted_in_any_script() -> None:
     text = "漢" * 340_000
     async with coordinator() as address, worker(address, "--concurrency", "8"):
         ids = [await call("length", text) for _ in range(12)]
         for task_id in ids:
-            assert (await ended(task_id)).result == 340_000
+            assert (await until_finished(task_id)).result == 340_000
 
 
-async def test_what_is_not_over_in_the_grace_is_handed_back_in_time() -> None:
+async def test_tasks_that_exceed_the_grace_period_are_released_in_time() -> None:
     async with coordinator() as address:
         process = run_worker(
             address, "--name", "heron", "--concurrency", "2", TASKMASTER_SHUTDOWN_GRACE_S="4"
@@ -195,42 +193,42 @@ async def test_what_is_not_over_in_the_grace_is_handed_back_in_time() -> None:
         await until_counted(2, status="started")
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert await left(process, 10) == 0
+        assert await exit_code(process, 10) == 0
         assert time.monotonic() - began < 4
         await until_counted(2, 5, pk__in=ids, status="pending", attempt=0)
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether it runs; a zombie does not."""
+    """Return whether it runs; a zombie does not."""
     try:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-async def test_a_worker_takes_tasks_of_its_queues_only() -> None:
+async def test_a_worker_accepts_only_tasks_of_its_queues() -> None:
     async with coordinator() as address, worker(address, "--queues", "mail,reports"):
-        [other, mine] = [await call("echo", 1, queue=queue) for queue in ("other", "reports")]
-        assert (await ended(mine)).result == 1
+        [other, own] = [await call("echo", 1, queue=queue) for queue in ("other", "reports")]
+        assert (await until_finished(own)).result == 1
         await until_counted(1, pk=other, status="pending")
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
-        (["--pool", "eventlet"], "--pool is 'eventlet'; it must be one of process, threads, async"),
+        (["--executor", "eventlet"], "--executor is 'eventlet'; it must be one of process"),
         (["--concurrency", "0"], "--concurrency is '0'; it must be a whole number from 1"),
         (["--max-tasks-per-child", "0"], "--max-tasks-per-child is '0'; it must be a whole number"),
         (["--max-memory-per-child", "2G"], "--max-memory-per-child is '2G'; it must be a whole"),
-        (["--queues", "a b"], "'a b' is no queue name"),
-        (["--coordinator", "nowhere"], "'nowhere' is no HOST:PORT"),
-        (["--coordinator", "10.0.0.7:50051"], "10.0.0.7:50051 is no loopback address"),
+        (["--queues", "a b"], "'a b' is not a valid queue name"),
+        (["--coordinator", "nowhere"], "'nowhere' is not HOST:PORT"),
+        (["--coordinator", "10.0.0.7:50051"], "10.0.0.7:50051 is not a loopback address"),
         (["--name", ""], "--name must be 1 to 100 printable characters"),
     ],
 )
-def test_a_wrong_option_is_named_with_its_rule(options: list[str], said: str) -> None:
+def test_the_error_for_a_wrong_option_names_its_rule(options: list[str], message: str) -> None:
     process = manage("runworker", *options)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert said in output
+    assert message in output
     assert "Traceback" not in output

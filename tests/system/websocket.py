@@ -1,4 +1,4 @@
-"""A WebSocket client of nothing but a socket, which reads only when it is told to."""
+"""A WebSocket client on a bare socket, which reads only on request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEADLINE_S = 20.0
 
 
 class Closed(Exception):
-    """The server has closed it, with this code."""
+    """The server has closed the connection with this code."""
 
     def __init__(self, code: int | None) -> None:
         super().__init__(f"closed with {code}")
@@ -25,14 +25,14 @@ class Closed(Exception):
 
 
 class WebSocket:
-    """One that is open."""
+    """An open WebSocket."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
     async def receive(self) -> dict[str, Any]:
-        """The next JSON frame. Raises Closed."""
+        """Return the next JSON frame. Raise Closed."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 kind, payload = await self._frame()
@@ -45,26 +45,26 @@ class WebSocket:
                     self._send(_PONG, payload)
 
     async def until(self, kind: str) -> dict[str, Any]:
-        """The next frame of this type; those before it are acknowledged."""
+        """Return the next frame of this type; acknowledge those before it."""
         while (frame := await self.receive())["type"] != kind:
             self.ack(frame)
         return frame
 
     def ack(self, frame: dict[str, Any]) -> None:
-        """Says that a frame of output was shown."""
+        """Acknowledge a frame of output."""
         if frame["type"] == "output":
             self.send({"type": "ack", "cursor": frame["cursor"]})
 
     def send(self, frame: object) -> None:
-        """Sends JSON."""
+        """Send JSON."""
         self.send_text(json.dumps(frame))
 
     def send_text(self, text: str) -> None:
-        """Sends what it is given."""
+        """Send text unchanged."""
         self._send(_TEXT, text.encode())
 
     async def flood(self, text: str, count: int) -> int:
-        """Sends so many, as long as the server takes them; returns how many it took."""
+        """Send the text repeatedly while the server accepts it; return how often it did."""
         for number in range(count):
             self.send_text(text)
             try:
@@ -83,7 +83,7 @@ class WebSocket:
             head += bytes([0x80 | 126]) + struct.pack("!H", size)
         else:
             head += bytes([0x80 | 127]) + struct.pack("!Q", size)
-        # A mask of zeros is one, too.
+        # A mask of zeros is valid.
         self._writer.write(head + b"\0\0\0\0" + payload)
 
     async def _frame(self) -> tuple[int, bytes]:
@@ -100,8 +100,8 @@ class WebSocket:
 async def websocket(
     port: int, path: str, tls: ssl.SSLContext | None = None, **headers: str
 ) -> AsyncIterator[WebSocket]:
-    """Connected; raises Closed(None) when the handshake is refused."""
-    # Small buffers: what is not read must wait in the server.
+    """Open a connection; raise Closed(None) when the handshake is refused."""
+    # Small buffers, so that unread frames wait in the server.
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=65_536, ssl=tls)
     lines = [
         f"GET {path} HTTP/1.1",

@@ -1,4 +1,4 @@
-"""Real `runworker` processes, and what became of the tasks that they got."""
+"""Run real `runworker` processes and read the results of their tasks."""
 
 from __future__ import annotations
 
@@ -11,38 +11,36 @@ from contextlib import asynccontextmanager
 import psutil
 from asgiref.sync import sync_to_async
 
-from tasks.lifecycle import FINISHED
-from tasks.models import Task, TaskOutput
-from tests.system.fleet import end, manage, until
-from tests.tasks.sample import stored
-from workers.models import Worker
+from taskmaster.tasks import task_actions
+from taskmaster.tasks.models import TaskOutput
+from taskmaster.workers.models import Worker
+from tests.factories import stored
+from tests.system.fleet import end, manage
+from tests.waiting import until
 
+cancel = sync_to_async(task_actions.cancel)
 MODULE = "tests.system.sample_tasks"
 store = sync_to_async(stored)
 
 
 def run_worker(address: str, *options: str, **extra: str) -> subprocess.Popen[str]:
-    """A worker process that knows the sample tasks."""
+    """Start a worker process that knows the sample tasks."""
     return manage(
         "runworker", "--coordinator", address, *options, TASKMASTER_TASK_MODULES=MODULE, **extra
     )
 
 
 async def online(name: str) -> Worker:
-    """Waits until a worker of this name has registered."""
-    async with asyncio.timeout(20):
-        while True:
-            found = await Worker.objects.filter(name=name, status="online").afirst()
-            if found is not None:
-                return found
-            await asyncio.sleep(0.02)
+    """Wait until a worker of this name has registered."""
+    found: Worker = await until(Worker.objects.filter(name=name, status="online").afirst, 20)
+    return found
 
 
 @asynccontextmanager
 async def worker(
     address: str, *options: str, name: str = "heron", **extra: str
 ) -> AsyncIterator[subprocess.Popen[str]]:
-    """A worker that is online; stopped gracefully at the end."""
+    """Run a worker; yield when it is online, stop it gracefully at the end."""
     process = run_worker(address, "--name", name, *options, **extra)
     try:
         await online(name)
@@ -56,32 +54,22 @@ async def worker(
 
 
 async def call(name: str, *args: object, **fields: object) -> int:
-    """The id of a stored call of a sample task, which gets one attempt unless said otherwise."""
+    """Store a call of a sample task, by default with one attempt; return its id."""
     given = {"max_attempts": 1, **fields}
     [task_id] = await store(name=f"{MODULE}.{name}", args=json.dumps(args), kwargs="{}", **given)
     return task_id
 
 
 async def shell(command: object, *, cwd: str | None = None, **fields: object) -> int:
-    """The id of a stored shell task."""
+    """Store a shell task; return its id."""
     kwargs = {"command": command} | ({"cwd": cwd} if cwd else {})
     given = {"max_attempts": 1, **fields}
     [task_id] = await store(name="shell", kwargs=json.dumps(kwargs), **given)
     return task_id
 
 
-async def ended(task_id: int, deadline_s: float = 20.0) -> Task:
-    """Waits until a task has ended."""
-    async with asyncio.timeout(deadline_s):
-        while True:
-            task = await Task.objects.aget(pk=task_id)
-            if task.status in FINISHED:
-                return task
-            await asyncio.sleep(0.02)
-
-
 async def output(task_id: int) -> list[tuple[str, str]]:
-    """(stream, text) of what a task printed, joined by stream."""
+    """Return (stream, text) of a task's output, joined by stream."""
     texts: dict[str, str] = {}
     chunks = TaskOutput.objects.filter(task_id=task_id).order_by("lease", "seq")
     async for chunk in chunks:
@@ -90,7 +78,7 @@ async def output(task_id: int) -> list[tuple[str, str]]:
 
 
 def processes(marker: str) -> list[psutil.Process]:
-    """Those with this among their arguments."""
+    """Return the processes with this argument."""
     return [
         process
         for process in psutil.process_iter(["cmdline", "status"])
@@ -99,5 +87,19 @@ def processes(marker: str) -> list[psutil.Process]:
 
 
 async def until_gone(marker: str) -> None:
-    """Waits until no such process is left."""
+    """Wait until no such process is left."""
     await until(lambda: not processes(marker), 10)
+
+
+async def until_log(process: subprocess.Popen[str], text: str) -> None:
+    """Read the log of a process until a line contains this text."""
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            assert "Traceback" not in line, line + process.stdout.read()
+            if text in line:
+                return
+        raise AssertionError(f"the process ended without logging {text!r}")
+
+    await asyncio.wait_for(asyncio.to_thread(read), 20)

@@ -1,4 +1,4 @@
-"""Unsafe settings refuse to start, in real processes."""
+"""Test that processes refuse to start with unsafe settings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from taskmaster_site.safety import secret_key
-from tasks.errors import ConfigurationError
+from taskmaster.taskmaster_site.safety import secret_key
+from taskmaster.tasks.errors import ConfigurationError
 from tests.postgres_plugin import ROOT
 
 CHECK = ["manage.py", "check"]
@@ -30,29 +30,29 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "message"),
     [
-        ({"TASKMASTER_ALLOWED_HOSTS": "*"}, "TASKMASTER_ALLOWED_HOSTS is '*' with DEBUG off"),
-        ({"TASKMASTER_SECRET_KEY": "short"}, "TASKMASTER_SECRET_KEY is weak"),
-        ({"TASKMASTER_ALLOWED_HOSTS": "tasks.example.org"}, "set TASKMASTER_SECRET_KEY"),
-        ({"DATABASE_URL": "mysql://nobody"}, "DATABASE_URL holds no PostgreSQL URL"),
-        ({"TASKMASTER_SHARDS": "North=postgresql:///n"}, "TASKMASTER_SHARDS must be NAME=URL"),
-        ({"TASKMASTER_SHARDS": "north=mysql://nobody"}, "TASKMASTER_SHARDS holds no PostgreSQL"),
-        ({"TASKMASTER_HEARTBEAT_INTERVAL_S": "soon"}, "it must be a float"),
-        ({"TASKMASTER_LOOKAHEAD_S": "5"}, "poll_interval_s is above lookahead_s"),
+        ({"TASKMASTER_ALLOWED_HOSTS": "*"}, "TASKMASTER_ALLOWED_HOSTS contains '*'"),
+        ({"TASKMASTER_SECRET_KEY": "short"}, "TASKMASTER_SECRET_KEY is too weak"),
+        ({"TASKMASTER_ALLOWED_HOSTS": "tasks.example.org"}, "Set TASKMASTER_SECRET_KEY"),
+        ({"DATABASE_URL": "mysql://host"}, "DATABASE_URL is not a PostgreSQL URL"),
+        ({"TASKMASTER_SHARDS": "North=postgresql:///n"}, "Entry 1 of TASKMASTER_SHARDS is invalid"),
+        ({"TASKMASTER_SHARDS": "north=mysql://host"}, "TASKMASTER_SHARDS is not a PostgreSQL URL"),
+        ({"TASKMASTER_HEARTBEAT_INTERVAL_S": "soon"}, "it must be of type float"),
+        ({"TASKMASTER_LOOKAHEAD_S": "5"}, "it must not exceed lookahead_s"),
     ],
 )
-def test_an_unsafe_or_wrong_setting_is_refused_in_a_line(
-    environment: dict[str, str], said: str
+def test_an_unsafe_or_invalid_setting_is_refused_with_one_line(
+    environment: dict[str, str], message: str
 ) -> None:
     done = run(CHECK, **environment)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_folder_that_cannot_keep_the_secret_key_is_said_with_what_to_do(
+def test_the_error_for_an_unwritable_key_folder_has_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TASKMASTER_SECRET_KEY", raising=False)
@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_keep_the_secret_key_is_said_with_what_to_do(
     "command",
     [
         ["manage.py", "check"],
-        ["-m", "daphne", "taskmaster_site.asgi:application"],
+        ["-m", "daphne", "taskmaster.taskmaster_site.asgi:application"],
         ["manage.py", "runworker"],
     ],
 )
@@ -75,12 +75,12 @@ def test_a_task_module_that_cannot_be_imported_stops_the_start(command: list[str
     assert "Traceback" not in done.stderr
 
 
-def test_hosts_beyond_this_machine_start_with_a_secret_of_their_own() -> None:
+def test_external_hosts_need_their_own_secret_key() -> None:
     done = run(CHECK, TASKMASTER_ALLOWED_HOSTS="tasks.example.org", TASKMASTER_SECRET_KEY=STRONG)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_command_without_a_database_says_which_one_it_tried() -> None:
+def test_a_command_without_a_database_names_the_one_it_tried() -> None:
     done = run(["manage.py", "migrate"], DATABASE_URL="postgresql://me:secret@127.0.0.1:1/gone")
     assert done.returncode == 1
     assert "DATABASE_URL (127.0.0.1:1/gone) does not answer" in done.stderr

@@ -1,6 +1,6 @@
-"""Workers and their pools in the admin."""
+"""Register workers, pools and join tokens in the admin."""
 
-from workers.admin.pool import PoolAdmin
-from workers.admin.worker import WorkerAdmin
+from taskmaster.workers.admin.pool import PoolAdmin
+from taskmaster.workers.admin.worker import WorkerAdmin
 
 __all__ = ["PoolAdmin", "WorkerAdmin"]

@@ -1,4 +1,4 @@
-"""Pools in the admin: made, changed and scaled by the same operations as everywhere."""
+"""Create, change, scale and delete pools in the admin, through `workers.pools.operations`."""
 
 from __future__ import annotations
 
@@ -7,40 +7,44 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from tasks.admin import show
-from tasks.errors import InvalidField, TaskMasterError
-from workers.models import WorkerPool
-from workers.permissions import SCALE
-from workers.pools import operations, rules
+from taskmaster.tasks.admin import show
+from taskmaster.tasks.admin.model_admin import ModelAdmin, ModelForm
+from taskmaster.tasks.errors import InvalidField, TaskMasterError
+from taskmaster.workers.models import WorkerPool
+from taskmaster.workers.permissions import SCALE, SET_ENVIRONMENT
+from taskmaster.workers.pools import operations, validation
 
 
-class PoolForm(forms.ModelForm[WorkerPool]):
-    """The fields of a pool, by the rules of REST; what is secret is not shown again."""
+class PoolForm(ModelForm[WorkerPool]):
+    """Edit the fields of a pool with the validation of REST. Secrets are not shown again."""
 
     class Meta:
         model = WorkerPool
-        fields = rules.FIELDS
+        fields = validation.FIELDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.pk:
-            self.initial["environment"] = rules.shown(self.instance.environment)
+            self.initial["environment"] = validation.shown(self.instance.environment)
 
     def clean(self) -> dict[str, Any]:
-        """Says at the field what is wrong with it."""
+        """Validate the fields and attach each error to its field."""
         fields = super().clean() or {}
         if self.errors:
             return fields
         try:
-            rules.parse(fields)
-            rules.check_bounds(fields["minimum"], fields["desired"], fields["maximum"])
+            validation.parse(fields)
+            bounds = (
+                fields.get(name, getattr(self.instance, name))
+                for name in ("minimum", "desired", "maximum")
+            )
+            validation.check_bounds(*bounds)
         except InvalidField as error:
             name = error.field.partition(".")[0]
             self.add_error(name if name in self.fields else None, error.rule)
@@ -48,7 +52,7 @@ class PoolForm(forms.ModelForm[WorkerPool]):
 
 
 @admin.register(WorkerPool)
-class PoolAdmin(admin.ModelAdmin[WorkerPool]):
+class PoolAdmin(ModelAdmin[WorkerPool]):
     form = PoolForm
     list_display = (
         "name", "provider", "desired", "actual", "registered", "draining", "state", "error",
@@ -62,36 +66,55 @@ class PoolAdmin(admin.ModelAdmin[WorkerPool]):
     )  # fmt: skip
     readonly_fields = found
     fieldsets = (
-        (None, {"fields": rules.FIELDS}),
-        ("What was found last", {"fields": found}),
+        (None, {"fields": validation.FIELDS}),
+        ("Observed state", {"fields": found}),
     )
     actions = ("one_more", "one_fewer", "to_minimum")
 
     looked_at = show.moment("reconciled_at")
     scaled = show.moment("scaled_at")
 
-    @admin.display(description="last lines of a worker that died")
+    class Media:
+        css = {"all": show.STYLES}
+
+    @admin.display(description="last log lines of a dead worker")
     def log(self, pool: WorkerPool) -> SafeString | str:
         return format_html("<pre>{}</pre>", pool.last_log) if pool.last_log else "–"
 
     @admin.display(description="environment")
     def variables(self, pool: WorkerPool) -> str:
-        return json.dumps(rules.shown(pool.environment))
+        return json.dumps(validation.shown(pool.environment))
 
     def get_fieldsets(self, request: HttpRequest, obj: WorkerPool | None = None) -> Any:
-        """What may only be looked at does not come through the form, which hides secrets."""
-        if obj is None or self.has_change_permission(request, obj):
+        """Show the environment without secrets to a user who may not change it.
+
+        Read-only fields do not pass through the form, which hides the secrets for other users.
+        """
+        if self._may_set_environment(request, obj):
             return self.fieldsets
-        fields = ["variables" if name == "environment" else name for name in rules.FIELDS]
+        fields = ["variables" if name == "environment" else name for name in validation.FIELDS]
         return ((None, {"fields": fields}), *self.fieldsets[1:])
 
+    def _may_set_environment(self, request: HttpRequest, obj: WorkerPool | None) -> bool:
+        return request.user.has_perm(SET_ENVIRONMENT) and (
+            obj is None or self.has_change_permission(request, obj)
+        )
+
     def get_readonly_fields(self, request: HttpRequest, obj: WorkerPool | None = None) -> Any:
-        return (*self.found, "name") if obj else self.found
+        """Return the fields that the user may not change, by the rules of REST."""
+        fields = [*self.found]
+        if obj:
+            fields.append("name")
+        if not self._may_set_environment(request, obj):
+            fields.append("variables")
+        if not self.has_scale_permission(request):
+            fields += ["desired"] if obj else ["desired", "minimum"]
+        return fields
 
     def save_model(self, request: HttpRequest, obj: WorkerPool, form: Any, change: bool) -> None:
-        """Not by the form's own way: the change is told, and the reconciler woken."""
+        """Save through the operations, which publish the change and wake the reconciler."""
         fields = {
-            name: form.cleaned_data[name] for name in rules.FIELDS if name in form.changed_data
+            name: form.cleaned_data[name] for name in validation.FIELDS if name in form.changed_data
         }
         by = request.user.get_username()
         saved = (
@@ -105,7 +128,10 @@ class PoolAdmin(admin.ModelAdmin[WorkerPool]):
         operations.delete(obj.name, by=request.user.get_username())
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Not the deletion of many, which the admin calls done whatever became of it."""
+        """Remove the action that deletes several pools.
+
+        The admin would report success even for a pool whose deletion was refused.
+        """
         actions = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
@@ -117,14 +143,14 @@ class PoolAdmin(admin.ModelAdmin[WorkerPool]):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """The page; again, with the reason, when what was sent is refused."""
+        """Show the page. If the request is refused, show it again with the reason."""
         view = partial(super().changeform_view, request, object_id, form_url, extra_context)
         return self._unless_refused(request, view)
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The same for its end."""
+        """Show the delete page. If the deletion is refused, show it again with the reason."""
         view = partial(super().delete_view, request, object_id, extra_context)
         return self._unless_refused(request, view)
 
@@ -134,12 +160,12 @@ class PoolAdmin(admin.ModelAdmin[WorkerPool]):
         try:
             return view()
         except TaskMasterError as refusal:
-            # What the form could not know: the provider, and what others did meanwhile.
+            # The form cannot detect errors of the provider or concurrent changes.
             self.message_user(request, f"Nothing was changed: {refusal}", messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
 
     def has_scale_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may scale pools."""
+        """Return whether the user may scale pools."""
         return request.user.has_perm(SCALE)
 
     @admin.action(description="One worker more", permissions=["scale"])
@@ -158,14 +184,14 @@ class PoolAdmin(admin.ModelAdmin[WorkerPool]):
         self,
         request: HttpRequest,
         pools: QuerySet[WorkerPool],
-        count: Callable[[WorkerPool], int],
+        new_count: Callable[[WorkerPool], int],
     ) -> None:
         by = request.user.get_username()
         for pool in pools:
-            wanted = count(pool)
+            count = new_count(pool)
             try:
-                operations.scale(pool.name, wanted, by=by)
+                operations.scale(pool.name, count, by=by)
             except TaskMasterError as refusal:
                 self.message_user(request, str(refusal), messages.WARNING)
             else:
-                self.message_user(request, f"Pool {pool.name} shall have {wanted} workers.")
+                self.message_user(request, f"Pool {pool.name} scaled to {count} workers.")

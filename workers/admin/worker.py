@@ -1,4 +1,4 @@
-"""Workers in the admin: looked at, never edited. What lets them in is beside them."""
+"""Show workers in the admin. They cannot be edited. Join tokens are registered here, too."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils.safestring import SafeString
 
-from tasks.admin import show
-from tasks.admin.readonly import ReadOnly
-from tasks.errors import TaskMasterError
-from tasks.marks import mark
-from workers import operations
-from workers.joining.admin import JoinTokenAdmin
-from workers.models import Worker
-from workers.permissions import CHANGE, KILL
+from taskmaster.tasks.admin import show
+from taskmaster.tasks.admin.model_admin import ModelAdmin, ReadOnly
+from taskmaster.tasks.errors import TaskMasterError
+from taskmaster.tasks.presentation.status_badge import mark
+from taskmaster.workers import operations
+from taskmaster.workers.admin.join_token import JoinTokenAdmin
+from taskmaster.workers.models import Worker
+from taskmaster.workers.permissions import CHANGE, KILL
 
 __all__ = ["JoinTokenAdmin", "WorkerAdmin"]
 
 
 @admin.register(Worker)
-class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
+class WorkerAdmin(ReadOnly, ModelAdmin[Worker]):
     list_display = (
-        "name", "state", "host", "pid", "pool", "serves", "slots_busy", "tasks_done",
+        "name", "state", "host", "pid", "executor", "serves", "slots_busy", "tasks_done",
         "tasks_failed", "memory", "cpu_used", "heartbeat_misses", "seen",
     )  # fmt: skip
-    list_filter = ("status", "pool")
+    list_filter = ("status", "executor")
     search_fields = ("name", "host")
     ordering = ("-registered_at",)
     list_per_page = 50
     fields = (
-        "state", "name", "id", "host", "pid", "pool", "serves", "slots_busy", "tasks_done",
+        "state", "name", "id", "host", "pid", "executor", "serves", "slots_busy", "tasks_done",
         "tasks_failed", "memory", "cpu_used", "loop_lag_ms", "heartbeat_misses", "command",
         "coordinator", "registered", "seen",
     )  # fmt: skip
@@ -44,27 +44,32 @@ class WorkerAdmin(ReadOnly, admin.ModelAdmin[Worker]):
     registered = show.moment("registered_at")
     seen = show.moment("last_seen_at")
 
+    class Media:
+        css = {"all": show.STYLES}
+
     @admin.display(description="status", ordering="status")
     def state(self, worker: Worker) -> SafeString:
         return mark(worker.status)
 
-    def has_steer_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may drain and stop workers."""
+    def has_control_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may drain and stop workers."""
         return request.user.has_perm(CHANGE)
 
     def has_kill_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may kill workers."""
+        """Return whether the user may kill workers."""
         return request.user.has_perm(KILL)
 
-    @admin.action(description="Drain: nothing new, finish, then go offline", permissions=["steer"])
+    @admin.action(
+        description="Drain: accept no new tasks, finish, then go offline", permissions=["control"]
+    )
     def drain_workers(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
         self._each(request, workers, operations.drain, "draining")
 
-    @admin.action(description="Undrain: take tasks again", permissions=["steer"])
+    @admin.action(description="Undrain: accept tasks again", permissions=["control"])
     def undrain_workers(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
-        self._each(request, workers, operations.undrain, "taking tasks again")
+        self._each(request, workers, operations.undrain, "accepting tasks again")
 
-    @admin.action(description="Stop, as SIGTERM does", permissions=["steer"])
+    @admin.action(description="Stop, as SIGTERM does", permissions=["control"])
     def stop_workers(self, request: HttpRequest, workers: QuerySet[Worker]) -> None:
         self._each(request, workers, operations.stop, "stopping")
 

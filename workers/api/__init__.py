@@ -1,1 +1,1 @@
-"""REST: the workers, as a program sees them."""
+"""Provide the REST API of workers and pools."""

@@ -1,4 +1,4 @@
-"""What pools look like in JSON."""
+"""Serialize pools to JSON."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from typing import Any
 
 from rest_framework import serializers
 
-from workers.models import WorkerPool
-from workers.pools import rules
-from workers.pools.operations import DEFAULT
+from taskmaster.tasks.api.conventions import IsoTimes
+from taskmaster.workers.models import WorkerPool
+from taskmaster.workers.pools import validation
+from taskmaster.workers.pools.operations import DEFAULT
 
 
-class PoolSerializer(serializers.ModelSerializer[WorkerPool]):
-    """A pool: what is desired, and what the reconciler found last."""
+class PoolSerializer(IsoTimes, serializers.ModelSerializer[WorkerPool]):
+    """Serialize a pool: its desired state and the last findings of the reconciler."""
 
     environment = serializers.SerializerMethodField(
-        help_text=f"Values of variables whose names tell of secrets are shown as {rules.HIDDEN}."
+        help_text=f"Values of variables with names of secrets are shown as {validation.HIDDEN}."
     )
     state = serializers.SerializerMethodField(
         help_text="steady, scaling, backing_off or provider_failed"
@@ -39,7 +40,7 @@ class PoolSerializer(serializers.ModelSerializer[WorkerPool]):
             "minimum",
             "maximum",
             "concurrency",
-            "kind",
+            "executor",
             "queues",
             "environment",
             "stop_limit_s",
@@ -51,37 +52,42 @@ class PoolSerializer(serializers.ModelSerializer[WorkerPool]):
         read_only_fields = fields
 
     def get_environment(self, pool: WorkerPool) -> dict[str, str]:
-        """Without secrets."""
-        return rules.shown(pool.environment)
+        """Return the environment with the values of secrets hidden."""
+        return validation.shown(pool.environment)
 
     def get_state(self, pool: WorkerPool) -> str:
-        """Text in the schema: its values would share a name with those of an operation's state."""
+        """Return the state as text.
+
+        As a choice it would share a name in the schema with the state of a bulk operation.
+        """
         return pool.state
 
 
 class PoolsSerializer(serializers.Serializer[Any]):
-    """All pools, by name: they are few."""
+    """Serialize all pools, ordered by name. There are few, so they are not paginated."""
 
     results = PoolSerializer(many=True)
 
 
 class ScaleSerializer(serializers.Serializer[Any]):
-    """How many workers there shall be."""
+    """Describe a request to set the desired number of workers."""
 
     count = serializers.IntegerField(min_value=0, help_text="Within the bounds of the pool.")
     pool = serializers.CharField(default=DEFAULT, help_text="The pool's name.")
 
 
 class NewPoolSerializer(serializers.Serializer[Any]):
-    """The fields of a pool; all but the name may be left out."""
+    """Describe the fields of a new pool. All fields but the name are optional."""
 
-    name = serializers.CharField(max_length=63, help_text="a-z, 0-9 and -, the - only within.")
+    name = serializers.CharField(
+        max_length=63, help_text="1 to 63 of a-z, 0-9 and -, not starting or ending with -."
+    )
     provider = serializers.CharField(default="local", help_text="local, compose or kubernetes")
     desired = serializers.IntegerField(min_value=0, required=False)
     minimum = serializers.IntegerField(min_value=0, default=0)
     maximum = serializers.IntegerField(min_value=0, default=50)
-    concurrency = serializers.IntegerField(min_value=1, default=4, help_text="Slots of a worker.")
-    kind = serializers.CharField(default="process", help_text="process, threads or async")
+    concurrency = serializers.IntegerField(min_value=1, default=4, help_text="Slots per worker.")
+    executor = serializers.CharField(default="process", help_text="`process`, `thread` or `async`")
     queues = serializers.ListField(
         child=serializers.CharField(max_length=64), required=False, help_text="Empty: every queue."
     )

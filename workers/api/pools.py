@@ -1,53 +1,60 @@
-"""The endpoints of pools."""
+"""Provide the REST endpoints of pools."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tasks.api.bodies import object_of
-from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
-from tasks.api.parsers import JSONParser
-from tasks.api.views import problems
-from tasks.errors import InvalidField
-from tasks.permissions import require
-from workers.api.pool_serializers import (
+from taskmaster.tasks.api.bodies import require_object
+from taskmaster.tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
+from taskmaster.tasks.api.conventions import ApiConventions, extend_schema
+from taskmaster.tasks.api.parsers import JSONParser
+from taskmaster.tasks.api.views import problems
+from taskmaster.tasks.errors import InvalidField
+from taskmaster.tasks.permissions import require
+from taskmaster.workers.api.pool_serializers import (
     NewPoolSerializer,
     PoolSerializer,
     PoolsSerializer,
     ScaleSerializer,
 )
-from workers.models import WorkerPool
-from workers.permissions import ADD_POOL, CHANGE_POOL, DELETE_POOL, SCALE, VIEW
-from workers.pools import operations
+from taskmaster.workers.models import WorkerPool
+from taskmaster.workers.permissions import (
+    ADD_POOL,
+    CHANGE_POOL,
+    DELETE_POOL,
+    SCALE,
+    VIEW,
+    check_pool_fields,
+)
+from taskmaster.workers.pools import operations
 
 
-class ScaleView(APIView):
-    """How many workers there shall be."""
+class ScaleView(ApiConventions, APIView):
+    """Set the desired number of workers of a pool."""
 
     parser_classes = [JSONParser]
 
     @extend_schema(
         operation_id="scale_pool",
-        summary="Scale a pool of workers",
+        summary="Scale a pool",
         request=ScaleSerializer,
         responses={200: PoolSerializer, **problems(400, 404, 503)},
     )
     def post(self, request: Request) -> Response:
-        """The number is what is desired from now on; the answer does not wait for the workers."""
-        require(request.user, SCALE)
+        """Set the desired number of workers. The response does not wait until the workers run."""
+        require(request.user, VIEW, SCALE)
         count, pool = _scaling(request.data)
         return _shown(operations.scale(pool, count, by=request.user.get_username()))
 
 
 @conditional
-class PoolsView(APIView):
-    """All pools."""
+class PoolsView(ApiConventions, APIView):
+    """List and create pools."""
 
     parser_classes = [JSONParser]
 
@@ -58,38 +65,47 @@ class PoolsView(APIView):
         responses={200: PoolsSerializer, **NOT_MODIFIED, **problems()},
     )
     def get(self, request: Request) -> Response:
-        """What is desired, and what was found last."""
+        """Return the desired state and the last findings of every pool."""
         require(request.user, VIEW)
         return Response({"results": PoolSerializer(WorkerPool.objects.all(), many=True).data})
 
     @extend_schema(
         operation_id="create_pool",
-        summary="Make a pool",
+        summary="Create a pool",
         request=NewPoolSerializer,
         responses={201: PoolSerializer, **problems(400, 409, 503)},
     )
     def post(self, request: Request) -> Response:
-        """Needs `workers.add_workerpool`: its environment reaches every task that it runs."""
+        """Create a pool.
+
+        Requires the permission `taskmaster_workers.add_workerpool`. Workers from the start also
+        require `taskmaster_workers.scale_pool`, and an environment
+        `taskmaster_workers.set_pool_environment`. Without `taskmaster_workers.view_worker` the
+        response has the `name` only.
+        """
         require(request.user, ADD_POOL)
-        fields = object_of(request.data)
+        fields = require_object(request.data)
+        check_pool_fields(request.user, fields, new=True)
         pool = operations.create(fields, by=request.user.get_username())
+        if not request.user.has_perm(VIEW):
+            return Response({"name": pool.name}, status=HTTPStatus.CREATED)
         return _shown(pool, HTTPStatus.CREATED)
 
 
 @conditional
-class PoolView(APIView):
-    """One pool."""
+class PoolView(ApiConventions, APIView):
+    """Serve, change and delete a pool."""
 
     parser_classes = [JSONParser]
 
     @extend_schema(
         operation_id="get_pool",
-        summary="Show a pool",
+        summary="Get a pool",
         parameters=HEADERS,
         responses={200: PoolSerializer, **NOT_MODIFIED, **problems(404)},
     )
     def get(self, request: Request, name: str) -> Response:
-        """What is desired, and what was found last."""
+        """Return the desired state and the last findings of the pool."""
         require(request.user, VIEW)
         return _shown(operations.find(name))
 
@@ -100,9 +116,16 @@ class PoolView(APIView):
         responses={200: PoolSerializer, **problems(400, 404, 409, 503)},
     )
     def patch(self, request: Request, name: str) -> Response:
-        """Workers that run keep what they were started with. `desired` alone: needs scale_pool."""
-        fields = object_of(request.data)
-        require(request.user, SCALE if set(fields) == {"desired"} else CHANGE_POOL)
+        """Change fields of the pool. Running workers keep the options they were started with.
+
+        `desired` requires the permission `taskmaster_workers.scale_pool`, `environment` requires
+        `taskmaster_workers.set_pool_environment` in addition to `change_workerpool`, and all
+        other fields require `taskmaster_workers.change_workerpool`.
+        """
+        fields = require_object(request.data)
+        if not fields:
+            require(request.user, VIEW, CHANGE_POOL)
+        check_pool_fields(request.user, fields, new=False)
         return _shown(operations.change(name, fields, by=request.user.get_username()))
 
     @extend_schema(
@@ -111,20 +134,20 @@ class PoolView(APIView):
         responses={204: None, **problems(404, 409)},
     )
     def delete(self, request: Request, name: str) -> Response:
-        """Scale it to 0 before."""
-        require(request.user, DELETE_POOL)
+        """Delete the pool. It must have been scaled to 0 and have no workers."""
+        require(request.user, VIEW, DELETE_POOL)
         operations.delete(name, by=request.user.get_username())
         return Response(status=HTTPStatus.NO_CONTENT)
 
 
 def _scaling(body: Any) -> tuple[object, str]:
-    """The count and the pool's name. Raises InvalidField."""
-    fields = object_of(body)
+    """Return the count and the name of the pool from a request body. Raises InvalidField."""
+    fields = require_object(body)
     for field in fields:
         if field not in ("count", "pool"):
-            raise InvalidField(field, "unknown field; scaling takes count and pool.")
+            raise InvalidField(field, "unknown field; valid fields are count and pool.")
     if "count" not in fields:
-        raise InvalidField("count", "is required: how many workers there shall be.")
+        raise InvalidField("count", "is required: the desired number of workers.")
     pool = fields.get("pool", operations.DEFAULT)
     if not isinstance(pool, str):
         raise InvalidField("pool", "must be the name of a pool.")

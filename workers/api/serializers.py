@@ -1,14 +1,15 @@
-"""What a worker looks like in JSON."""
+"""Serialize workers to JSON."""
 
 from __future__ import annotations
 
 from rest_framework import serializers
 
-from workers.models import Worker
+from taskmaster.tasks.api.conventions import IsoTimes
+from taskmaster.workers.models import Worker
 
 
-class WorkerSerializer(serializers.ModelSerializer[Worker]):
-    """A worker, as the coordinators last heard of it."""
+class WorkerSerializer(IsoTimes, serializers.ModelSerializer[Worker]):
+    """Serialize a worker, as last reported to a coordinator."""
 
     status = serializers.SerializerMethodField(help_text="online, draining or offline")
 
@@ -20,8 +21,8 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
             "host",
             "pid",
             "status",
+            "executor",
             "pool",
-            "pool_name",
             "queues",
             "slots",
             "busy",
@@ -39,5 +40,8 @@ class WorkerSerializer(serializers.ModelSerializer[Worker]):
         read_only_fields = fields
 
     def get_status(self, worker: Worker) -> str:
-        """Text in the schema: its values would share a name with those of a task's status."""
+        """Return the status as text.
+
+        As a choice it would share a name in the schema with the status of a task.
+        """
         return worker.status

@@ -1,13 +1,13 @@
-"""Where workers are found below /api/."""
+"""Route the endpoints of workers and pools below /api/."""
 
 from django.urls import path
 
-from workers.api import pools, views
+from taskmaster.workers.api import pools, views
 
 urlpatterns = [
     path("workers/", views.WorkersView.as_view(), name="workers"),
     path("workers/scale/", pools.ScaleView.as_view(), name="scale"),
-    # As people write it by hand; a POST cannot be sent on to the other.
+    # Serves the path without the slash, too, because a POST request cannot be redirected.
     path("workers/scale", pools.ScaleView.as_view(schema=None)),
     path("pools/", pools.PoolsView.as_view(), name="pools"),
     path("pools/<str:name>/", pools.PoolView.as_view(), name="pool"),

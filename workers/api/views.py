@@ -1,4 +1,4 @@
-"""The endpoints of workers."""
+"""Provide the REST endpoints of workers."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from typing import Any
 from uuid import UUID
 
 from django_filters import rest_framework as filters
-from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
-from tasks.api.filters import StrictFilterBackend
-from tasks.api.pagination import NewestFirst
-from tasks.api.views import JSON, problems
-from tasks.permissions import require
-from workers import operations
-from workers.api.serializers import WorkerSerializer
-from workers.models import Worker
-from workers.models.worker import WorkerStatus
-from workers.operations import WorkerNotFound
-from workers.permissions import CHANGE, KILL, VIEW
+from taskmaster.tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
+from taskmaster.tasks.api.conventions import ApiConventions, extend_schema
+from taskmaster.tasks.api.filters import StrictFilterBackend
+from taskmaster.tasks.api.pagination import NewestFirst
+from taskmaster.tasks.api.views import JSON, problems
+from taskmaster.tasks.permissions import require
+from taskmaster.workers import operations
+from taskmaster.workers.api.serializers import WorkerSerializer
+from taskmaster.workers.models import Worker
+from taskmaster.workers.models.worker import WorkerStatus
+from taskmaster.workers.operations import WorkerNotFound
+from taskmaster.workers.permissions import CHANGE, KILL, VIEW
 
 
 class WorkerPages(NewestFirst):
-    """By the time they came, newest first."""
+    """Paginate workers by registration time, newest first."""
 
     ordering = ("-registered_at", "-id")
 
 
 class WorkerFilter(filters.FilterSet):
-    """The workers that meet every condition given."""
+    """Select the workers that match all given conditions."""
 
     status = filters.ChoiceFilter(choices=WorkerStatus.choices)
     name = filters.CharFilter()
@@ -43,8 +43,8 @@ class WorkerFilter(filters.FilterSet):
 
 
 @conditional
-class WorkersView(GenericAPIView[Worker]):
-    """All workers, those that have gone among them."""
+class WorkersView(ApiConventions, GenericAPIView[Worker]):
+    """List all workers, including those that are offline."""
 
     serializer_class = WorkerSerializer
     filter_backends = [StrictFilterBackend]
@@ -59,30 +59,30 @@ class WorkersView(GenericAPIView[Worker]):
         responses={(200, JSON): WorkerSerializer(many=True), **NOT_MODIFIED, **problems(400)},
     )
     def get(self, request: Request) -> Response:
-        """Each run of a worker process is one; those that have ended are offline."""
+        """Return one entry for each run of a worker process. Ended runs are offline."""
         require(request.user, VIEW)
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
 
 @conditional
-class WorkerView(APIView):
-    """One worker."""
+class WorkerView(ApiConventions, APIView):
+    """Serve one worker."""
 
     @extend_schema(
         operation_id="get_worker",
-        summary="Show a worker",
+        summary="Get a worker",
         parameters=HEADERS,
         responses={200: WorkerSerializer, **NOT_MODIFIED, **problems(404)},
     )
     def get(self, request: Request, worker_id: UUID) -> Response:
-        """As its coordinator last heard of it."""
+        """Return the worker, as last reported to its coordinator."""
         require(request.user, VIEW)
         return Response(_shown(worker_id))
 
 
-class DrainView(APIView):
-    """Draining."""
+class DrainView(ApiConventions, APIView):
+    """Drain a worker."""
 
     @extend_schema(
         operation_id="drain_worker",
@@ -91,30 +91,33 @@ class DrainView(APIView):
         responses={200: WorkerSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, worker_id: UUID) -> Response:
-        """It takes nothing new, finishes what it runs, and goes offline then."""
-        require(request.user, CHANGE)
+        """Drain the worker.
+
+        It accepts no new tasks, finishes its running tasks and goes offline.
+        """
+        require(request.user, VIEW, CHANGE)
         operations.drain(worker_id, by=request.user.get_username())
         return Response(_shown(worker_id))
 
 
-class UndrainView(APIView):
-    """Taking it back."""
+class UndrainView(ApiConventions, APIView):
+    """Undrain a worker."""
 
     @extend_schema(
         operation_id="undrain_worker",
-        summary="Let a draining worker take tasks again",
+        summary="Let a draining worker accept tasks again",
         request=None,
         responses={200: WorkerSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, worker_id: UUID) -> Response:
-        """As long as it has not gone offline, and was not told to stop."""
-        require(request.user, CHANGE)
+        """Let the worker accept tasks again, unless it is offline or was asked to stop."""
+        require(request.user, VIEW, CHANGE)
         operations.undrain(worker_id, by=request.user.get_username())
         return Response(_shown(worker_id))
 
 
-class StopView(APIView):
-    """Stopping."""
+class StopView(ApiConventions, APIView):
+    """Stop a worker."""
 
     @extend_schema(
         operation_id="stop_worker",
@@ -123,14 +126,18 @@ class StopView(APIView):
         responses={200: WorkerSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, worker_id: UUID) -> Response:
-        """As SIGTERM does: nothing new; what runs may end in the grace, else it is handed back."""
-        require(request.user, CHANGE)
+        """Stop the worker as SIGTERM does.
+
+        It accepts no new tasks. Running tasks may end within the grace, and are handed back
+        otherwise.
+        """
+        require(request.user, VIEW, CHANGE)
         operations.stop(worker_id, by=request.user.get_username())
         return Response(_shown(worker_id))
 
 
-class KillView(APIView):
-    """Killing."""
+class KillView(ApiConventions, APIView):
+    """Kill a worker."""
 
     @extend_schema(
         operation_id="kill_worker",
@@ -139,8 +146,11 @@ class KillView(APIView):
         responses={200: WorkerSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, worker_id: UUID) -> Response:
-        """As kill -9 does: what it runs is lost and rescued. Needs `workers.kill_worker`."""
-        require(request.user, KILL)
+        """Kill the worker as `kill -9` does. Its running tasks are lost and rescued.
+
+        Requires the permission `taskmaster_workers.kill_worker`.
+        """
+        require(request.user, VIEW, KILL)
         operations.kill(worker_id, by=request.user.get_username())
         return Response(_shown(worker_id))
 

@@ -1,4 +1,7 @@
-"""`python -m workers.daemon`: what `manage.py runworker` becomes."""
+"""Run a worker with `python -m taskmaster.workers.daemon`.
+
+`manage.py runworker` replaces its own process with this module.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ import sys
 from django.conf import settings as django_settings
 from django.utils.log import configure_logging
 
-from workers.daemon import worker
-from workers.daemon.forkserver import start_launcher
+from taskmaster.workers.daemon.fork_server.client import start_fork_server
+from taskmaster.workers.daemon.main import run
 
 
 def main() -> int:
-    """The exit code of the worker."""
+    """Configure logging, run the worker and return its exit code."""
     configure_logging(django_settings.LOGGING_CONFIG, django_settings.LOGGING)
-    return worker.run(sys.argv[1:], start_launcher)
+    return run(sys.argv[1:], start_fork_server)
 
 
 if __name__ == "__main__":

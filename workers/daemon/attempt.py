@@ -1,4 +1,4 @@
-"""One attempt on this worker: what was offered, and how it goes."""
+"""Define an attempt on this worker, its endings and the reasons to stop it."""
 
 from __future__ import annotations
 
@@ -6,37 +6,28 @@ import asyncio
 import enum
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from proto import taskmaster_pb2 as pb
+from taskmaster.proto import taskmaster_pb2 as pb
+from taskmaster.workers.daemon.messages import Raised, RunTask, Succeeded
+from taskmaster.workers.daemon.output import CappedOutput
 
-if TYPE_CHECKING:
-    from workers.daemon.output import Output
 
-
-class Stop(enum.Enum):
-    """Why the supervisor stops an attempt."""
+class StopReason(enum.Enum):
+    """Name why the supervisor stops an attempt."""
 
     TIMEOUT = "timeout"
     CANCELLED = "cancelled"
-    #: The lease is another's now: nothing is reported.
+    #: Another worker holds the task under a newer lease. Nothing is reported.
     STALE = "stale"
-    #: The worker stops: the task is offered elsewhere.
+    #: The worker shuts down. The task is offered to another worker.
     HANDED_BACK = "handed back"
-    #: No coordinator answers, and the task must not run twice at once.
+    #: No coordinator answers, and two executions of the task must not overlap.
     LOST_CONTACT = "lost contact"
 
 
-class Returned(NamedTuple):
-    """The attempt returned. `result` is JSON text, empty for null; times in Unix microseconds."""
-
-    started_at_us: int
-    finished_at_us: int
-    result: str
-
-
-class Broken(NamedTuple):
-    """The attempt did not return; the fields are those of `Failed` in the protocol."""
+class Failed(NamedTuple):
+    """Describe an attempt that did not return. The fields are those of `Failed` in the protocol."""
 
     exit_class: pb.ExitClass.ValueType
     message: str
@@ -44,56 +35,107 @@ class Broken(NamedTuple):
     traceback: str = ""
     code: int = 0
     final: bool = False
-    #: 0: when it was handed over, and now.
+    #: Unix microseconds. 0 stands for the start that the supervisor recorded and for the current
+    #: time.
     started_at_us: int = 0
     finished_at_us: int = 0
-    #: The pause that the task asked for; None: the one of its policy.
+    #: Retry delay that the task requested, in seconds. None: the delay of its retry policy.
     retry_after_s: float | None = None
+
+    @classmethod
+    def from_exception(cls, raised: Raised) -> Failed:
+        """Return the ending of an attempt whose task raised an exception."""
+        return cls(
+            pb.EXIT_CLASS_RAISED,
+            raised.message,
+            raised.exception,
+            raised.traceback,
+            final=raised.final,
+            started_at_us=raised.started_at_us,
+            finished_at_us=raised.finished_at_us,
+            retry_after_s=raised.retry_after_s,
+        )
+
+
+#: How an attempt ended.
+Ending = Succeeded | Failed
 
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """An offer, and from its beginning on the execution."""
+    """Hold an offer and, once it has started, the state of its execution."""
 
-    #: Its number in this supervisor: what the children call it.
+    #: Number of the attempt in this supervisor. Children identify the attempt by it.
     id: int
-    task_id: int
-    lease: int
-    number: int
-    name: str
-    #: JSON text, empty for [] and {}.
-    args: str
-    kwargs: str
+    #: Fencing pair (task id, lease).
+    key: tuple[int, int]
+    #: Message that makes a child run the task.
+    run: RunTask
     timeout_ms: int
-    queue: str
-    priority: int
-    created_at_us: int
-    #: Stopped by this worker when it loses contact, before another may start it.
+    #: On lost contact this worker stops the attempt, before another worker may start the task.
     stop_on_lost_contact: bool
     #: Seconds of the monotonic clock.
     offered_at: float
+    #: The token of the offer. Every message about the attempt names it.
+    token: bytes
     started_at_us: int = 0
-    #: Its start must be durable before it runs, and is not yet.
+    #: The start must be acknowledged as durable before the attempt runs, and is not yet.
     unconfirmed: bool = False
-    stop: Stop | None = None
-    output: Output | None = None
+    #: None: the supervisor has not stopped the attempt.
+    stop_reason: StopReason | None = None
+    #: None: nothing was printed so far.
+    output: CappedOutput | None = None
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
 
-    @property
-    def suspect(self) -> bool:
-        """Whether it was claimed before and nobody said that it began.
+    @classmethod
+    def from_offer(cls, ident: int, offer: pb.Offer, offered_at: float) -> Attempt:
+        """Return the attempt of an offer.
 
-        Perhaps it killed its worker before that could say so: this time its start is made durable
-        first, so that it uses its attempts up.
+        The fields are copied: a reference would keep the memory of all offers of its message.
         """
-        return self.lease > self.number
+        task_id = offer.task_id
+        run = RunTask(
+            ident,
+            offer.name,
+            offer.args,
+            offer.kwargs,
+            task_id,
+            offer.attempt,
+            offer.created_at_us,
+            offer.queue,
+            offer.priority,
+        )
+        key = (task_id, offer.lease)
+        # Positional, because this runs for each task.
+        stop = offer.stop_on_lost_contact
+        return cls(ident, key, run, offer.timeout_ms, stop, offered_at, offer.token)
 
     @property
-    def key(self) -> tuple[int, int]:
-        """The fencing pair."""
-        return self.task_id, self.lease
+    def task_id(self) -> int:
+        """Return the id of the task."""
+        return self.key[0]
+
+    @property
+    def lease(self) -> int:
+        """Return the lease under which the worker holds the task."""
+        return self.key[1]
+
+    @property
+    def number(self) -> int:
+        """Return the number of the attempt, counted from 1."""
+        return self.run.number
+
+    @property
+    def may_have_started(self) -> bool:
+        """Return whether an earlier attempt may have started without reporting it.
+
+        The lease counts claims, and the number counts reported starts. If there were more claims,
+        an attempt may have killed its worker before it could report. The start is therefore made
+        durable before this attempt runs, so that such a task uses its attempts up.
+        """
+        return self.key[1] > self.run.number
 
 
 def now_us() -> int:
-    """The wall clock in Unix microseconds."""
+    """Return the wall clock in Unix microseconds."""
     return time.time_ns() // 1_000

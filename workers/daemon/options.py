@@ -1,4 +1,4 @@
-"""The options of `runworker`: declared once, checked once."""
+"""Declare and check the options of `runworker`."""
 
 from __future__ import annotations
 
@@ -10,50 +10,49 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.conf import Settings
-from tasks.errors import ConfigurationError
-from workers.joining.addresses import is_loopback, joined
-from workers.joining.tls import Access, of_worker
-from workers.pools.names import NAME as POOL_NAME
+from taskmaster.tasks.conf import Settings
+from taskmaster.tasks.errors import ConfigurationError
+from taskmaster.workers.names import EXECUTORS, is_pool_name
+from taskmaster.workers.security.addresses import is_loopback, join_host_port
+from taskmaster.workers.security.tls import WorkerTls, read_worker_tls
 
-POOLS = ("process", "threads", "async")
 _QUEUE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SLOTS_MAX = 10_000
 _NAME_MAX = 100
 _TASKS_MAX = 1_000_000_000
-#: A tebibyte.
+#: One tebibyte.
 _MEMORY_MAX_MB = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What a worker was told on the command line and by the environment."""
+class WorkerOptions:
+    """Hold the checked options of a worker, from the command line and the environment."""
 
     name: str
     #: Addresses `host:port`, tried in this order.
     coordinators: tuple[str, ...]
-    #: Empty: every queue.
+    #: Queues to serve. Empty: every queue.
     queues: tuple[str, ...]
-    pool: str
+    executor: str
     slots: int
-    #: The pool whose size it counts for; empty: none.
-    pool_name: str = ""
-    #: A child is recycled when it has begun so many tasks; None: never.
+    #: Name of the worker pool that counts this worker. Empty: none.
+    pool: str = ""
+    #: A child is recycled after it has started this number of tasks. None: never.
     max_tasks_per_child: int | None = None
-    #: A child is recycled when its resident memory is above this, in MiB; None: never.
+    #: A child is recycled when its resident memory exceeds this limit, in MiB. None: never.
     max_memory_per_child_mb: int | None = None
-    #: TLS and the join token, which the environment alone says.
-    access: Access = field(default_factory=Access)
+    #: TLS files and join token. They are read from the environment only.
+    access: WorkerTls = field(default_factory=WorkerTls)
 
     def argv(self) -> list[str]:
-        """The command line that says the same again."""
+        """Return the command-line arguments that reproduce these options."""
         argv = ["--name", self.name, "--coordinator", ",".join(self.coordinators)]
-        argv += ["--pool", self.pool, "--concurrency", str(self.slots)]
+        argv += ["--executor", self.executor, "--concurrency", str(self.slots)]
         if self.queues:
-            # One word: a queue's name may begin with a dash.
+            # Joined with "=" into one argument, because a queue name may start with a dash.
             argv.append(f"--queues={','.join(self.queues)}")
-        if self.pool_name:
-            argv += ["--pool-name", self.pool_name]
+        if self.pool:
+            argv += ["--pool", self.pool]
         if self.max_tasks_per_child is not None:
             argv += ["--max-tasks-per-child", str(self.max_tasks_per_child)]
         if self.max_memory_per_child_mb is not None:
@@ -62,77 +61,83 @@ class Options:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declares the options of `runworker`."""
+    """Add the options of `runworker` to a parser."""
     parser.add_argument(
         "--name",
-        help="how people see this worker, up to 100 characters (default: host name and pid)",
+        help="name of the worker, at most 100 characters (default: host name and pid)",
     )
     parser.add_argument(
         "--coordinator",
         metavar="HOST:PORT[,HOST:PORT]",
-        help="coordinators, tried in turn; beyond loopback over TLS alone "
+        help="coordinators, tried in this order; other hosts require TLS "
         "(default: TASKMASTER_COORDINATORS, else the settings grpc_host and grpc_port)",
     )
     parser.add_argument(
         "--queues",
         metavar="NAME[,NAME]",
-        help="take tasks of these queues only (default: every queue)",
+        help="run tasks of these queues only (default: every queue)",
     )
     parser.add_argument(
-        "--pool",
+        "--executor",
         default="process",
-        metavar="{process,threads,async}",
-        help="how Python tasks run: 'process', one child process a slot, so that a time-out, a "
-        "cancellation or a crash ends one task (default); 'threads' or 'async', all slots in one "
+        metavar="{process,thread,async}",
+        help="how Python tasks run. 'process' (default): one child process per slot, so that a "
+        "time-out, a cancellation or a crash ends one task. 'thread' or 'async': all slots in one "
         "child, for short tasks and tasks that wait",
     )
     parser.add_argument(
-        "--pool-name",
+        "--pool",
         metavar="NAME",
-        help="the pool whose size this worker counts for; whoever runs the workers of a pool sets "
-        "it (default: none)",
+        help="the worker pool that counts this worker; set by the provider of the pool "
+        "(default: none)",
     )
     parser.add_argument(
         "--concurrency",
         metavar="N",
-        help="slots: how many tasks and shell commands run at once (default: number of cores)",
+        help="number of slots: tasks and shell commands that run concurrently (default: number of "
+        "cores)",
     )
     parser.add_argument(
         "--max-tasks-per-child",
         metavar="N",
-        help="replace a child process when it has begun N tasks; what it runs then finishes "
-        "undisturbed (default: never)",
+        help="replace a child process after it has started N tasks; its running tasks finish "
+        "(default: never)",
     )
     parser.add_argument(
         "--max-memory-per-child",
         metavar="MB",
-        help="replace a child process whose resident memory is above so many MB, looked at once a "
-        "second; what it runs then finishes undisturbed (default: never)",
+        help="replace a child process whose resident memory exceeds MB megabytes, checked every "
+        "second; its running tasks finish (default: never)",
     )
 
 
 def from_arguments(
     values: Mapping[str, Any], environ: Mapping[str, str], conf: Settings
-) -> Options:
-    """The checked options. Raises ConfigurationError with one line that names the option."""
-    pool = values["pool"]
-    if pool not in POOLS:
-        raise ConfigurationError(f"--pool is {pool!r}; it must be one of {', '.join(POOLS)}.")
-    access = of_worker(environ)
+) -> WorkerOptions:
+    """Check parsed arguments and return the options.
+
+    Raises ConfigurationError with a one-line message that names the option.
+    """
+    executor = values["executor"]
+    if executor not in EXECUTORS:
+        raise ConfigurationError(
+            f"--executor is {executor!r}; it must be one of {', '.join(EXECUTORS)}."
+        )
+    access = read_worker_tls(environ)
     addresses = values["coordinator"] or environ.get("TASKMASTER_COORDINATORS")
-    return Options(
+    return WorkerOptions(
         name=_name(values["name"]),
         coordinators=_coordinators(
-            addresses or joined(conf.grpc_host, conf.grpc_port), tls=access.ca is not None
+            addresses or join_host_port(conf.grpc_host, conf.grpc_port), tls=access.ca is not None
         ),
         queues=_queues(values["queues"]),
-        pool=pool,
-        slots=_whole("--concurrency", values["concurrency"], _SLOTS_MAX) or _cores(),
-        pool_name=_pool_name(values["pool_name"]),
-        max_tasks_per_child=_whole(
+        executor=executor,
+        slots=_parse_whole_number("--concurrency", values["concurrency"], _SLOTS_MAX) or _cores(),
+        pool=_pool(values["pool"]),
+        max_tasks_per_child=_parse_whole_number(
             "--max-tasks-per-child", values["max_tasks_per_child"], _TASKS_MAX
         ),
-        max_memory_per_child_mb=_whole(
+        max_memory_per_child_mb=_parse_whole_number(
             "--max-memory-per-child", values["max_memory_per_child"], _MEMORY_MAX_MB
         ),
         access=access,
@@ -147,10 +152,11 @@ def _name(text: str | None) -> str:
     return text
 
 
-def _pool_name(text: str | None) -> str:
-    if text is not None and not re.fullmatch(POOL_NAME, text):
+def _pool(text: str | None) -> str:
+    if text is not None and not is_pool_name(text):
         raise ConfigurationError(
-            f"--pool-name is {text!r}; it takes 1 to 63 of a-z, 0-9 and -, the - only within."
+            f"--pool: {text!r} is not a valid pool name: use 1 to 63 of a-z, 0-9 and -, not "
+            "starting or ending with -."
         )
     return text or ""
 
@@ -160,16 +166,17 @@ def _queues(text: str | None) -> tuple[str, ...]:
         return ()
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise ConfigurationError("--queues is empty; leave it out to serve every queue.")
+        raise ConfigurationError("--queues is empty; omit it to serve every queue.")
     for name in names:
         if not _QUEUE.fullmatch(name):
             raise ConfigurationError(
-                f"--queues: {name!r} is no queue name; it takes 1 to 64 letters, digits and . _ : -"
+                f"--queues: {name!r} is not a valid queue name: use 1 to 64 letters, digits and . "
+                "_ : -"
             )
     return tuple(dict.fromkeys(names))
 
 
-def _whole(option: str, text: str | None, largest: int) -> int | None:
+def _parse_whole_number(option: str, text: str | None, largest: int) -> int | None:
     if text is None:
         return None
     if not text.isdecimal() or not 1 <= int(text) <= largest:
@@ -193,18 +200,19 @@ def _coordinators(text: str, *, tls: bool) -> tuple[str, ...]:
         host, _, port = address.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
             raise ConfigurationError(
-                f"--coordinator: {address!r} is no HOST:PORT, like 127.0.0.1:50051."
+                f"--coordinator: {address!r} is not HOST:PORT, like 127.0.0.1:50051."
             )
         if not tls and not is_loopback(address):
             raise ConfigurationError(
-                f"--coordinator: {address} is no loopback address, and there is no TLS: a join "
-                "token would travel in plain text. Set TASKMASTER_TLS_CA and TASKMASTER_JOIN_TOKEN."
+                f"--coordinator: {address} is not a loopback address and TLS is not configured: "
+                "the join token would be sent in plain text. Set TASKMASTER_TLS_CA and "
+                "TASKMASTER_JOIN_TOKEN."
             )
     return tuple(dict.fromkeys(addresses))
 
 
-def parse(argv: Sequence[str], environ: Mapping[str, str], conf: Settings) -> Options:
-    """The options of a command line."""
-    parser = ArgumentParser(prog="python -m workers.daemon")
+def parse(argv: Sequence[str], environ: Mapping[str, str], conf: Settings) -> WorkerOptions:
+    """Parse a command line and return the checked options."""
+    parser = ArgumentParser(prog="python -m taskmaster.workers.daemon")
     add_arguments(parser)
     return from_arguments(vars(parser.parse_args(argv)), environ, conf)

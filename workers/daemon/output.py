@@ -1,41 +1,40 @@
-"""What an attempt prints: gathered into chunks, capped with a visible mark."""
+"""Collect the output of an attempt into chunks and limit its size."""
 
 from __future__ import annotations
 
 import asyncio
 import codecs
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from workers.daemon.attempt import Attempt, now_us
-
-#: A chunk is reported when it has waited this long or grown this large.
+#: A chunk is reported when it has waited this long or reached this size.
 GATHER_S = 0.1
 GATHER_BYTES = 16_384
-#: Pieces of the tail are joined up to this size, so that single bytes cost no object each.
+#: Pieces of the tail are joined up to this size, so that single bytes do not cost an object each.
 _PIECE = 4_096
 
 
-class Chunk(NamedTuple):
-    """A piece of an attempt's output, valid Unicode without U+0000."""
+class CapturedChunk(NamedTuple):
+    """Hold a piece of an attempt's output: valid Unicode without U+0000."""
 
-    attempt: Attempt
+    #: Position in the output of its attempt.
     seq: int
     stream: str
     text: str
     at_us: int
 
 
-class Output:
-    """The output of one attempt: the first half of the cap as it comes, then the newest half.
+class CappedOutput:
+    """Limit the output of one attempt to a cap.
 
-    What lies between is counted, and a line says how much of it was cut. Memory is bounded by
-    the cap, whatever is written.
+    The first half of the cap is emitted as it arrives. The rest of the cap keeps the newest output
+    until the end. The output in between is counted, and a line states how many bytes were cut. The
+    cap bounds the memory, whatever the attempt writes.
     """
 
-    def __init__(self, attempt: Attempt, cap: int, emit: Callable[[Chunk], None]) -> None:
-        self._attempt = attempt
+    def __init__(self, cap: int, emit: Callable[[CapturedChunk], None]) -> None:
         self._emit = emit
         self._head_left = cap // 2
         self._tail_cap = cap - cap // 2
@@ -50,18 +49,18 @@ class Output:
 
     @property
     def flooded(self) -> bool:
-        """Whether it writes more than is kept: no haste in reading it."""
+        """Return whether the attempt has exceeded the cap. Its output may then be read slowly."""
         return self._cut > 0
 
     def add_bytes(self, stream: str, data: bytes) -> None:
-        """Takes what came out of a pipe."""
+        """Add bytes that were read from a pipe, decoded as UTF-8."""
         decoder = self._decoders.get(stream)
         if decoder is None:
             decoder = self._decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
         self.add_text(stream, decoder.decode(data))
 
     def add_text(self, stream: str, text: str) -> None:
-        """Takes text; U+0000 and lone surrogates are replaced."""
+        """Add text. U+0000 and lone surrogates are replaced."""
         if not text:
             return
         text, size = _storable(text)
@@ -75,7 +74,7 @@ class Output:
         self._keep(stream, text, size)
 
     def finish(self) -> None:
-        """Emits everything that is left."""
+        """Emit the remaining output, with the line that states how much was cut."""
         for stream, decoder in self._decoders.items():
             self.add_text(stream, decoder.decode(b"", final=True))
         self._flush()
@@ -94,6 +93,7 @@ class Output:
         self._flush()
 
     def _gather(self, stream: str, text: str, size: int) -> None:
+        """Add text to the first half of the cap. It is emitted soon."""
         self._head_left -= size
         if not text:
             return
@@ -105,6 +105,7 @@ class Output:
             self._timer = asyncio.get_running_loop().call_later(GATHER_S, self._flush)
 
     def _keep(self, stream: str, text: str, size: int) -> None:
+        """Add text to the tail, and drop the oldest text that exceeds the tail's cap."""
         if self._tail and self._tail[-1][0] == stream and self._tail[-1][2] < _PIECE:
             _, before, before_size = self._tail.pop()
             self._tail.append((stream, before + text, before_size + size))
@@ -129,12 +130,12 @@ class Output:
                 joined.clear()
 
     def _emit_chunk(self, stream: str, text: str) -> None:
-        self._emit(Chunk(self._attempt, self._seq, stream, text, now_us()))
+        self._emit(CapturedChunk(self._seq, stream, text, time.time_ns() // 1_000))
         self._seq += 1
 
 
 def _storable(text: str) -> tuple[str, int]:
-    """The text as PostgreSQL takes it, and its size in bytes of UTF-8."""
+    """Return the text as PostgreSQL can store it, and its size in bytes of UTF-8."""
     if "\0" in text:
         text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     if text.isascii():
@@ -142,7 +143,7 @@ def _storable(text: str) -> tuple[str, int]:
     try:
         return text, len(text.encode())
     except UnicodeEncodeError:
-        # U+FFFD, not the question mark that encode's "replace" leaves.
+        # Insert U+FFFD. The error handler "replace" of encode would insert a question mark.
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         return text, len(text.encode())
 

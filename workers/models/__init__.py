@@ -1,7 +1,7 @@
-"""The tables of who executes."""
+"""Define the tables of workers, pools and join tokens."""
 
-from workers.models.join_token import JoinToken
-from workers.models.pool import PoolMember, WorkerPool
-from workers.models.worker import Worker, WorkerStatus
+from taskmaster.workers.models.join_token import JoinToken
+from taskmaster.workers.models.pool import PoolMember, WorkerPool
+from taskmaster.workers.models.worker import Worker, WorkerStatus
 
 __all__ = ["JoinToken", "PoolMember", "Worker", "WorkerPool", "WorkerStatus"]

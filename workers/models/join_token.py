@@ -1,4 +1,4 @@
-"""The join token: what a worker of another host shows to be let in."""
+"""Define the join token that authenticates workers of other hosts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 
 class JoinToken(models.Model):
-    """One token, of which only the digest is kept. It is never changed, only used and revoked."""
+    """Store the digest of one token. A row is never edited. A token is only used and revoked."""
 
     name = models.CharField(max_length=100, unique=True)
     digest = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the token, in hex.")
@@ -18,19 +18,19 @@ class JoinToken(models.Model):
         null=True,
         blank=True,
         related_name="+",
-        help_text="Nobody: it was made on the command line.",
+        help_text="Empty: created on the command line.",
     )
     created_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField(
-        null=True, blank=True, help_text="From then on it is as if revoked. Empty: never."
+        null=True, blank=True, help_text="When the token expires. Empty: never."
     )
     revoked_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     uses_left = models.PositiveIntegerField(
         null=True,
         blank=True,
-        help_text="How many more workers may join with it; one that comes back does not count. "
-        "Empty: any number.",
+        help_text="Remaining number of workers that may join with it. A worker that reconnects "
+        "does not count. Empty: unlimited.",
     )
 
     class Meta:

@@ -1,4 +1,4 @@
-"""The worker: one `runworker` process, as the coordinators last heard of it."""
+"""Define the worker: one `runworker` process, as last reported to a coordinator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 
 class WorkerStatus(models.TextChoices):
-    """Whether a worker takes tasks."""
+    """Name whether a worker accepts tasks."""
 
     ONLINE = "online"
     DRAINING = "draining"
@@ -16,7 +16,7 @@ class WorkerStatus(models.TextChoices):
 
 
 class Worker(models.Model):
-    """One run of a worker process: its id is made anew at each start."""
+    """Store one run of a worker process. Each start has a new id."""
 
     id = models.UUIDField(primary_key=True)
     name = models.CharField(max_length=100)
@@ -25,13 +25,13 @@ class Worker(models.Model):
     status = models.CharField(
         max_length=8, choices=WorkerStatus, default=WorkerStatus.ONLINE, db_default="online"
     )
-    pool = models.CharField(max_length=8, help_text="process, threads or async")
-    pool_name = models.CharField(
+    executor = models.CharField(max_length=8, help_text="`process`, `thread` or `async`.")
+    pool = models.CharField(
         max_length=63,
         default="",
         db_default="",
         blank=True,
-        help_text="The pool it belongs to; empty: started by hand.",
+        help_text="Worker pool that counts this worker. Empty: started manually.",
     )
     queues = ArrayField(
         models.CharField(max_length=64),
@@ -42,7 +42,7 @@ class Worker(models.Model):
     slots = models.PositiveIntegerField()
     busy = models.PositiveIntegerField(default=0, db_default=0)
     drain = models.BooleanField(
-        default=False, db_default=False, help_text="An operator wants it to take nothing new."
+        default=False, db_default=False, help_text="An operator has asked the worker to drain."
     )
     command = models.CharField(
         max_length=4,
@@ -50,15 +50,15 @@ class Worker(models.Model):
         default="",
         db_default="",
         blank=True,
-        help_text="What an operator has told it to do, once and for all.",
+        help_text="Final command of an operator.",
     )
     coordinator = models.UUIDField(null=True)
     join_token = models.ForeignKey(
-        "workers.JoinToken",
+        "taskmaster_workers.JoinToken",
         on_delete=models.PROTECT,
         null=True,
         related_name="workers",
-        help_text="With what it joined; nothing: over loopback.",
+        help_text="Join token that admitted the worker. Empty: joined over loopback.",
     )
     rss_bytes = models.BigIntegerField(default=0, db_default=0)
     cpu = models.FloatField(default=0, db_default=0, help_text="1.0: one core fully used.")
@@ -66,7 +66,7 @@ class Worker(models.Model):
     tasks_failed = models.BigIntegerField(default=0, db_default=0)
     loop_lag_ms = models.PositiveIntegerField(default=0, db_default=0)
     heartbeat_misses = models.PositiveSmallIntegerField(
-        default=0, db_default=0, help_text="Missed in a row."
+        default=0, db_default=0, help_text="Consecutive missed heartbeats."
     )
     registered_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField(db_default=Now())
@@ -75,7 +75,9 @@ class Worker(models.Model):
         ordering = ["name", "registered_at"]
         indexes = [
             models.Index(
-                fields=["pool_name"], condition=~models.Q(status="offline"), name="worker_of_pool"
+                fields=["pool"],
+                condition=~models.Q(status="offline"),
+                name="taskmaster_worker_of_pool",
             )
         ]
         permissions = [("kill_worker", "Can kill workers")]

@@ -1,1 +1,1 @@
-"""Pools: how many workers there shall be, and who makes it so."""
+"""Manage worker pools: desired numbers of workers, and the providers that run them."""

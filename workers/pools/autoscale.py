@@ -1,7 +1,9 @@
-"""How many workers a pool needs: from what waits, what runs, and how long a task takes.
+"""Compute the number of workers that a pool needs.
 
-By Little's law a task holds a slot for (slot-seconds worked) / (tasks ended) on average. What runs
-needs the slots it has, with some air; what waits needs as many more as clear it within the target.
+The inputs are the waiting tasks, the busy slots and the time that a task holds a slot. By Little's
+law a task holds a slot for (slot-seconds worked) / (tasks ended) on average. The busy slots are
+needed with some reserve. The waiting tasks need enough additional slots to clear them within the
+target wait.
 """
 
 from __future__ import annotations
@@ -11,74 +13,74 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 
-#: Slots are to be busy for this share of the time: beyond it waiting times grow fast.
+#: Target share of time in which slots are busy. Above it, waiting times grow fast.
 _BUSY_SHARE = 0.8
-#: The mean time that a task holds a slot is taken over the looks of so many seconds.
+#: The mean time that a task holds a slot is computed over this number of seconds.
 _MEAN_OVER_S = 30.0
-#: A step up is followed by another only after this time: new workers must be felt first.
+#: Minimum time between two increases. The effect of new workers must be visible first.
 _STEP_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """What an operator has set for a pool."""
+class ScalingPolicy:
+    """Hold the scaling settings of a pool."""
 
     minimum: int
     maximum: int
-    #: Slots of a worker.
+    #: Slots per worker.
     concurrency: int
     #: Seconds that a due task may wait for a worker.
     target_wait_s: float
-    #: Seconds for which fewer workers must have been enough before any are taken away.
+    #: Seconds for which fewer workers must have been sufficient before the pool shrinks.
     cool_down_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """A look at the queues and the workers of a pool."""
+class LoadSample:
+    """Hold one measurement of the queues and the workers of a pool."""
 
-    #: Seconds of a clock that only goes on.
+    #: Seconds of a monotonic clock.
     at: float
-    #: Tasks whose time has come and that no worker has been given.
+    #: Number of tasks that are due and not assigned to a worker.
     due: int
-    #: How long the oldest of them has been waiting.
+    #: Seconds that the oldest of these tasks has been waiting.
     oldest_wait_s: float
-    #: Slots in which a task runs.
+    #: Number of slots that run a task.
     busy: int
-    #: Tasks that the workers have ended so far.
+    #: Number of tasks that the workers have ended so far.
     ended: int
 
 
 class Autoscaler:
-    """Decides for one pool; remembers the looks of the last minutes."""
+    """Decide the size of one pool, based on the measurements of the last minutes."""
 
     def __init__(self) -> None:
-        self._loads: deque[Load] = deque()
-        #: (at, workers needed then).
+        self._loads: deque[LoadSample] = deque()
+        #: Pairs (at, number of workers needed then).
         self._needs: deque[tuple[float, int]] = deque()
         self._began_at = float("inf")
         self._changed_at = float("-inf")
 
-    def decide(self, policy: Policy, desired: int, load: Load) -> int:
-        """The number of workers the pool should have now, within its bounds."""
-        self._look(policy, load)
+    def decide(self, policy: ScalingPolicy, desired: int, load: LoadSample) -> int:
+        """Return the number of workers that the pool should have now, within its bounds."""
+        self._record(policy, load)
         needed = self._needed(policy, desired, load)
         self._needs.append((load.at, needed))
         quiet_s = load.at - max(self._began_at, self._changed_at)
         chosen = desired
         if needed > desired:
             if load.at - self._changed_at >= _STEP_S:
-                # At most twice as many: the figures of a pool that has just grown say little.
+                # At most double: the figures of a pool that has just grown are not reliable yet.
                 chosen = min(needed, max(2 * desired, desired + 1))
         elif quiet_s >= policy.cool_down_s:
-            # The looks of a whole cool-down are there, and all were taken at this size.
+            # The measurements cover a whole cool-down, and all were taken at the current size.
             chosen = min(desired, max(each for _, each in self._needs))
         chosen = max(policy.minimum, min(policy.maximum, chosen))
         if chosen != desired:
             self._changed_at = load.at
         return chosen
 
-    def _look(self, policy: Policy, load: Load) -> None:
+    def _record(self, policy: ScalingPolicy, load: LoadSample) -> None:
         self._began_at = min(self._began_at, load.at)
         self._loads.append(load)
         while load.at - self._loads[0].at > _MEAN_OVER_S:
@@ -86,17 +88,17 @@ class Autoscaler:
         while self._needs and load.at - self._needs[0][0] > policy.cool_down_s:
             self._needs.popleft()
 
-    def _needed(self, policy: Policy, desired: int, load: Load) -> int:
+    def _needed(self, policy: ScalingPolicy, desired: int, load: LoadSample) -> int:
         hold_s, slots = self._hold_s(), load.busy / _BUSY_SHARE
         if hold_s is not None:
             slots += load.due * hold_s / policy.target_wait_s
         else:
-            # Nothing has ended yet, so nobody knows how long these tasks take: twice as many
-            # workers, but not more slots than there are tasks.
+            # No task has ended yet, so the duration of these tasks is unknown. Double the workers,
+            # but provide at most one slot per task.
             slots = max(slots, min(load.busy + load.due, 2 * policy.concurrency * desired))
         needed = ceil(slots / policy.concurrency)
         if load.due and load.oldest_wait_s > policy.target_wait_s:
-            # Whatever the means say, it is not enough.
+            # Tasks wait longer than the target, so add a worker even if the averages suggest none.
             needed = max(needed, desired + 1)
         return max(needed, 1) if load.due or load.busy else needed
 

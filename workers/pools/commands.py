@@ -1,4 +1,7 @@
-"""Runs other programs from a process that runs gRPC, which may neither fork nor Popen."""
+"""Run other programs from a process that runs gRPC.
+
+Such a process may use neither fork nor Popen.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,27 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import IO
 
-#: How often it is looked whether a program has ended.
-_LOOK_S = 0.02
+#: Interval between two checks whether a program has ended.
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """How a program ended, and what it said."""
+class CommandResult:
+    """Hold the exit code and the output of a program."""
 
     code: int
     output: str
     errors: str
 
 
-async def run(argv: Sequence[str], environment: Mapping[str, str]) -> Finished:
-    """Runs a program to its end, in a session of its own.
+async def run(argv: Sequence[str], environment: Mapping[str, str]) -> CommandResult:
+    """Run a program to its end, in its own session.
 
-    Whoever is cancelled kills it, with what it started in that session. Raises FileNotFoundError
-    when there is no such program.
+    On cancellation its process group is killed. Raises FileNotFoundError when the program does not
+    exist.
     """
-    # Files: nobody has to read while it runs, and none of its children can hold up the end.
+    # Output goes to files. They need no reader while the program runs, and a child of the program
+    # that keeps them open cannot delay the end.
     with TemporaryFile() as output, TemporaryFile() as errors:
         pid = os.posix_spawnp(
             argv[0],
@@ -52,7 +56,7 @@ async def run(argv: Sequence[str], environment: Mapping[str, str]) -> Finished:
                 os.killpg(pid, signal.SIGKILL)
             _reap(pid)
             raise
-        return Finished(code, _text(output), _text(errors))
+        return CommandResult(code, _text(output), _text(errors))
 
 
 def _text(file: IO[bytes]) -> str:
@@ -65,11 +69,11 @@ async def _ended(pid: int) -> int:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(_POLL_S)
 
 
 def _reap(pid: int) -> None:
-    """It ends at once; else the loop comes back to it."""
+    """Reap a killed process. If it has not ended yet, try again later."""
     with contextlib.suppress(ChildProcessError):
         if not os.waitpid(pid, os.WNOHANG)[0]:
-            asyncio.get_running_loop().call_later(_LOOK_S, _reap, pid)
+            asyncio.get_running_loop().call_later(_POLL_S, _reap, pid)

@@ -1,4 +1,4 @@
-"""Processes of this host, known by their pid together with the moment they started."""
+"""Identify processes of this host by their pid and start time."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import os
 import signal
 from pathlib import Path
 
-import psutil
-
-#: Fields of /proc/PID/stat, counted behind the name, which may hold anything.
+#: Fields of /proc/PID/stat, counted after the process name, which may contain any character.
 _STATE, _START = 0, 19
 _DEAD = (b"Z", b"X")
 
 
-def born(pid: int) -> int | None:
-    """When a process started, by the kernel's clock; None when there is none, or a dead one."""
+def start_time(pid: int) -> int | None:
+    """Return the start time of a process in kernel units, or None if it does not run."""
     try:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except FileNotFoundError:
-        return None if Path("/proc/self/stat").exists() else _born_elsewhere(pid)
+        return None if Path("/proc/self/stat").exists() else _start_time_without_proc(pid)
     except OSError:
         return None
     fields = text.rpartition(b")")[2].split()
     return None if fields[_STATE] in _DEAD else int(fields[_START])
 
 
-def _born_elsewhere(pid: int) -> int | None:
-    """Where there is no /proc."""
+def _start_time_without_proc(pid: int) -> int | None:
+    """Return the start time on systems without /proc."""
+    import psutil
+
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -37,16 +37,21 @@ def _born_elsewhere(pid: int) -> int | None:
         return None
 
 
-def runs(pid: int, module: str) -> bool:
-    """Whether a process was started as `python -m module`, or is a fork of one that was."""
+def runs_module(pid: int, module: str) -> bool:
+    """Return whether a process was started as `python -m module`.
+
+    A fork of such a process counts, too.
+    """
+    import psutil
+
     try:
         return module in psutil.Process(pid).cmdline()
     except psutil.Error:
         return False
 
 
-def send(pid: int, started: int, number: signal.Signals) -> None:
-    """Signals the process, if it is still the one that started then."""
-    if born(pid) == started:
+def send_signal(pid: int, started: int, number: signal.Signals) -> None:
+    """Signal a process if it still has this start time."""
+    if start_time(pid) == started:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -1,4 +1,4 @@
-"""What stands between a pool and whoever runs processes: this machine, Compose, Kubernetes."""
+"""Define the interface between a pool and its provider: this host, Compose or Kubernetes."""
 
 from __future__ import annotations
 
@@ -6,81 +6,93 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from tasks.errors import Unavailable
+from taskmaster.tasks.errors import Unavailable
 
-#: What is kept of the log of a worker that died.
+#: Limits of the log excerpt that is kept of a dead worker.
 LOG_LINES, LOG_CHARACTERS = 20, 4_000
+#: An engine reports 128 + the number of the signal that ended a container.
+_SIGNALLED, _SIGNALS = 128, 64
 
 
 class ProviderMissing(Unavailable):
-    """No Docker, no cluster, no rights: says what is missing and what to do. HTTP 503."""
+    """Raised when the engine or the rights are missing. The message states what to do. HTTP 503."""
 
 
 class ProviderFailed(Unavailable):
-    """The engine answered with an error, which is the message. HTTP 503."""
+    """Raised when the engine answered with an error. The message is that error. HTTP 503."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A pool as a provider sees it."""
+class DesiredPool:
+    """Describe a pool to its provider."""
 
     pool: str
-    #: How many workers shall run.
+    #: Desired number of running workers.
     count: int
-    #: Options of `runworker`: --pool-name, --pool, --concurrency and, unless all, --queues.
+    #: Options of `runworker`: --pool, --executor, --concurrency and, unless all are served,
+    #: --queues.
     argv: tuple[str, ...]
     environment: Mapping[str, str]
-    #: A worker that is told to go finishes what it runs for at most so long.
+    #: Seconds that a worker may spend to finish its tasks after it is asked to stop.
     stop_limit_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Died:
-    """A worker that ended without having been told to."""
+class DeadWorker:
+    """Describe a worker that ended without having been asked to stop."""
 
-    #: Minus the number of a signal; None: unknown.
+    #: Exit code, or the negative number of a signal. None: unknown.
     exit_code: int | None
-    #: Its last lines, at most LOG_LINES and LOG_CHARACTERS.
+    #: Last lines of its log, at most LOG_LINES and LOG_CHARACTERS.
     last_log: str
-    #: From its start to its end; 0 where nobody knows.
+    #: Seconds from its start to its end. 0 if unknown.
     lived_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """What runs of a pool."""
+class ObservedPool:
+    """Hold the observed state of a pool."""
 
-    #: Workers that shall stay.
+    #: Number of workers that run and are not asked to stop.
     running: int
-    #: Workers that were told to go and have not gone yet.
+    #: Number of workers that were asked to stop and have not ended yet.
     stopping: int = 0
-    #: Since the last look.
-    died: tuple[Died, ...] = ()
+    #: Workers that died since the last observation.
+    died: tuple[DeadWorker, ...] = ()
 
 
 class Provider(Protocol):
-    """Makes as many workers run as are wanted. Every call may come again: levels, not commands.
+    """Make the desired number of workers run.
 
-    Each call raises ProviderMissing or ProviderFailed. Whoever calls sets the time-out.
+    Every call may be repeated, because calls describe a state and not a change. Each call raises
+    ProviderMissing or ProviderFailed. The caller sets the time-out.
     """
 
     name: ClassVar[str]
 
-    async def check(self, wanted: Wanted) -> None:
-        """Raises ProviderMissing when this could not be made so from here."""
+    async def check(self, desired: DesiredPool) -> None:
+        """Raise ProviderMissing if the provider cannot run this pool from here."""
 
-    async def observe(self, wanted: Wanted) -> Observed:
-        """What runs at this moment."""
+    async def observe(self, desired: DesiredPool) -> ObservedPool:
+        """Return the observed state."""
 
-    async def scale(self, wanted: Wanted) -> None:
-        """Makes `wanted.count` run; the surplus gets SIGTERM and `stop_limit_s` to finish."""
+    async def scale(self, desired: DesiredPool) -> None:
+        """Make `desired.count` workers run.
+
+        Surplus workers get SIGTERM and `stop_limit_s` seconds to finish.
+        """
 
     async def close(self) -> None:
-        """Lets go of what it holds; the workers run on."""
+        """Release the resources of the provider. The workers continue to run."""
 
 
 def tail(text: str) -> str:
-    """The end of a log, as much as is kept."""
-    # PostgreSQL stores no U+0000.
+    """Return the end of a log, within the limits that are kept."""
+    # PostgreSQL cannot store U+0000.
     lines = text.replace("\0", "\ufffd").rstrip().splitlines()
     return "\n".join(lines[-LOG_LINES:])[-LOG_CHARACTERS:]
+
+
+def signal_of_shell_code(code: int) -> int:
+    """Convert an exit code above 128, as container engines report it, to a negative signal."""
+    return _SIGNALLED - code if _SIGNALLED < code <= _SIGNALLED + _SIGNALS else code

@@ -1,10 +1,11 @@
-"""Makes what runs follow what is desired, for every pool.
+"""Reconcile the running workers with the desired state of every pool.
 
-It is in every coordinator and acts in one: the one whose listening session has the advisory lock
-(see `coordinator.listener`). A turn of a pool: read its row, let the provider look, decide, let it
-scale, write what was found. Levels, not commands: whatever was missed or done twice, the next turn
-sees how things are. A pool's turns follow each other; those of different pools run side by side, so
-that a provider that hangs holds up its own pool alone.
+Each coordinator has a reconciler. Only one acts: the coordinator whose listening session has the
+advisory lock (see `taskmaster.coordinator.listener`). One iteration of a pool reads its row,
+observes the provider, decides, scales and writes the findings. It works on states, not on commands.
+A step that was missed or done twice is corrected in the next iteration. The iterations of one pool
+are sequential. Those for different pools run concurrently, so that a provider that hangs delays its
+own pool only.
 """
 
 from __future__ import annotations
@@ -14,95 +15,103 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import TypeVar
 
 import psycopg
-from django.conf import settings as django_settings
 from psycopg_pool import PoolTimeout
 
-from tasks.conf import Settings
-from tasks.errors import TaskMasterError
-from tasks.events.event import Kind, NewEvent
-from workers.models.pool import State
-from workers.pools import registry, store
-from workers.pools.decisions import Decision, decide, fail, waits
-from workers.pools.members import Connect, Members
-from workers.pools.provider import Provider
-from workers.pools.providers.local import LocalProvider
-from workers.pools.scaler import Scaler
-from workers.pools.store import Findings, Pool, wanted
+from taskmaster.tasks.conf import Settings
+from taskmaster.tasks.errors import TaskMasterError
+from taskmaster.tasks.event import EventKind, NewEvent
+from taskmaster.workers.models.pool import PoolState
+from taskmaster.workers.pools import logs
+from taskmaster.workers.pools.autoscale_loop import AutoscaleLoop
+from taskmaster.workers.pools.local_members import Connect, LocalMembers
+from taskmaster.workers.pools.provider import Provider
+from taskmaster.workers.pools.providers import load_provider
+from taskmaster.workers.pools.providers.local import LocalProvider
+from taskmaster.workers.pools.reconcile_policy import (
+    Decision,
+    decide,
+    decide_after_failure,
+    desired_pool,
+    is_backing_off,
+)
+from taskmaster.workers.store import pool_store as store
+from taskmaster.workers.store.pool_store import PoolFindings, PoolRow
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-#: How often a pool is looked at that is as it shall be: local processes cost next to nothing, an
-#: engine is another program.
-_LOOK_S: Mapping[str, float] = {"local": 1.0}
-_LOOK_ELSE_S = 5.0
-#: The same while a pool is scaled.
+#: Interval between two observations of a steady pool. Observing local processes is cheap. An engine
+#: is queried by another program.
+_OBSERVE_S: Mapping[str, float] = {"local": 1.0}
+_OBSERVE_DEFAULT_S = 5.0
+#: The same interval while a pool is being scaled.
 _SCALING_S: Mapping[str, float] = {"local": 0.25}
-_SCALING_ELSE_S = 1.0
-#: What was found is written when it changes, and this often to say that somebody looks.
+_SCALING_DEFAULT_S = 1.0
+#: Findings are written when they change, and at this interval to show that the reconciler is alive.
 _WRITE_S = 10.0
 _RETRY_S = 1.0
-#: Pools are read this often although nobody said that one has changed.
+#: Pools are read at this interval even without a notification of a change.
 _READ_S = 5.0
 _NEVER = float("inf")
-#: What passes by itself.
-TROUBLE = (psycopg.Error, PoolTimeout)
+#: Transient errors: retry.
+OUTAGE = (psycopg.Error, PoolTimeout)
 
 
 class Reconciler:
-    """The one of a coordinator."""
+    """Reconcile the pools in one coordinator."""
 
     def __init__(
         self,
         connect: Connect,
         conf: Settings,
-        note: Callable[[NewEvent], None],
+        publish: Callable[[NewEvent], None],
         coordinators: Callable[[], list[str]],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connect = connect
         self._timeout_s = conf.provider_timeout_s
-        #: Set by the listener while it is this one that acts.
+        #: Set by the listener while this coordinator reconciles the pools.
         self.leading = asyncio.Event()
-        self._note = note
+        self._publish = publish
         self._clock = clock
         self._woken = asyncio.Event()
-        folder = Path(django_settings.BASE_DIR) / ".data" / "pools"
-        self._local = LocalProvider(Members(connect), folder, coordinators, self.wake)
+        self._local = LocalProvider(
+            LocalMembers(connect), logs.folder(conf.data_dir), coordinators, self.wake
+        )
         self._providers: dict[str, Provider] = {"local": self._local}
-        self._scaler = Scaler(connect, announce=self._tell_resized, clock=clock)
-        #: The turns under way by pool, and when the next is due; of those under way, never.
-        self._turns: dict[str, asyncio.Task[None]] = {}
+        self._scaler = AutoscaleLoop(connect, on_resized=self._publish_resized, clock=clock)
+        #: Running iterations by pool, and the time when the next one is due. It is never due while
+        #: an iteration of the pool runs.
+        self._iterations: dict[str, asyncio.Task[None]] = {}
         self._due: dict[str, float] = {}
-        #: How often it was woken: a turn that began before is followed by another at once.
+        #: Number of wake-ups. An iteration that started before the newest one is repeated.
         self._wakes = 0
         self._read_by = 0.0
 
     def wake(self) -> None:
-        """A pool has changed, or a worker has ended: look now."""
+        """Start an iteration now, because a pool has changed or a worker has ended."""
         self._wakes += 1
-        self._due = dict.fromkeys(self._turns, _NEVER)
+        self._due = dict.fromkeys(self._iterations, _NEVER)
         self._read_by = 0.0
         self._woken.set()
 
     async def run(self) -> None:
-        """Reconciles while it leads, until cancelled."""
+        """Reconcile while this coordinator leads, until cancelled."""
         try:
             while True:
                 await self.leading.wait()
-                log.info("reconciles pools")
+                log.info("this coordinator reconciles the worker pools")
                 await self._lead()
         finally:
-            await self._let_go()
+            await self._release()
 
     async def _lead(self) -> None:
-        """Begins the turns that are due, while it leads."""
+        """Start the iterations that are due, while this coordinator leads."""
         try:
             self.wake()
             while self.leading.is_set():
@@ -112,85 +121,90 @@ class Reconciler:
                 try:
                     await self._resize()
                     async with self._connect() as connection:
-                        pools = await store.pools(connection)
-                except TROUBLE:
+                        pools = await store.list_pools(connection)
+                except OUTAGE:
                     await asyncio.sleep(_RETRY_S)
                     continue
                 now = self._clock()
                 self._read_by = now + _READ_S
                 names = {pool.name for pool in pools}
                 self._due = {name: due for name, due in self._due.items() if name in names}
-                self._local.keep(names | self._turns.keys())
+                self._local.keep_only(names | self._iterations.keys())
                 for pool in pools:
                     if self._due.get(pool.name, 0.0) <= now:
                         self._begin(pool)
         finally:
-            await self._let_go()
+            await self._release()
 
     async def _resize(self) -> None:
-        """Sizes of pools that scale by themselves. What nobody foresaw stops no turn."""
+        """Set the sizes of pools with autoscaling.
+
+        An unexpected error is logged and stops no iteration.
+        """
         try:
-            await self._scaler.look()
-        except TROUBLE:
+            await self._scaler.run_if_due()
+        except OUTAGE:
             raise
         except Exception:
-            log.exception("autoscaler broke")
+            log.exception("autoscaling failed unexpectedly")
 
-    def _tell_resized(self, pool: str, before: int, now: int, why: str) -> None:
-        self._note(NewEvent(Kind.OPERATOR, f"pool {pool}: {before} → {now} by itself, {why}"))
+    def _publish_resized(self, pool: str, before: int, now: int, why: str) -> None:
+        self._publish(
+            NewEvent(EventKind.OPERATOR, f"autoscaled pool {pool}: {before} → {now}, {why}")
+        )
 
     def _until_due(self) -> float:
         return max(0.0, min([self._read_by, *self._due.values()]) - self._clock())
 
-    def _begin(self, pool: Pool) -> None:
+    def _begin(self, pool: PoolRow) -> None:
         self._due[pool.name] = _NEVER
-        turn = asyncio.create_task(self._turn(pool), name=f"pool-{pool.name}")
-        self._turns[pool.name] = turn
+        iteration = asyncio.create_task(self._iterate(pool), name=f"pool-{pool.name}")
+        self._iterations[pool.name] = iteration
 
-    async def _turn(self, pool: Pool) -> None:
+    async def _iterate(self, pool: PoolRow) -> None:
         pause_s, wakes = _RETRY_S, self._wakes
         try:
             decision = await self._decide(pool)
             await self._write(pool, decision)
             pause_s = _pause_s(pool, decision.findings)
-        except TROUBLE as error:
+        except OUTAGE as error:
             log.warning("pool not reconciled", extra={"pool": pool.name, "error": str(error)})
         finally:
             self._due[pool.name] = self._clock() + (pause_s if wakes == self._wakes else 0.0)
-            del self._turns[pool.name]
+            del self._iterations[pool.name]
             self._woken.set()
 
-    async def _decide(self, pool: Pool) -> Decision:
-        """Looks, and does what follows."""
-        if waits(pool):
+    async def _decide(self, pool: PoolRow) -> Decision:
+        """Observe a pool and apply the decision."""
+        if is_backing_off(pool):
             return Decision(None, pool.found._replace(registered=pool.staying))
-        asked = wanted(pool)
+        desired = desired_pool(pool)
         try:
             provider = self._provider(pool.provider)
-            await self._within(provider.check(asked))
-            decision = decide(pool, await self._within(provider.observe(asked)))
+            await self._within(provider.check(desired))
+            decision = decide(pool, await self._within(provider.observe(desired)))
             if decision.count is not None and self.leading.is_set():
-                await self._within(provider.scale(wanted(pool, decision.count)))
+                await self._within(provider.scale(desired_pool(pool, decision.count)))
         except TaskMasterError as error:
-            return fail(pool, str(error))
+            return decide_after_failure(pool, str(error))
         except TimeoutError:
-            return fail(pool, f"it did not answer within {self._timeout_s:g} s")
-        except TROUBLE:
+            return decide_after_failure(pool, f"no answer within {self._timeout_s:g} s")
+        except OUTAGE:
             raise
         except Exception as error:
-            # Nobody foresaw it: the pool is in trouble, the others are not.
-            log.exception("provider broke", extra={"pool": pool.name})
-            return fail(pool, f"{type(error).__name__}: {error}")
+            # An unexpected error fails this pool only.
+            log.exception("provider failed unexpectedly", extra={"pool": pool.name})
+            return decide_after_failure(pool, f"{type(error).__name__}: {error}")
         return decision
 
     async def _within(self, call: Awaitable[_T]) -> _T:
         async with asyncio.timeout(self._timeout_s):
             return await call
 
-    async def _write(self, pool: Pool, decision: Decision) -> None:
-        for words in decision.words:
-            log.warning("pool has trouble", extra={"pool": pool.name, "what": words})
-            self._note(NewEvent(Kind.OFFLINE, words))
+    async def _write(self, pool: PoolRow, decision: Decision) -> None:
+        for message in decision.messages:
+            log.warning("pool unhealthy", extra={"pool": pool.name, "error": message})
+            self._publish(NewEvent(EventKind.OFFLINE, message))
         found, before = decision.findings, pool.found
         same = found._replace(retry_in_s=before.retry_in_s) == before
         moved = (found.retry_in_s or 0.0) > (before.retry_in_s or 0.0)
@@ -198,11 +212,11 @@ class Reconciler:
         if same and not moved and fresh:
             return
         async with self._connect() as connection:
-            await store.write(connection, pool, found)
+            await store.write_pool_status(connection, pool, found)
 
     def _provider(self, name: str) -> Provider:
         if name not in self._providers:
-            self._providers[name] = registry.engine(name)
+            self._providers[name] = load_provider(name)
         return self._providers[name]
 
     async def _rest(self, seconds: float) -> None:
@@ -211,25 +225,28 @@ class Reconciler:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
 
-    async def _let_go(self) -> None:
-        """Another acts from here on, or nobody: no turn goes on, and nothing is held."""
-        turns = list(self._turns.values())
-        for turn in turns:
-            turn.cancel()
-        await asyncio.gather(*turns, return_exceptions=True)
+    async def _release(self) -> None:
+        """Cancel all iterations and close the providers.
+
+        Called when this coordinator no longer leads.
+        """
+        iterations = list(self._iterations.values())
+        for iteration in iterations:
+            iteration.cancel()
+        await asyncio.gather(*iterations, return_exceptions=True)
         self._due.clear()
-        self._turns.clear()
+        self._iterations.clear()
         self._scaler.forget()
         for provider in self._providers.values():
             with contextlib.suppress(TaskMasterError, TimeoutError):
                 await self._within(provider.close())
 
 
-def _pause_s(pool: Pool, found: Findings) -> float:
-    """Until the next look at a pool that was found so."""
-    if found.state == State.SCALING:
-        return _SCALING_S.get(pool.provider, _SCALING_ELSE_S)
-    empty = found.state == State.STEADY and not (found.actual or pool.desired)
-    pause_s = _LOOK_ELSE_S if empty else _LOOK_S.get(pool.provider, _LOOK_ELSE_S)
+def _pause_s(pool: PoolRow, found: PoolFindings) -> float:
+    """Return the seconds until the next iteration of a pool with these findings."""
+    if found.state == PoolState.SCALING:
+        return _SCALING_S.get(pool.provider, _SCALING_DEFAULT_S)
+    empty = found.state == PoolState.STEADY and not (found.actual or pool.desired)
+    pause_s = _OBSERVE_DEFAULT_S if empty else _OBSERVE_S.get(pool.provider, _OBSERVE_DEFAULT_S)
     due_s = found.retry_in_s or 0.0
     return min(pause_s, due_s) if due_s > 0 else pause_s

@@ -1,4 +1,4 @@
-"""`manage.py runcoordinator`: claims what is due and hands it to workers."""
+"""Provide `manage.py runcoordinator`, which runs one coordinator."""
 
 from __future__ import annotations
 
@@ -7,82 +7,96 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError as DatabaseAway
+from django.db import OperationalError as DjangoOperationalError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from psycopg import OperationalError
 
-from coordinator.database import limit_django
-from tasks.conf import settings
-from tasks.errors import TaskMasterError
-from workers.joining.addresses import is_loopback_host
-from workers.joining.tls import of_coordinator
+from taskmaster.coordinator.support.database import limit_django_pool
+from taskmaster.tasks.conf import settings
+from taskmaster.tasks.errors import TaskMasterError
+from taskmaster.tasks.extras import MissingExtra, require_extra
+from taskmaster.tasks.logs import ensure_handler
+from taskmaster.workers.security.addresses import is_loopback_host
+from taskmaster.workers.security.tls import read_server_tls
 
-#: The packages whose tables a coordinator needs.
-_OURS = ("tasks", "workers", "coordinator")
+#: Labels of the apps whose tables a coordinator needs.
+_APP_LABELS = ("taskmaster_tasks", "taskmaster_workers", "taskmaster_coordinator")
 
 
 class Command(BaseCommand):
-    """Parses the options and hands over to `coordinator.process`."""
+    """Parse and check the options, then run `taskmaster.coordinator.process.Process`."""
 
     help = (
-        "Run a coordinator: it claims due tasks from PostgreSQL and pushes them to connected "
-        "workers over gRPC. Run as many as you like on one database; SIGINT or SIGTERM ends it "
-        "gracefully."
+        "Run a coordinator. It claims due tasks from PostgreSQL and pushes them to connected "
+        "workers over gRPC. Several coordinators can share one database. SIGINT and SIGTERM stop "
+        "it gracefully."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Where to listen."""
-        conf = settings()
+        """Add the options for the address and the port to listen on."""
         parser.add_argument(
             "--host",
-            default=conf.grpc_host,
-            help="address to listen on; beyond loopback with TLS alone (default: %(default)s)",
+            help="address to listen on; an address other than loopback needs TLS (default: the "
+            "setting grpc_host, 127.0.0.1)",
         )
         parser.add_argument(
             "--port",
             type=int,
-            default=conf.grpc_port,
-            help="port to listen on (default: %(default)s, or TASKMASTER_GRPC_PORT)",
+            help="port to listen on (default: the setting grpc_port, 50051)",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Runs until a signal."""
-        host, port = options["host"], options["port"]
-        tls = of_coordinator(os.environ)
+        """Run the coordinator until SIGINT or SIGTERM.
+
+        Raises CommandError for bad options, missing packages, missing migrations and configuration
+        errors. Raises django.db.OperationalError if the database cannot be reached.
+        """
+        try:
+            require_extra("server", "runcoordinator")
+        except MissingExtra as missing:
+            raise CommandError(str(missing)) from None
+        conf = settings()
+        host = conf.grpc_host if options["host"] is None else options["host"]
+        port = conf.grpc_port if options["port"] is None else options["port"]
+        tls = read_server_tls(os.environ)
         if tls is None:
             _require_tls(host)
         if not 0 < port < 65_536:
-            raise CommandError(f"--port is {port}; it must be from 1 to 65535.")
+            raise CommandError(f"--port is {port}; it must be an integer from 1 to 65535.")
         _require_tables()
+        ensure_handler()
         import uvloop
 
-        from coordinator.process import DJANGO_THREADS, Process
+        from taskmaster.coordinator.process import DJANGO_THREADS, Process
 
-        # Whoever publishes for those threads shares their connections.
-        limit_django(DJANGO_THREADS)
+        # The thread that publishes the events of client calls shares these connections.
+        limit_django_pool(DJANGO_THREADS)
 
         async def main() -> None:
-            await Process(settings(), host, port, tls).run()
+            await Process(conf, host, port, tls).run()
 
         try:
             uvloop.run(main())
         except* TaskMasterError as group:
             raise CommandError(str(group.exceptions[0])) from None
         except* OperationalError as group:
-            # Django's class, so that manage.py says which database was tried.
-            raise DatabaseAway(str(group.exceptions[0]).strip()) from None
+            # Raise Django's class, so that manage.py reports which database it tried.
+            raise DjangoOperationalError(str(group.exceptions[0]).strip()) from None
 
 
 def _require_tables() -> None:
-    """What it would miss otherwise, again and again."""
+    """Raise CommandError if migrations are missing.
+
+    Without the tables every part of the coordinator would fail and retry forever.
+    """
     executor = MigrationExecutor(connection)
-    wanted = [node for node in executor.loader.graph.leaf_nodes() if node[0] in _OURS]
-    missing = executor.migration_plan(wanted)
+    targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] in _APP_LABELS]
+    missing = executor.migration_plan(targets)
     connection.close()
     if missing:
         raise CommandError(
-            f"The database lacks {len(missing)} migrations of this TaskMaster; run "
+            f"{len(missing)} migration{' is' if len(missing) == 1 else 's are'} unapplied; run "
             "`manage.py migrate`."
         )
 
@@ -90,7 +104,6 @@ def _require_tables() -> None:
 def _require_tls(host: str) -> None:
     if not is_loopback_host(host):
         raise CommandError(
-            f"--host {host} is no loopback address. Beyond this machine a coordinator listens with "
-            "TLS and join tokens alone: set TASKMASTER_TLS_CERT and TASKMASTER_TLS_KEY "
-            "(`manage.py taskmaster certs` makes them), or use 127.0.0.1."
+            f"--host {host} is not a loopback address and requires TLS: set TASKMASTER_TLS_CERT "
+            "and TASKMASTER_TLS_KEY (`manage.py taskmaster certs` creates them), or use 127.0.0.1."
         )

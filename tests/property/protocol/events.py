@@ -1,7 +1,7 @@
-"""What happens to processes and connections, and what each such event does to a task.
+"""Model events of processes and connections, and their effect on a task.
 
-`events` lists what may happen next in a world; `turn` is what becomes of the world, `touch` what
-becomes of each task in it.
+`events` yields the possible events of a world, `apply_to_world` returns the world after an event,
+and `apply_to_task` the task after it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tests.property.protocol.state import (
 )
 from tests.property.protocol.steps import Ledger
 
-# ---- what may happen ------------------------------------------------------------------------
+# ---- possible events ------------------------------------------------------------------------
 
 
 def events(world: World, limits: Limits) -> Iterator[Action]:
-    """Everything that may happen next in this world."""
+    """Yield every event that can happen next in this world."""
     for w in WORKERS:
         if world.workers[w].alive:
             yield from _of_worker(world, w, limits)
@@ -49,7 +49,7 @@ def _of_worker(world: World, w: int, limits: Limits) -> Iterator[Action]:
     if linked:
         yield Action("heartbeat", worker.at, w)
     if not linked or world.faults:
-        # It notices that its stream is broken.
+        # The worker notices that its stream is broken.
         yield Action("cut", worker.at, w)
 
 
@@ -67,7 +67,7 @@ def _of_coordinator(world: World, c: int) -> Iterator[Action]:
         elif _has_stopped(world, c, w):
             yield Action("rescue", c, w, how="stoppable")
     for other in COORDINATORS:
-        # One that lives may be held dead, too: frozen, or cut off from the database.
+        # A live coordinator can also be declared dead: frozen, or disconnected from the database.
         if other != c and (world.faults or not world.alive[other]):
             yield Action("take_over", other, how="held")
             yield Action("take_over", other, how="started")
@@ -76,18 +76,20 @@ def _of_coordinator(world: World, c: int) -> Iterator[Action]:
 
 
 def _has_stopped(world: World, c: int, w: int) -> bool:
-    """The worker's clock and the coordinator's see to this: without contact it stops in time."""
+    """Return whether the worker has stopped: without contact it stops before the coordinator
+    rescues.
+    """
     worker = world.workers[w]
     return not worker.alive or not worker.contact or worker.at not in (None, c)
 
 
-# ---- what becomes of the world --------------------------------------------------------------
+# ---- effects on the world -------------------------------------------------------------------
 
 
-def turn(world: World, action: Action) -> World:
-    """The world after an event."""
+def apply_to_world(world: World, action: Action) -> World:
+    """Return the world after an event."""
     kind, c, w = action.kind, action.coordinator, action.worker
-    changed = _TURNS[kind](world, c, w, action.how)  # type: ignore[arg-type]
+    changed = _WORLD_EFFECTS[kind](world, c, w, action.how)  # type: ignore[arg-type]
     costs = (
         kind == "crash"
         or (kind == "cut" and world.alive[c] and (c, w) in world.links)  # type: ignore[index]
@@ -137,7 +139,7 @@ def _same(world: World, _: int, __: int, ___: str) -> World:
     return world
 
 
-_TURNS: dict[str, Callable[[World, int, int, str], World]] = {
+_WORLD_EFFECTS: dict[str, Callable[[World, int, int, str], World]] = {
     "crash": _crash,
     "hello": _hello,
     "cut": _cut,
@@ -148,11 +150,11 @@ _TURNS: dict[str, Callable[[World, int, int, str], World]] = {
     "heartbeat": _same,
 }
 
-# ---- what becomes of a task -----------------------------------------------------------------
+# ---- effects on a task ----------------------------------------------------------------------
 
 
-def touch(task: Task, world: World, action: Action, ledger: Ledger) -> Task:
-    """The task after an event in the world before it."""
+def apply_to_task(task: Task, world: World, action: Action, ledger: Ledger) -> Task:
+    """Return the task after an event in the world before it."""
     return _TOUCHES[action.kind](task, world, action, ledger)
 
 
@@ -170,9 +172,9 @@ def _crashed(task: Task, _: World, action: Action, __: Ledger) -> Task:
 
 
 def _greeted(task: Task, world: World, action: Action, ledger: Ledger) -> Task:
-    """The worker names what it runs, and ended without a receipt; live leases are taken over.
+    """Take over the live leases of the executions that a connecting worker names.
 
-    A link to it that the coordinator still believed in is closed.
+    A link to it that the coordinator still considers open is closed.
     """
     c, w = action.coordinator, action.worker
     assert c is not None
@@ -198,8 +200,8 @@ def _known(task: Task, w: int) -> set[int]:
     return ends | {run.lease for run in task.runs if run.worker == w}
 
 
-def _was_cut(task: Task, _: World, action: Action, __: Ledger) -> Task:
-    """What the worker has not begun is offered elsewhere by itself."""
+def _cut_off(task: Task, _: World, action: Action, __: Ledger) -> Task:
+    """Repeat, to other workers, the offers that the worker has not started."""
     return task._replace(offers=frozenset(x for x in task.offers if x.worker != action.worker))
 
 
@@ -212,13 +214,13 @@ def _without_contact(task: Task, _: World, action: Action, __: Ledger) -> Task:
 
 
 def _disconnected(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
-    """What it had not accepted is released at once; the rest is for the rescue."""
-    theirs = {x for x in task.flights if x[:2] == (action.coordinator, action.worker)}
-    for flight in theirs:
+    """Release unaccepted offers immediately. The rescue handles the other tasks."""
+    offered = {x for x in task.flights if x[:2] == (action.coordinator, action.worker)}
+    for flight in offered:
         if not flight.accepted:
             call = Call("release", flight.lease, coordinator=action.coordinator)
             task = task._replace(row=ledger.apply(task.row, call)[0])
-    return task._replace(flights=task.flights - theirs)
+    return task._replace(flights=task.flights - offered)
 
 
 def _rescued(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
@@ -238,8 +240,8 @@ def _taken_over(task: Task, world: World, action: Action, ledger: Ledger) -> Tas
     return task._replace(row=ledger.apply(task.row, call)[0])
 
 
-def _beaten(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
-    """The worker is told what is stale; what it has accepted and does not know is lost."""
+def _heartbeat(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
+    """Answer with the stale leases. Accepted tasks that the worker does not list are lost."""
     c, w = action.coordinator, action.worker
     known = _known(task, w)  # type: ignore[arg-type]
     for flight in [x for x in task.flights if x[:2] == (c, w) and x.accepted]:
@@ -259,10 +261,10 @@ def _beaten(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
 _TOUCHES: dict[str, Callable[[Task, World, Action, Ledger], Task]] = {
     "crash": _crashed,
     "hello": _greeted,
-    "cut": _was_cut,
+    "cut": _cut_off,
     "lose_contact": _without_contact,
     "disconnect": _disconnected,
     "rescue": _rescued,
     "take_over": _taken_over,
-    "heartbeat": _beaten,
+    "heartbeat": _heartbeat,
 }

@@ -1,7 +1,8 @@
-"""Explores every history of a small size, breadth first: the first found is the shortest.
+"""Explore every history of a small size, breadth first: the first violation has the shortest
+history.
 
-A state is one `Task` for each task and one `World`. Each is given a number, and what follows from a
-(task, world) is worked out once: exploring two tasks is then mostly looking up.
+A state is one `Task` for each task and one `World`. Each gets a number, and the successors of a
+(task, world) are computed once: exploring two tasks is then mostly a lookup.
 """
 
 from __future__ import annotations
@@ -11,21 +12,20 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple, TypeAlias
 
-from tasks.lifecycle import IN_FLIGHT, Status
-from tests.property.protocol.events import events, touch, turn
+from taskmaster.tasks.lifecycle import IN_FLIGHT, Status
+from tests.property.protocol.events import apply_to_task, apply_to_world, events
 from tests.property.protocol.guards import Call, transcribed
 from tests.property.protocol.laws import Ending, Law, broken_by_call, broken_in
 from tests.property.protocol.state import AS_IS, Action, Limits, Row, Rules, Task, World
-from tests.property.protocol.steps import Ledger, step, ways
+from tests.property.protocol.steps import Ledger, possible, step
 
-#: The numbers of the tasks, in order (they are alike, so it does not matter which is which), and
-#: that of the world.
+#: The numbers of the tasks, sorted because tasks are interchangeable, and that of the world.
 State: TypeAlias = tuple[int, ...]
 
 
-#: What is explored: the tasks, and how far. Together they take some 20 s.
+#: The explored tasks and limits. Together they take about 20 s.
 SIZES: dict[str, tuple[tuple[Row, ...], Limits]] = {
-    "one task, late and doubled reports, asked by hand": ((Row(),), Limits(faults=0)),
+    "one task, late and duplicated reports, manual changes": ((Row(),), Limits(faults=0)),
     "one task, run twice, one fault": ((Row(),), Limits(reports=1, faults=1, by_hand=False)),
     "one task, two faults": ((Row(),), Limits(leases=1, reports=1, faults=2, by_hand=False)),
     "one stoppable task, one fault": (
@@ -37,14 +37,14 @@ SIZES: dict[str, tuple[tuple[Row, ...], Limits]] = {
 
 
 @cache
-def explored(name: str) -> Found:
-    """The protocol as it is, explored to one of the `SIZES`."""
+def explore(name: str) -> Found:
+    """Explore the unmodified protocol with one of the `SIZES`."""
     tasks, limits = SIZES[name]
     return Explorer(tasks, limits=limits).run()
 
 
 class Transcript:
-    """The ledger of the explorer; remembers what it has been asked, and the laws that broke."""
+    """The ledger of the explorer. It records its calls and the violated laws."""
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
@@ -52,7 +52,7 @@ class Transcript:
         self.broken: set[Law] = set()
 
     def apply(self, row: Row, call: Call) -> tuple[Row, bool]:
-        """The row after the statement, and whether its guard let it pass."""
+        """Return the row after the statement, and whether its guard matched."""
         known = self.seen.get((row, call))
         if known is None:
             after = transcribed(row, call, self.rules)
@@ -65,7 +65,7 @@ class Transcript:
 
 
 class Successors(NamedTuple):
-    """What may follow for one task in one world: by its own steps, and by each of the events."""
+    """The successors of one task in one world: by its own steps, and by each event."""
 
     own: list[tuple[Action, int]]
     shared: list[int]
@@ -73,15 +73,15 @@ class Successors(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What an exploration has found."""
+    """The result of an exploration."""
 
     states: int
     transitions: int
     #: The shortest history that breaks each law.
     histories: dict[Law, list[Action]]
-    #: Every statement that was run, with the row that it met.
+    #: Every statement that was run, with its row.
     calls: set[tuple[Row, Call]]
-    #: Whether everything within the limits was seen.
+    #: Whether every state within the limits was explored.
     complete: bool
 
 
@@ -102,13 +102,13 @@ class Explorer:
         self._first: State = (*sorted(self._task_id(Task(row)) for row in tasks), world)
 
     def run(self, most: int = 10_000_000) -> Found:
-        """Explores, at most so many states."""
+        """Explore at most this number of states."""
         before: dict[State, State | None] = {self._first: None}
         queue, transitions = deque([self._first]), 0
         shortest: dict[Law, tuple[State, Action]] = {}
         while queue and len(before) < most:
             state = queue.popleft()
-            for action, after, laws in self._following(state):
+            for action, after, laws in self._state_successors(state):
                 transitions += 1
                 for law in laws:
                     shortest.setdefault(law, (state, action))
@@ -119,7 +119,7 @@ class Explorer:
         calls = set(self._ledger.seen)
         return Found(len(before), transitions, histories, calls, not queue)
 
-    def _following(self, state: State) -> Iterator[tuple[Action, State, tuple[Law, ...]]]:
+    def _state_successors(self, state: State) -> Iterator[tuple[Action, State, tuple[Law, ...]]]:
         *tasks, world = state
         parts = [self._successors(task, world) for task in tasks]
         for place, part in enumerate(parts):
@@ -137,7 +137,7 @@ class Explorer:
         if found is None:
             world = self._worlds[number]
             found = [
-                (action, self._world_id(turn(world, action)))
+                (action, self._world_id(apply_to_world(world, action)))
                 for action in events(world, self._limits)
             ]
             self._events[number] = found
@@ -150,15 +150,15 @@ class Explorer:
         task, world = self._tasks[task_number], self._worlds[world_number]
         own, shared = [], []
         broken: dict[Action, tuple[Law, ...]] = {}
-        for action in ways(task, world, self._limits):
+        for action in possible(task, world, self._limits):
             after = self._checked(action, broken, step, task, world, world)
             own.append((action, self._task_id(after)))
         for action, later in self._events_of(world_number):
-            after = self._checked(action, broken, touch, task, world, self._worlds[later])
+            after = self._checked(action, broken, apply_to_task, task, world, self._worlds[later])
             shared.append(self._task_id(after))
         found = Successors(own, shared, broken)
         if len(self._first) > 2:
-            # With one task nobody asks twice.
+            # With one task the result is never looked up again.
             self._next[task_number, world_number] = found
         return found
 
@@ -171,7 +171,7 @@ class Explorer:
         world: World,
         later: World,
     ) -> Task:
-        """The task after an action; the laws that it breaks are kept."""
+        """Return the task after an action; record the laws that it breaks."""
         self._ledger.broken.clear()
         after = do(task, world, action, self._ledger)
         laws = set(self._ledger.broken)
@@ -185,7 +185,7 @@ class Explorer:
     def _stuck(self, task: Task, world: World) -> bool:
         if Status(task.row.status) not in IN_FLIGHT:
             return False
-        # Without survivors it matters only what the coordinators know.
+        # Without survivors only what the coordinators know matters.
         key = (*task[:3], world.alive, world.links, world.lost)
         for survivors, ending_key in ((False, key), (True, (task, world._replace(faults=0)))):
             if ending_key not in self._endings:
@@ -210,9 +210,11 @@ class Explorer:
     def _history(
         self, before: dict[State, State | None], state: State, last: Action
     ) -> list[Action]:
-        """The actions that led to a state, and the last one."""
+        """Return the actions that led to a state, and the last one."""
         history, come = [last], before[state]
         while come is not None:
-            history.append(next(way for way, to, _ in self._following(come) if to == state))
+            history.append(
+                next(action for action, to, _ in self._state_successors(come) if to == state)
+            )
             state, come = come, before[come]
         return history[::-1]

@@ -1,6 +1,6 @@
-"""The statements of `tasks/sql/` transcribed: which rows each changes, and to what.
+"""Transcribe the statements of `tasks/sql/`: which rows each changes, and how.
 
-`test_conformance.py` runs the real statement on every row and call that an exploration has met.
+`test_conformance.py` runs the real statement on every row and call of an exploration.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests.property.protocol.state import Row, Rules
 
 
 class Call(NamedTuple):
-    """One statement and what it is told."""
+    """One statement and its arguments."""
 
     name: str
     lease: int | None = None
@@ -20,12 +20,12 @@ class Call(NamedTuple):
     worker: int | None = None
     coordinator: int | None = None
     stoppable: bool = False
-    #: Of a release: the worker itself hands it back, and may have begun it.
+    #: For a release: the worker itself returns the task and may have begun it.
     begun: bool = False
 
 
 def transcribed(row: Row, call: Call, rules: Rules) -> Row | None:
-    """The row after the statement; None when its guard refuses."""
+    """Return the row after the statement, or None if its guard does not match."""
     return _STATEMENTS[call.name](row, call, rules)
 
 
@@ -38,7 +38,7 @@ def _live(row: Row, call: Call, _: Rules) -> Row | None:
 
 
 def _fenced(row: Row, call: Call, rules: Rules) -> bool:
-    """The guard of every report."""
+    """Return whether the guard of every report matches."""
     return (row.lease == call.lease or not rules.lease_guard) and (
         _in_flight(row) or not rules.status_guard
     )
@@ -83,8 +83,8 @@ def _release(row: Row, call: Call, rules: Rules) -> Row | None:
         return None
     if row.status != "picked" and not (call.begun and row.status == "started"):
         return None
-    anybody = call.begun and not rules.hand_back_guard
-    if row.coordinator != call.coordinator and not anybody:
+    unguarded = call.begun and not rules.hand_back_guard
+    if row.coordinator != call.coordinator and not unguarded:
         return None
     counted = 1 if row.status == "started" else 0
     return row._replace(status="pending", attempt=row.attempt - counted, coordinator=None)
@@ -116,7 +116,7 @@ def _cancel(row: Row, _: Call, __: Rules) -> Row | None:
     return row._replace(status="cancelled") if row.status in _OPEN else None
 
 
-def _move(row: Row, _: Call, __: Rules) -> Row | None:
+def _reschedule(row: Row, _: Call, __: Rules) -> Row | None:
     if row.status not in ("pending", "picked"):
         return None
     return row._replace(status="pending", lease=row.lease + 1, coordinator=None)
@@ -142,6 +142,6 @@ _STATEMENTS: dict[str, Callable[[Row, Call, Rules], Row | None]] = {
     "adopt": _adopt,
     "live": _live,
     "cancel": _cancel,
-    "move": _move,
+    "reschedule": _reschedule,
     "retry": _retry,
 }

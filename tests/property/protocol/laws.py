@@ -1,56 +1,56 @@
-"""What must hold after every step, whatever has happened before."""
+"""Define what must hold after every step of every history."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
-from tasks.lifecycle import FINISHED, IN_FLIGHT, LEGAL, Status, Transition
-from tests.property.protocol.events import touch, turn
+from taskmaster.tasks.lifecycle import FINISHED, IN_FLIGHT, LEGAL, Status, Transition
+from tests.property.protocol.events import apply_to_task, apply_to_world
 from tests.property.protocol.guards import Call
 from tests.property.protocol.state import COORDINATORS, WORKERS, Action, Row, Task, World
 from tests.property.protocol.steps import Ledger, step
 
 
 class Law(StrEnum):
-    """The promises."""
+    """The guarantees of the protocol."""
 
     LEGAL = "a change is in the table of legal transitions"
     GROWING = "a lease only grows, and by one with each claim"
     FENCED = "a report of a stale lease changes nothing"
-    FINISHED = "a finished task changes by a retry by hand alone"
+    FINISHED = "a finished task changes only by a manual retry"
     RESULT = "the recorded result is of an execution under the newest lease"
     COUNTED = "attempt counts accepted executions, and never exceeds max_attempts"
     ONE_HOLDER = "no two coordinators hold a task under one lease"
     ONE_RUNNER = "no two workers run a task under one lease"
-    UNDISTURBED = "a coordinator puts back only what is its own to offer"
-    UNSTUCK = "whoever dies, a task ends up pending or finished"
-    NOT_TWICE = "a stoppable task is never run by two workers at once"
+    UNDISTURBED = "a coordinator releases only tasks that it holds"
+    UNSTUCK = "after any deaths, a task ends up pending or finished"
+    NOT_TWICE = "a stoppable task never runs on two workers concurrently"
 
 
 _REPORTS = ("start", "complete", "fail", "release")
-#: By how much each statement changes `attempt`, from picked and from started.
+#: The change of `attempt` by each statement, from picked and from started.
 _COUNTS = {"start": (1, 0), "complete": (1, 0), "fail": (1, 0), "release": (0, -1)}
 
 
 def broken_by_call(before: Row, call: Call, after: Row, passed: bool) -> Iterator[Law]:
-    """The laws that a statement breaks, from the row before and after it."""
+    """Yield the laws that a statement breaks, from the row before and after it."""
     old = Status(before.status)
     if not passed:
         if after != before:
             yield Law.LEGAL
         return
     if call.name == "adopt":
-        # To announce what has not been reported as begun may be to begin it.
+        # A worker that announces an unreported execution may begin it.
         legal = after.status in (before.status, "started") and old in IN_FLIGHT
     elif call.name == "live":
         legal = after == before
     else:
-        legal = Status(after.status) in LEGAL[old].get(Transition(call.name), frozenset())
+        legal = Status(after.status) in LEGAL[old].get(Transition[call.name.upper()], frozenset())
     if not legal:
         yield Law.LEGAL
     if after.lease < before.lease or (call.name == "claim") != (
-        after.lease == before.lease + 1 and call.name != "move"
+        after.lease == before.lease + 1 and call.name != "reschedule"
     ):
         yield Law.GROWING
     if call.name in _REPORTS and (call.lease != before.lease or old not in IN_FLIGHT):
@@ -64,8 +64,8 @@ def broken_by_call(before: Row, call: Call, after: Row, passed: bool) -> Iterato
         or not 0 <= after.attempt <= after.max_attempts
     ):
         yield Law.COUNTED
-    mine = before.coordinator == call.coordinator and before.status == "picked"
-    if call.name == "release" and not (call.begun or mine):
+    is_own = before.coordinator == call.coordinator and before.status == "picked"
+    if call.name == "release" and not (call.begun or is_own):
         yield Law.UNDISTURBED
 
 
@@ -76,7 +76,7 @@ def _counted(before: Row, call: Call, after: Row) -> int:
 
 
 def broken_in(task: Task, world: World) -> Iterator[Law]:
-    """The laws that a state breaks."""
+    """Yield the laws that a state breaks."""
     offered = [(x.lease, x.coordinator) for x in task.flights if not x.accepted]
     offered += [(x.lease, x.coordinator) for x in task.held]
     if len(offered) > 1 and _clash(offered):
@@ -90,14 +90,14 @@ def broken_in(task: Task, world: World) -> Iterator[Law]:
 
 def _clash(pairs: Iterable[tuple[int, int]]) -> bool:
     holders: dict[int, int] = {}
-    return any(holders.setdefault(lease, who) != who for lease, who in pairs)
+    return any(holders.setdefault(lease, holder) != holder for lease, holder in pairs)
 
 
-# ---- nothing is stuck -----------------------------------------------------------------------
+# ---- no task is stuck -----------------------------------------------------------------------
 
 
 class Ending:
-    """Lets a history end without further faults, and says whether the tasks are out of flight."""
+    """Complete a history without further faults, and find tasks that remain in flight."""
 
     def __init__(self, tasks: list[Task], world: World, ledgers: list[Ledger]) -> None:
         self.tasks = list(tasks)
@@ -105,8 +105,11 @@ class Ending:
         self._ledgers = ledgers
 
     def stuck(self, *, survivors: bool) -> bool:
-        """Without `survivors` all workers die and all messages are lost; with them the living
-        workers finish what they run and say so. Then the coordinators do their duty."""
+        """Return whether a task stays in flight.
+
+        Without `survivors` all workers die and all messages are lost. With them the live workers
+        finish their tasks and report them. Then the coordinators do their periodic work.
+        """
         if survivors:
             self._finish()
         else:
@@ -121,8 +124,8 @@ class Ending:
 
     def _event(self, action: Action) -> None:
         pairs = zip(self.tasks, self._ledgers, strict=True)
-        self.tasks = [touch(task, self.world, action, ledger) for task, ledger in pairs]
-        self.world = turn(self.world, action)
+        self.tasks = [apply_to_task(task, self.world, action, ledger) for task, ledger in pairs]
+        self.world = apply_to_world(self.world, action)
 
     def _step(self, index: int, action: Action) -> None:
         self.tasks[index] = step(self.tasks[index], self.world, action, self._ledgers[index])
@@ -132,7 +135,7 @@ class Ending:
             if worker.alive:
                 self._connect(w)
         for _ in range(2):
-            # What runs is reported, in the second round its end.
+            # The first round reports the start of running tasks, the second their end.
             for index in range(len(self.tasks)):
                 self._report(index)
             for w, worker in enumerate(self.world.workers):

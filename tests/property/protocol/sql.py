@@ -1,4 +1,4 @@
-"""The real statements, run on rows of the model: what `guards.py` transcribes."""
+"""Run the real statements, which `guards.py` transcribes, on rows of the model."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from uuid import UUID
 
 import psycopg
 
-from coordinator.database import conninfo
-from tasks import operations, store
-from tasks.errors import IllegalTransition
-from tasks.reports import Completion, Failure, Lease, Release, Start
-from tasks.store import Connection
+from taskmaster.coordinator.support.database import conninfo
+from taskmaster.tasks import task_actions
+from taskmaster.tasks.errors import IllegalTransition
+from taskmaster.tasks.messages import Completion, Failure, Lease, Release, Start
+from taskmaster.tasks.statements import Connection
+from taskmaster.tasks.store import async_store as store
+from tests.factories import in_s
 from tests.property.protocol.guards import Call, transcribed
 from tests.property.protocol.laws import Law, broken_by_call
 from tests.property.protocol.state import Row, Rules
-from tests.tasks.sample import in_s
 
 _T = TypeVar("_T")
 
 _COORDINATOR, _WORKER = 100, 200
 _INSERT = """
-INSERT INTO tasks_task
+INSERT INTO taskmaster_tasks_task
     (id, name, queue, max_attempts, timeout_s, retry_base_s, status, lease, attempt, coordinator,
      worker, worker_id, on_lost_contact, result, scheduled_at)
 SELECT
     id, 'shell', 'queue-' || id, max_attempts, 0, 0, status, lease, attempt, coordinator,
-    'w', worker_id, CASE WHEN stop THEN 'stop' ELSE 'continue' END, to_jsonb(result), now()
+    'w', worker_id, CASE WHEN stop THEN 'stop' ELSE 'continue' END, to_json(result), now()
 FROM
     unnest(
         %s::bigint[], %s::text[], %s::bigint[], %s::int[], %s::int[], %s::uuid[], %s::uuid[],
@@ -39,7 +40,7 @@ FROM
 _SELECT = """
 SELECT
     status, lease, attempt, max_attempts, coordinator, worker_id, on_lost_contact = 'stop', result
-FROM tasks_task
+FROM taskmaster_tasks_task
 ORDER BY id
 """
 
@@ -53,7 +54,7 @@ def _number(uuid: UUID | None, base: int) -> int | None:
 
 
 class Database:
-    """The test database, holding nothing but the rows of the model, with the ids 1, 2, 3 …"""
+    """The test database, with only the rows of the model; their ids are 1, 2, 3, …"""
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
@@ -62,12 +63,12 @@ class Database:
         )
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self.run(self.connection.close())
         self._runner.close()
 
     def run(self, work: Awaitable[_T]) -> _T:
-        """Waits for an asynchronous statement."""
+        """Run a coroutine to its end."""
 
         async def wait() -> _T:
             return await work
@@ -75,8 +76,8 @@ class Database:
         return self._runner.run(wait())
 
     def fill(self, rows: Sequence[Row]) -> None:
-        """Replaces all rows."""
-        self.run(self.connection.execute("TRUNCATE tasks_task"))
+        """Replace all rows."""
+        self.run(self.connection.execute("TRUNCATE taskmaster_tasks_task"))
         columns = [
             list(range(1, len(rows) + 1)),
             [row.status for row in rows],
@@ -91,7 +92,7 @@ class Database:
         self.run(self.connection.execute(_INSERT, columns))
 
     def rows(self) -> list[Row]:
-        """All rows as they are."""
+        """Return all rows."""
 
         async def read() -> list[tuple[Any, ...]]:
             return await (await self.connection.execute(_SELECT)).fetchall()
@@ -104,22 +105,22 @@ class Database:
     # ---- the statements ---------------------------------------------------------------------
 
     def execute(self, calls: dict[int, Call]) -> set[int] | None:
-        """Runs one statement for these rows, whose calls differ in what a batch may differ in.
+        """Run one statement for these rows; their calls differ only where a batch may differ.
 
-        Returns the ids that it returns; None if it returns none that matter.
+        Return the returned ids, or None if they do not matter.
         """
         call = next(iter(calls.values()))
-        if call.name in ("cancel", "move", "retry"):
+        if call.name in ("cancel", "reschedule", "retry"):
             return {task_id for task_id in calls if self._asked(call.name, task_id)}
         return self.run(_STATEMENTS[call.name](self.connection, calls))
 
     @staticmethod
     def _asked(name: str, task_id: int) -> bool:
         with suppress(IllegalTransition):
-            if name == "move":
-                operations.move(task_id, in_s(0))
+            if name == "reschedule":
+                task_actions.reschedule(task_id, in_s(0))
             else:
-                getattr(operations, name)(task_id)
+                getattr(task_actions, name)(task_id)
             return True
         return False
 
@@ -129,7 +130,7 @@ def _leases(calls: dict[int, Call]) -> list[Lease]:
 
 
 def _heads(calls: dict[int, Call]) -> list[tuple[Any, ...]]:
-    """What every report begins and ends with: (task, lease, attempt, age), (worker, its id)."""
+    """Return the fields that every report has: (task, lease, attempt, age), (worker, its id)."""
     return [
         ((task_id, call.lease, call.attempt, 0.0), ("w", _uuid(call.worker, _WORKER)), call.lease)
         for task_id, call in calls.items()
@@ -146,25 +147,29 @@ def _ids(rows: Sequence[Any]) -> set[int]:
 
 
 async def _claim(connection: Connection, calls: dict[int, Call]) -> set[int]:
-    pairs = [x for x in await store.scan(connection) if int(x.queue.partition("-")[2]) in calls]
+    pairs = [
+        x
+        for x in await store.list_due_queues(connection)
+        if int(x.queue.partition("-")[2]) in calls
+    ]
     if not pairs:
         return set()
-    sinces = [pair.first_at for pair in pairs]
+    low_marks = [pair.first_at for pair in pairs]
     me = _coordinator(calls)
-    claimed = await store.claim(
-        connection, pairs, sinces=sinces, within_s=60, room=len(calls), coordinator=me
+    claimed = await store.claim_tasks(
+        connection, pairs, low_marks=low_marks, within_s=60, limit=len(calls), coordinator=me
     )
     return {task.task_id for task in claimed}
 
 
 async def _start(connection: Connection, calls: dict[int, Call]) -> set[int]:
     reports = [Start(*head, *worker) for head, worker, _ in _heads(calls)]
-    return _ids(await store.start(connection, reports))
+    return _ids(await store.start_attempts(connection, reports))
 
 
 async def _complete(connection: Connection, calls: dict[int, Call]) -> set[int]:
     reports = [Completion(*head, 0.0, *worker, str(lease)) for head, worker, lease in _heads(calls)]
-    return _ids(await store.complete(connection, reports))
+    return _ids(await store.complete_attempts(connection, reports))
 
 
 async def _fail(connection: Connection, calls: dict[int, Call]) -> set[int]:
@@ -172,7 +177,7 @@ async def _fail(connection: Connection, calls: dict[int, Call]) -> set[int]:
         Failure(*head, 0.0, *worker, "{}", final=False, pause_s=0.0)
         for head, worker, _ in _heads(calls)
     ]
-    return _ids(await store.fail(connection, reports))
+    return _ids(await store.fail_attempts(connection, reports))
 
 
 async def _release(connection: Connection, calls: dict[int, Call]) -> set[int]:
@@ -180,28 +185,30 @@ async def _release(connection: Connection, calls: dict[int, Call]) -> set[int]:
         Release(*lease, call.begun)
         for lease, call in zip(_leases(calls), calls.values(), strict=True)
     ]
-    return _ids(await store.release(connection, releases, _coordinator(calls)))
+    return _ids(await store.release_tasks(connection, releases, _coordinator(calls)))
 
 
 async def _live(connection: Connection, calls: dict[int, Call]) -> set[int]:
-    return {lease.task_id for lease in await store.live(connection, _leases(calls))}
+    return {lease.task_id for lease in await store.filter_live_leases(connection, _leases(calls))}
 
 
 async def _adopt(connection: Connection, calls: dict[int, Call]) -> set[int]:
     worker = _uuid(next(iter(calls.values())).worker, _WORKER)
     assert worker is not None
-    adopted = await store.adopt(connection, _leases(calls), _coordinator(calls), "w", worker)
+    adopted = await store.adopt_attempts(
+        connection, _leases(calls), _coordinator(calls), "w", worker
+    )
     return {each.task_id for each in adopted}
 
 
 async def _release_held(connection: Connection, calls: dict[int, Call]) -> None:
-    await store.release_held(connection, _coordinator(calls), future=False)
+    await store.release_held_tasks(connection, _coordinator(calls), only_future=False)
 
 
 async def _rescue(connection: Connection, calls: dict[int, Call]) -> None:
     call = next(iter(calls.values()))
     worker = _uuid(call.worker, _WORKER)
-    await store.rescue(connection, _coordinator(calls), worker, stoppable=call.stoppable)
+    await store.rescue_orphans(connection, _coordinator(calls), worker, stoppable=call.stoppable)
 
 
 _STATEMENTS: dict[str, Callable[[Connection, dict[int, Call]], Awaitable[set[int] | None]]] = {
@@ -220,7 +227,7 @@ _STATEMENTS: dict[str, Callable[[Connection, dict[int, Call]], Awaitable[set[int
 class SqlLedger:
     """The ledger of the machine: one row of the database, changed by the real statements.
 
-    Each answer is compared with the transcription; the laws that break are kept.
+    Each result is compared with the transcription; broken laws are recorded.
     """
 
     def __init__(self, database: Database, task_id: int, rules: Rules) -> None:
@@ -230,10 +237,10 @@ class SqlLedger:
         self._task_id = task_id
 
     def apply(self, row: Row, call: Call) -> tuple[Row, bool]:
-        """Runs the statement; returns the row as it is now, and whether the guard let it pass."""
+        """Run the statement; return the row afterwards, and whether the guard matched."""
         ids = self._database.execute({self._task_id: call})
         after = self._database.rows()[self._task_id - 1]
-        # A statement for a whole coordinator has changed this row with that of another task.
+        # A statement for a whole coordinator changed this row together with that of another task.
         passed = after != row if ids is None else self._task_id in ids
         expected = transcribed(row, call, self.rules)
         assert after == (row if expected is None else expected), f"{call} of {row} gave {after}"

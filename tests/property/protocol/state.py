@@ -1,12 +1,12 @@
-"""What the model of the lease protocol knows: one task, and the world around it.
+"""Model the state of the lease protocol: one task, and the world around it.
 
-A `Task` is all that concerns one task anywhere: its row in the database, what coordinators remember
-of it, what is on the wire, and who runs it. The `World` is what concerns no task: who lives, who is
-connected to whom, who has been given up. Tasks meet in the world alone, so whatever holds for one
-task in every world holds for any number of tasks.
+A `Task` is everything that concerns one task: its row in the database, the memory of the
+coordinators, the messages in transit, and the workers that run it. The `World` is everything else:
+which processes live, which are connected, which have been declared dead. Tasks interact only
+through the world, so a law that holds for one task in every world holds for any number of tasks.
 
-Time is left out: whatever may happen after a pause may happen at once, and the other way round. A
-process that is frozen, or cut off, is one that does nothing for a while.
+Time is not modelled: whatever can happen after a pause can happen immediately, and vice versa. A
+frozen or disconnected process is one that does nothing for a while.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WORKERS = (0, 1)
 
 
 class Row(NamedTuple):
-    """The columns of the task that decide anything."""
+    """The columns of the task that decide transitions."""
 
     status: str = "pending"
     lease: int = 0
@@ -26,14 +26,14 @@ class Row(NamedTuple):
     max_attempts: int = 2
     coordinator: int | None = None
     worker: int | None = None
-    #: It is declared `on_lost_contact="stop"`.
+    #: The task has `on_lost_contact="stop"`.
     stop: bool = False
     #: The lease of the execution whose result is recorded.
     result: int | None = None
 
 
 class Held(NamedTuple):
-    """A coordinator's memory: claimed, and offered to nobody yet."""
+    """A coordinator holds the task: claimed, and not yet offered."""
 
     coordinator: int
     lease: int
@@ -41,7 +41,7 @@ class Held(NamedTuple):
 
 
 class Flight(NamedTuple):
-    """A coordinator's memory: offered to a worker, and perhaps accepted."""
+    """A coordinator has offered the task to a worker, which may have accepted it."""
 
     coordinator: int
     worker: int
@@ -51,7 +51,7 @@ class Flight(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """On the wire to a worker."""
+    """An offer in transit to a worker."""
 
     coordinator: int
     worker: int
@@ -60,7 +60,7 @@ class Offer(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A worker runs it. Not `begun`: it waits for the receipt of its acceptance."""
+    """A worker runs the task. Unless `begun`, its acceptance is not acknowledged yet."""
 
     worker: int
     lease: int
@@ -69,11 +69,11 @@ class Run(NamedTuple):
 
 
 class Report(NamedTuple):
-    """On the wire from a worker: `start`, `complete`, `fail` or `decline`.
+    """A report in transit from a worker: `start`, `complete`, `fail` or `decline`.
 
-    It may be delivered in any order and any number of times: to the coordinator that its worker was
-    connected to at first (`to`), and to that of the moment, since until it is `acked` the worker
-    sends it again. Afterwards it is a late copy.
+    It can be delivered in any order and any number of times: first to the coordinator of its worker
+    (`to`), and to the current one, because the worker resends it until it is `acked`. Afterwards it
+    is a late copy.
     """
 
     kind: str
@@ -85,7 +85,7 @@ class Report(NamedTuple):
 
 
 class Task(NamedTuple):
-    """All that concerns one task."""
+    """Everything that concerns one task."""
 
     row: Row = Row()
     held: frozenset[Held] = frozenset()
@@ -96,8 +96,9 @@ class Task(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """`at`: the coordinator whose stream it has. `contact` is lost once it has stopped
-    what must not run without."""
+    """`at`: the coordinator whose stream it has. `contact` is lost once it has stopped tasks that
+    must not run without contact.
+    """
 
     alive: bool = True
     at: int | None = None
@@ -105,22 +106,22 @@ class Worker(NamedTuple):
 
 
 class World(NamedTuple):
-    """All that concerns no task."""
+    """Everything that concerns no single task."""
 
     alive: tuple[bool, ...] = (True, True)
     workers: tuple[Worker, ...] = (Worker(at=0), Worker(at=1))
-    #: (coordinator, worker): the coordinator believes it is connected.
+    #: (coordinator, worker): the coordinator considers the worker connected.
     links: frozenset[tuple[int, int]] = frozenset({(0, 0), (1, 1)})
-    #: The same for those that have ever said hello there: their reports are taken.
+    #: The same for workers that have ever connected there: their reports are accepted.
     names: frozenset[tuple[int, int]] = frozenset({(0, 0), (1, 1)})
-    #: (coordinator, worker, rescued): gone, and what it ran is to be rescued; once that is done,
-    #: what the worker stops without contact is still to be.
+    #: (coordinator, worker, rescued): the worker is gone and its tasks must be rescued; after that,
+    #: the tasks that the worker stops without contact remain.
     lost: frozenset[tuple[int, int, bool]] = frozenset()
-    #: How much more may go wrong.
+    #: The number of faults that can still happen.
     faults: int = 0
 
     def with_worker(self, number: int, **fields: object) -> World:
-        """The world with one worker changed."""
+        """Return the world with one changed worker."""
         changed = self.workers[number]._replace(**fields)  # type: ignore[arg-type]
         return self._replace(
             workers=tuple(changed if k == number else w for k, w in enumerate(self.workers))
@@ -128,15 +129,15 @@ class World(NamedTuple):
 
 
 class Action(NamedTuple):
-    """A step of the protocol: who does what."""
+    """A step of the protocol: its kind and its participants."""
 
     kind: str
     coordinator: int | None = None
     worker: int | None = None
     lease: int | None = None
     report: Report | None = None
-    #: Of a delivery: `receipt`, `copy` (one more is on its way), `silence` (the receipt is lost).
-    #: Of an end: how it ended. Of a take-over: which of its steps.
+    #: Of a delivery: `receipt`, `copy` (one more is in transit), `silence` (the acknowledgement is
+    #: lost). Of an end: its outcome. Of a take-over: which of its steps.
     how: str = ""
 
     def __str__(self) -> str:
@@ -149,15 +150,15 @@ class Action(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How the protocol is played: as it is, or with one of its precautions taken out."""
+    """The rules of the protocol: unchanged, or with one precaution removed."""
 
     lease_guard: bool = True
     status_guard: bool = True
-    #: What a worker hands back is released by the coordinator alone whose it is.
+    #: Only the coordinator that offered a task releases it when the worker returns it.
     hand_back_guard: bool = False
-    #: To announce an execution at a hello is to accept it.
+    #: A worker that announces an execution at a hello accepts it.
     adopt_starts: bool = True
-    #: A worker begins a stoppable task after the receipt of its acceptance.
+    #: A worker begins a stoppable task after the acknowledgement of its acceptance.
     accept_first: bool = True
 
 
@@ -165,12 +166,12 @@ AS_IS = Rules()
 
 
 class Limits(NamedTuple):
-    """How far an exploration goes."""
+    """The limits of an exploration."""
 
     leases: int = 2
     reports: int = 2
     faults: int = 2
-    #: Cancel, move and retry.
+    #: Whether to include cancel, reschedule and retry.
     by_hand: bool = True
-    #: Workers may lose contact for so long that they stop what is stoppable.
+    #: Whether workers can lose contact for so long that they stop stoppable tasks.
     contact: bool = False

@@ -1,8 +1,9 @@
-"""What coordinators, workers and people do, seen from one task.
+"""Model the steps of coordinators, workers and users for one task.
 
-`ways` lists what may happen next to a task, `step` does it. What the real processes keep in memory
-(`Held`, `Dispatcher`, `Lifeline`, `Executor`, `Reports`) is in the `Task`; what they ask of the
-database goes through a `Ledger`: the transcription for the explorer, the real SQL for the machine.
+`possible` yields the steps that a task can take next, `step` takes one. The memory of the real
+processes (`Held`, `Dispatcher`, `WorkerLiveness`, `AttemptScheduler`, `ReportQueue`) is in the
+`Task`. Database calls go through a `Ledger`: the transcription for the explorer, the real SQL for
+the machine.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ class Ledger(Protocol):
     rules: Rules
 
     def apply(self, row: Row, call: Call) -> tuple[Row, bool]:
-        """Runs a statement; returns the row afterwards, and whether the guard let it pass."""
+        """Run a statement; return the row afterwards, and whether the guard matched."""
 
 
-# ---- what may happen to this task alone -----------------------------------------------------
+# ---- possible steps of this task alone ------------------------------------------------------
 
 
-def ways(task: Task, world: World, limits: Limits) -> Iterator[Action]:
-    """Everything that may happen next to this task."""
+def possible(task: Task, world: World, limits: Limits) -> Iterator[Action]:
+    """Yield every step that this task can take next."""
     yield from _by_coordinators(task, world, limits)
     yield from _by_workers(task, world, limits)
     yield from _by_the_wire(task, world)
@@ -76,7 +77,7 @@ def _by_workers(task: Task, world: World, limits: Limits) -> Iterator[Action]:
         if run.begun:
             yield Action("finish", worker=run.worker, lease=run.lease, how="complete")
             yield Action("finish", worker=run.worker, lease=run.lease, how="fail")
-        # A stopping worker hands back.
+        # A stopping worker returns its tasks.
         yield Action("finish", worker=run.worker, lease=run.lease, how="decline")
 
 
@@ -98,16 +99,16 @@ def _by_hand(task: Task, limits: Limits) -> Iterator[Action]:
     if status in ("pending", "picked", "started"):
         yield Action("cancel")
     if status in ("pending", "picked") and task.row.lease < limits.leases:
-        yield Action("move")
+        yield Action("reschedule")
     if status in ("failed", "cancelled") and task.row.lease < limits.leases:
         yield Action("retry")
 
 
-# ---- what an action does to a task ----------------------------------------------------------
+# ---- effects of a step on a task ------------------------------------------------------------
 
 
 def step(task: Task, world: World, action: Action, ledger: Ledger) -> Task:
-    """The task after an action in the world before it."""
+    """Return the task after an action in the world before it."""
     return _STEPS[action.kind](task, world, action, ledger)
 
 
@@ -128,19 +129,19 @@ def _offer(task: Task, world: World, action: Action, _: Ledger) -> Task:
     return task._replace(
         held=task.held - {held},
         flights=task.flights | {Flight(*offer, accepted=False)},
-        # Into a stream that only the coordinator believes in, it is lost.
+        # If only the coordinator considers the stream open, the offer is lost.
         offers=task.offers | {offer} if listens else task.offers,
     )
 
 
-def _let_go(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
-    """A held task that finds no slot in time is released."""
+def _release_held(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
+    """Release a held task that finds no slot in time."""
     held = _one(task.held, lambda x: x[:2] == (action.coordinator, action.lease))
     return _released(task._replace(held=task.held - {held}), action, ledger)
 
 
 def _withdraw(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
-    """Nobody accepted in time."""
+    """Withdraw an offer that was not accepted in time."""
     flight = _flight(task, action.coordinator, action.worker, action.lease)
     return _released(task._replace(flights=task.flights - {flight}), action, ledger)
 
@@ -153,7 +154,7 @@ def _released(task: Task, action: Action, ledger: Ledger) -> Task:
 def _accept(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
     offer = _one(task.offers, lambda x: x[:3] == action[1:4])
     assert offer is not None
-    # Claimed before and never begun, perhaps it kills its worker: its start is made durable first.
+    # A task that was claimed before but never begun may kill its worker: persist its start first.
     suspect = offer.lease > offer.attempt
     begun = not (suspect or (ledger.rules.accept_first and task.row.stop))
     return task._replace(
@@ -182,7 +183,7 @@ def _finish(task: Task, world: World, action: Action, __: Ledger) -> Task:
 
 
 def _deliver(task: Task, world: World, action: Action, ledger: Ledger) -> Task:
-    """A coordinator notes a report, writes it, and answers: with a receipt, or in vain."""
+    """Write a report and acknowledge it. The acknowledgement can be lost."""
     report, c = action.report, action.coordinator
     assert report is not None
     if report.kind == "decline":
@@ -206,7 +207,7 @@ def _deliver(task: Task, world: World, action: Action, ledger: Ledger) -> Task:
     run = _one(task.runs, lambda x: x[:2] == (report.worker, report.lease))
     if run is None or report.acked or report.kind != "start":
         return task
-    # The worker reads the receipt: it goes on, or stops what is not its own any more.
+    # The worker reads the acknowledgement: it continues, or stops tasks that it no longer owns.
     return task._replace(runs=task.runs - {run} | (set() if stale else {run._replace(begun=True)}))
 
 
@@ -229,7 +230,7 @@ def _one(found: frozenset[_T], wanted: Callable[[_T], bool]) -> _T | None:
 _STEPS: dict[str, Callable[[Task, World, Action, Ledger], Task]] = {
     "claim": _claim,
     "offer": _offer,
-    "let_go": _let_go,
+    "let_go": _release_held,
     "withdraw": _withdraw,
     "accept": _accept,
     "decline": _decline,
@@ -237,6 +238,6 @@ _STEPS: dict[str, Callable[[Task, World, Action, Ledger], Task]] = {
     "deliver": _deliver,
     "lose": _lose,
     "cancel": _asked,
-    "move": _asked,
+    "reschedule": _asked,
     "retry": _asked,
 }

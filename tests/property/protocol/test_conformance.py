@@ -1,4 +1,4 @@
-"""The transcription that the explorer works with is what the real SQL does."""
+"""Test that the explorer's transcription behaves like the real SQL."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.property.protocol.explorer import SIZES, explored
+from tests.property.protocol.explorer import SIZES, explore
 from tests.property.protocol.guards import Call, transcribed
 from tests.property.protocol.sql import Database
 from tests.property.protocol.state import AS_IS, Row
 
-#: These take each row's call from a column; of the others one statement takes one call.
+#: These read each row's call from a column; the others take one call per statement.
 _BATCHED = ("start", "complete", "fail", "live")
 
 
@@ -24,12 +24,12 @@ def database() -> Iterator[Database]:
 
 
 def visited() -> set[tuple[Row, Call]]:
-    """Every statement that was explored, with the row it met."""
-    return {call for name in SIZES for call in explored(name).calls}
+    """Return every explored statement, with its row."""
+    return {call for name in SIZES for call in explore(name).calls}
 
 
 def batches(calls: set[tuple[Row, Call]]) -> list[list[tuple[Row, Call]]]:
-    """Those that one statement can do together."""
+    """Group the calls that one statement can execute together."""
     found: dict[object, list[tuple[Row, Call]]] = defaultdict(list)
     for row, call in sorted(calls, key=repr):
         key: object = call
@@ -44,7 +44,9 @@ def batches(calls: set[tuple[Row, Call]]) -> list[list[tuple[Row, Call]]]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_every_visited_statement_does_what_is_transcribed(database: Database) -> None:
+# It takes forty seconds on an idle machine.
+@pytest.mark.timeout(400)
+def test_every_visited_statement_matches_its_transcription(database: Database) -> None:
     calls = visited()
     for batch in batches(calls):
         database.fill([row for row, _ in batch])

@@ -1,37 +1,38 @@
-"""Every small history keeps the laws; with a guard or a precaution taken out it fails."""
+"""Test that every small history keeps the laws, and breaks them without a guard or a precaution."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.property.protocol.explorer import SIZES, Explorer, Found, explored
+from tests.property.protocol.explorer import SIZES, Explorer, Found, explore
 from tests.property.protocol.laws import Law
 from tests.property.protocol.state import Limits, Row, Rules
 
 _SMALL = Limits(reports=1, faults=1, by_hand=False, contact=True)
 
 
-def told(found: Found, law: Law) -> str:
-    """The shortest history that breaks a law."""
+def format_history(found: Found, law: Law) -> str:
+    """Format the shortest history that breaks a law."""
     return f"{law}:\n  " + "\n  ".join(map(str, found.histories[law]))
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_every_history_keeps_the_laws(name: str) -> None:
-    found = explored(name)
+    found = explore(name)
     print(f"\nexplored {name}: {found.states:,} states, {found.transitions:,} transitions")
     assert found.complete
-    assert not found.histories, "\n".join(told(found, law) for law in found.histories)
+    assert not found.histories, "\n".join(format_history(found, law) for law in found.histories)
 
 
 @pytest.mark.parametrize(
     ("row", "rules", "limits", "laws"),
     [
-        # A worker announces what it runs before its start is written, and dies: nobody rescues it.
+        # A worker announces a task before its start is written, and dies: the task is never
+        # rescued.
         (Row(), Rules(adopt_starts=False), _SMALL, {Law.UNSTUCK, Law.COUNTED}),
-        # It begins before its acceptance has arrived, and another may begin, too.
+        # The worker begins before its acceptance has arrived, so that another one can begin too.
         (Row(stop=True), Rules(accept_first=False), _SMALL, {Law.NOT_TWICE}),
-        # It moves twice, and the coordinator between refuses what it hands back.
+        # The worker moves twice, and the coordinator between refuses the returned task.
         (
             Row(),
             Rules(hand_back_guard=True),
@@ -39,7 +40,7 @@ def test_every_history_keeps_the_laws(name: str) -> None:
             {Law.UNSTUCK},
         ),
     ],
-    ids=["announced is started", "accepted before it begins", "handed back anywhere"],
+    ids=["announcing starts the task", "accepted before it begins", "returned to any coordinator"],
 )
 def test_without_a_precaution_a_law_is_broken(
     row: Row, rules: Rules, limits: Limits, laws: set[Law]
@@ -47,7 +48,7 @@ def test_without_a_precaution_a_law_is_broken(
     found = Explorer((row,), rules=rules, limits=limits).run()
     assert laws <= found.histories.keys()
     for law in laws:
-        print("\n" + told(found, law))
+        print("\n" + format_history(found, law))
 
 
 @pytest.mark.parametrize(
@@ -62,4 +63,4 @@ def test_without_a_guard_the_laws_are_broken(rules: Rules, laws: set[Law]) -> No
     found = Explorer((Row(),), rules=rules, limits=_SMALL).run(most=20_000)
     assert laws <= found.histories.keys()
     for law in laws:
-        print("\n" + told(found, law))
+        print("\n" + format_history(found, law))

@@ -1,7 +1,7 @@
-"""Put before the other modules of a process under libfaketime 0.9.10.
+"""Replace `time.sleep` in processes under libfaketime 0.9.10.
 
-Told to leave the monotonic clock alone, it refuses every absolute wait on it (EINVAL), and that is
-how `time.sleep` waits since Python 3.11.
+If configured not to change the monotonic clock, it rejects every absolute wait on that clock
+(EINVAL). `time.sleep` waits in this way since Python 3.11.
 """
 
 import select

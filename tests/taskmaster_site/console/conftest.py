@@ -1,4 +1,4 @@
-"""What a process keeps running for its consoles ends with each test."""
+"""End the live parts of this process after each test."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from taskmaster_site.live import service
+from taskmaster.taskmaster_site.live import runtime
 
 
 @pytest.fixture(autouse=True)
-async def _live_part_ends() -> AsyncIterator[None]:
-    """What a process keeps running for all of its consoles."""
+async def _live_parts_end() -> AsyncIterator[None]:
     yield
-    for live in service._lives.values():
+    for live in runtime._runtimes.values():
         for task in live._tasks:
             task.cancel()
         await asyncio.gather(*live._tasks, return_exceptions=True)
-    service._lives.clear()
+    runtime._runtimes.clear()

@@ -1,4 +1,4 @@
-"""Who reads a console in the tests, and what there is to read."""
+"""Readers of consoles, and tasks with output."""
 
 from __future__ import annotations
 
@@ -15,28 +15,31 @@ from django.db import connection
 from django.test import Client
 from rest_framework.authtoken.models import Token
 
-from taskmaster_site.asgi import application
-from tasks.models import Task, TaskOutput
-from tasks.statements import statement
-from tests.tasks.api.people import user_with
-from tests.tasks.sample import stored
+from taskmaster.taskmaster_site.asgi import application
+from taskmaster.tasks.models import Task, TaskOutput
+from taskmaster.tasks.statements import statement
+from tests.factories import stored, user_with
 
 HOST = (b"host", b"localhost:8000")
 HERE = (b"origin", b"http://localhost:8000")
-EVERYTHING = ("tasks.view_task", "tasks.change_task", "tasks.submit_shell")
+EVERYTHING = (
+    "taskmaster_tasks.view_task",
+    "taskmaster_tasks.change_task",
+    "taskmaster_tasks.submit_shell",
+)
 SOON_S = 10
 
 
 class Reader(WebsocketCommunicator):
-    """A console."""
+    """Read and acknowledge the frames of a console."""
 
     async def next(self) -> dict[str, Any]:
-        """The next frame."""
+        """Return the next frame."""
         frame: dict[str, Any] = await self.receive_json_from(SOON_S)
         return frame
 
     async def until(self, kind: str) -> dict[str, Any]:
-        """The next frame of this kind."""
+        """Return the next frame of this type."""
         while (frame := await self.next())["type"] != kind:
             pass
         return frame
@@ -45,7 +48,7 @@ class Reader(WebsocketCommunicator):
         await self.send_json_to({"type": "ack", "cursor": frame["cursor"]})
 
     async def text(self) -> str:
-        """What is shown until the end; each frame is acknowledged."""
+        """Return the output up to the end frame. Acknowledge each output frame."""
         shown = ""
         while (frame := await self.next())["type"] != "end":
             if frame["type"] == "output":
@@ -54,7 +57,7 @@ class Reader(WebsocketCommunicator):
         return shown
 
     async def code(self) -> int:
-        """The code with which it is closed."""
+        """Return the close code."""
         while True:
             message = await self.receive_output(SOON_S)
             if message["type"] == "websocket.close":
@@ -69,7 +72,7 @@ def address(task_id: object, query: str = "") -> str:
 async def console(
     task_id: object, query: str = "", *, user: User | None = None
 ) -> AsyncIterator[Reader]:
-    """A reader with the token of a user who may do everything, unless another is given."""
+    """Open a console with a token of `user`, by default of a user with all permissions."""
     user = user or await sync_to_async(user_with)(*EVERYTHING)
     token, _ = await Token.objects.aget_or_create(user=user)
     headers = [HOST, (b"authorization", f"Token {token.key}".encode())]
@@ -95,25 +98,25 @@ def started(attempt: int = 1, lease: int = 1, **fields: Any) -> int:
 def prints(
     task_id: int, *texts: str, lease: int = 1, attempt: int = 1, stream: str = "stdout"
 ) -> None:
-    """As the flusher writes it, and the announcer says it."""
+    """Store output and notify the web processes, as a coordinator does."""
     first = TaskOutput.objects.filter(task_id=task_id, lease=lease).count()
     TaskOutput.objects.bulk_create(
         TaskOutput(task_id=task_id, lease=lease, attempt=attempt, seq=seq, stream=stream, text=text)
         for seq, text in enumerate(texts, first)
     )
     with connection.cursor() as cursor:
-        cursor.execute(statement("printed"), {"ids": str(task_id)})
+        cursor.execute(statement("notify_output"), {"ids": str(task_id)})
 
 
 @sync_to_async
 def becomes(task_id: int, **fields: Any) -> None:
     Task.objects.filter(pk=task_id).update(**fields)
     with connection.cursor() as cursor:
-        cursor.execute(statement("printed"), {"ids": str(task_id)})
+        cursor.execute(statement("notify_output"), {"ids": str(task_id)})
 
 
 async def code_of(path: str, *headers: tuple[bytes, bytes]) -> int | None:
-    """The close code after the handshake; None when that was refused."""
+    """Return the close code, or None if the handshake was refused."""
     reader = Reader(application, path, [HOST, *headers])
     accepted, _ = await reader.connect(SOON_S)
     code = await reader.code() if accepted else None

@@ -1,4 +1,4 @@
-"""Browsers of people with some permissions."""
+"""Browsers of users with given permissions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.test import Client
 
 
 def client(*permissions: str) -> Client:
-    """A browser of somebody who is logged in and has these permissions."""
+    """Return a browser that is logged in as a user with these permissions."""
     user = User.objects.create_user("eve")
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     browser = Client()
@@ -19,10 +19,10 @@ def client(*permissions: str) -> Client:
 
 
 def press(browser: Client, url: str, **fields: Any) -> HttpResponse:
-    """What a button of the page does."""
+    """Press a button of the page."""
     return browser.post(url, fields, headers={"HX-Request": "true"})  # type: ignore[return-value]
 
 
 def text(answer: Any) -> str:
-    """The body."""
+    """Return the body of the response."""
     return str(answer.content.decode())

@@ -1,4 +1,4 @@
-"""What the pages load: from here alone, small, and as its authors made it."""
+"""Test the assets of the pages: no other hosts, small, vendored files unchanged."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import re
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 from django.test import Client
 
+from tests.factories import stored
 from tests.taskmaster_site.pages.people import client, text
-from tests.tasks.sample import stored
 
-ROOT = Path(settings.BASE_DIR)
+ROOT = Path(__file__).resolve().parents[3]
+STATIC = ROOT / "static" / "taskmaster"
+IMPORT = re.compile(r"""^import\b.*?["'](\./[^"']+)""", re.M)
 
 
-@pytest.mark.parametrize("folder", ["static/vendor", "tests/browser/vendor"])
-def test_what_others_wrote_is_unchanged_and_has_its_licence(folder: str) -> None:
+@pytest.mark.parametrize("folder", ["static/taskmaster/vendor", "tests/browser/vendor"])
+def test_vendored_files_are_unchanged_and_have_their_licences(folder: str) -> None:
     listed = re.findall(
         r"^(\S+) .* ([0-9a-f]{64}) .*?(\S+)$", (ROOT / folder / "README").read_text(), re.M
     )
@@ -27,19 +28,36 @@ def test_what_others_wrote_is_unchanged_and_has_its_licence(folder: str) -> None
         assert (ROOT / folder / licence).stat().st_size > 100
 
 
-def test_all_assets_of_the_pages_together_are_below_150_kb() -> None:
-    """What dresses Django's admin comes beside Django's own assets."""
-    files = {*(ROOT / "static/vendor").glob("*.[cj]s*"), *(ROOT / "static/taskmaster").iterdir()}
-    of_the_admin = (
-        "admin.css",
-        *(each.name for each in files if each.stem.startswith("operation")),
-    )
-    files = {each for each in files if each.name not in of_the_admin}
-    assert sum(file.stat().st_size for file in files) < 150_000
+def loaded(page: str) -> set[Path]:
+    """Return the files of static/taskmaster that a page loads, with the imports of its modules."""
+    names = re.findall(r"/static/taskmaster/([\w/.-]+?)(?:\.[0-9a-f]{12})?(\.\w+)[\"#]", page)
+    found, new = set[Path](), {STATIC / f"{stem}{suffix}" for stem, suffix in names}
+    while new:
+        found |= new
+        imports = {
+            (file.parent / name).resolve()
+            for file in new
+            if file.suffix == ".js"
+            for name in re.findall(
+                r"""^(?:import|export)\b.*?["'](\./[^"']+)""", file.read_text(), re.M
+            )
+        }
+        new = imports - found
+    return found
 
 
 @pytest.mark.django_db
-def test_a_page_loads_nothing_from_elsewhere_and_has_no_script_in_it() -> None:
+def test_the_assets_of_each_page_are_below_150_kb() -> None:
+    [task] = stored(1)
+    browser = client("view_task", "add_task", "view_worker")
+    for address, least in (("/", 10), (f"/tasks/{task}/", 10)):
+        files = loaded(text(browser.get(address)))
+        assert len(files) >= least
+        assert sum(file.stat().st_size for file in files) < 150_000
+
+
+@pytest.mark.django_db
+def test_a_page_loads_nothing_from_other_hosts_and_has_no_inline_script() -> None:
     [task] = stored(1)
     browser = client("view_task", "add_task", "view_worker")
     for address in ("/", f"/tasks/{task}/", "/nowhere/"):
@@ -52,7 +70,7 @@ def test_a_page_loads_nothing_from_elsewhere_and_has_no_script_in_it() -> None:
 
 
 @pytest.mark.django_db
-def test_the_admin_and_the_login_page_have_the_policy_too() -> None:
+def test_the_admin_and_the_login_page_also_have_the_policy() -> None:
     answer = Client().get("/admin/login/")
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     assert "taskmaster/theme.js" in text(answer)

@@ -1,27 +1,19 @@
-"""The dashboard, its filters, and what is pushed."""
+"""Test the dashboard, its filters and its fragments."""
 
 from __future__ import annotations
 
 import json
-from uuid import uuid4
 
 import pytest
 from django.test import Client
 
-from taskmaster_site.pages.fragments import FRAGMENTS
-from tasks import operations
+from taskmaster.taskmaster_site.pages.fragments import FRAGMENTS
+from taskmaster.tasks import task_actions
+from tests.factories import a_worker, in_s, stored
 from tests.taskmaster_site.pages.people import client, text
-from tests.tasks.sample import in_s, stored
-from workers.models import Worker
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/"}
-
-
-def worker(name: str = "heron", **fields: object) -> Worker:
-    return Worker.objects.create(
-        id=uuid4(), name=name, host="h", pid=1, pool="process", slots=4, **fields
-    )
 
 
 def test_an_anonymous_visitor_gets_the_login_page() -> None:
@@ -29,23 +21,23 @@ def test_an_anonymous_visitor_gets_the_login_page() -> None:
     assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/login/?next=/%3Fq%3Dx")
 
 
-def test_a_script_without_a_session_is_told_to_show_the_login_page() -> None:
+def test_a_script_without_a_session_is_redirected_to_the_login_page() -> None:
     answer = Client().get("/tasks/", headers=HTMX)
     assert answer.status_code == 401
     assert answer.headers["HX-Redirect"].startswith("/admin/login/?next=")
 
 
-def test_without_the_permission_the_page_says_which_one_is_missing() -> None:
+def test_the_page_names_a_missing_permission() -> None:
     answer = client().get("/")
     assert answer.status_code == 403
-    assert "tasks.view_task" in text(answer)
+    assert "taskmaster_tasks.view_task" in text(answer)
 
 
-def test_tasks_and_workers_are_there_at_the_first_paint() -> None:
+def test_the_first_response_contains_tasks_and_workers() -> None:
     cancelled, pending, _ = stored(3)
-    operations.cancel(cancelled)
+    task_actions.cancel(cancelled)
     stored(scheduled_at=in_s(60))
-    worker(busy=1)
+    a_worker(busy=1)
     page = text(client("view_task", "view_worker").get("/"))
     assert f'id="task-{pending}"' in page
     assert "heron" in page
@@ -53,22 +45,22 @@ def test_tasks_and_workers_are_there_at_the_first_paint() -> None:
     assert page.count("cancelled</span>") == 1
 
 
-def test_workers_are_in_the_order_of_their_numbers_whatever_they_are_called() -> None:
+def test_workers_are_sorted_by_the_numbers_in_their_names() -> None:
     for name in ("w-10", "w-2", "w-²", "w-٣"):
-        worker(name)
+        a_worker(name)
     cards = FRAGMENTS["workers"]()
     assert cards.index("w-²") < cards.index("w-2<") < cards.index("w-٣") < cards.index("w-10")
 
 
-def test_workers_are_hidden_from_who_may_not_see_them() -> None:
-    worker()
+def test_workers_are_hidden_without_the_permission() -> None:
+    a_worker()
     page = text(client("view_task").get("/"))
     assert "heron" not in page
     assert "dashboard-workers" not in page
-    assert "workers.view_worker" in page
+    assert "taskmaster_workers.view_worker" in page
 
 
-def test_buttons_are_shown_to_those_who_may_press_them() -> None:
+def test_buttons_are_shown_only_with_their_permission() -> None:
     page = text(client("view_task", "change_worker").get("/"))
     body = next(line for line in page.splitlines() if line.startswith("<body"))
     assert "may-change-workers" in body
@@ -76,7 +68,7 @@ def test_buttons_are_shown_to_those_who_may_press_them() -> None:
     assert "create-form" not in page
 
 
-def test_a_command_full_of_markup_is_shown_as_text() -> None:
+def test_a_command_with_markup_is_shown_as_text() -> None:
     stored(kwargs='{"command":"echo <script>alert(1)</script> {{ settings.SECRET_KEY }}"}')
     page = text(client("view_task").get("/"))
     assert "<script>alert" not in page
@@ -97,9 +89,9 @@ def test_a_command_full_of_markup_is_shown_as_text() -> None:
         ("status=pending&q=mail", 1),
     ],
 )
-def test_a_filter_shows_what_meets_it(query: str, number: int) -> None:
+def test_a_filter_shows_matching_tasks(query: str, number: int) -> None:
     [cancelled] = stored(1)
-    operations.cancel(cancelled)
+    task_actions.cancel(cancelled)
     stored(1, queue="mail")
     stored(1, tags=["nightly"])
     page = text(client("view_task").get(f"/tasks/?{query}", headers=HTMX))
@@ -107,35 +99,35 @@ def test_a_filter_shows_what_meets_it(query: str, number: int) -> None:
     assert ("No task matches" in page) is (number == 0)
 
 
-def test_digits_find_the_task_of_this_id() -> None:
+def test_digits_find_the_task_with_this_id() -> None:
     first, _ = stored(2)
     browser = client("view_task")
     assert f'<tr id="task-{first}"' in text(browser.get(f"/tasks/?q={first}", headers=HTMX))
     assert "No task matches" in text(browser.get(f"/tasks/?q={10**30}", headers=HTMX))
 
 
-def test_a_filter_that_makes_no_sense_is_named() -> None:
+def test_an_invalid_filter_is_named() -> None:
     answer = client("view_task").get("/tasks/?status=nonsense", headers=HTMX)
     assert answer.status_code == 200
     assert "No task matches: status:" in text(answer)
 
 
-def test_a_filter_has_an_address_that_anybody_can_open() -> None:
+def test_a_filter_has_a_url_that_can_be_opened() -> None:
     browser = client("view_task")
     answer = browser.get("/tasks/?status=failed&q=", headers=HTMX)
     assert answer.headers["HX-Push-Url"] == "/?status=failed"
     assert browser.get("/tasks/?status=failed").headers["Location"] == "/?status=failed"
 
 
-def test_a_word_that_is_typed_is_one_step_of_the_browser() -> None:
+def test_typing_a_search_adds_one_history_entry() -> None:
     answer = client("view_task").get("/tasks/?q=mai", headers=HTMX)
     assert answer.headers["HX-Replace-Url"] == "/?q=mai"
     assert "HX-Push-Url" not in answer.headers
 
 
-def test_every_fragment_is_a_part_of_the_page_and_stands_still_when_nothing_happens() -> None:
+def test_every_fragment_is_part_of_the_page_and_stable_without_changes() -> None:
     stored(2)
-    worker(busy=2)
+    a_worker(busy=2)
     page = text(client("view_task", "view_worker").get("/"))
     for name, render in FRAGMENTS.items():
         assert render() == render()
@@ -146,11 +138,11 @@ def test_every_fragment_is_a_part_of_the_page_and_stands_still_when_nothing_happ
             assert f'data-fragment="{name}"' in page
 
 
-def test_without_a_coordinator_the_page_says_that_nothing_is_started() -> None:
-    assert "No coordinator runs" in text(client("view_task").get("/"))
+def test_without_a_coordinator_the_page_shows_a_warning() -> None:
+    assert "No coordinator is running" in text(client("view_task").get("/"))
 
 
-def test_an_unknown_page_is_a_404_without_a_trace() -> None:
+def test_an_unknown_page_is_a_404_without_a_traceback() -> None:
     answer = client("view_task").get("/nowhere/")
     assert answer.status_code == 404
-    assert "There is nothing here" in text(answer)
+    assert "Page not found" in text(answer)

@@ -1,12 +1,12 @@
-"""The card of a pool and its buttons."""
+"""Test the card of a pool and its buttons."""
 
 from __future__ import annotations
 
 import pytest
 
-from taskmaster_site.pages.fragments import FRAGMENTS
+from taskmaster.taskmaster_site.pages.fragments import FRAGMENTS
+from taskmaster.workers.models import WorkerPool
 from tests.taskmaster_site.pages.people import client, press, text
-from workers.models import WorkerPool
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +21,7 @@ def desired() -> int:
     return WorkerPool.objects.get().desired
 
 
-def test_a_card_shows_what_is_there_and_offers_what_the_bounds_allow() -> None:
+def test_a_card_shows_the_workers_and_offers_sizes_within_the_bounds() -> None:
     card = FRAGMENTS["pools"]()
     assert "2<small> of 3</small>" in card
     assert "1 draining" in card
@@ -30,7 +30,7 @@ def test_a_card_shows_what_is_there_and_offers_what_the_bounds_allow() -> None:
     assert "Scale herons to 10" not in card
 
 
-def test_trouble_is_on_the_card() -> None:
+def test_a_problem_is_shown_on_the_card() -> None:
     WorkerPool.objects.update(state="backing_off", error="no <Docker>", last_log="no module x")
     card = FRAGMENTS["pools"]()
     assert '<b class="failed">backing off</b>' in card
@@ -38,10 +38,10 @@ def test_trouble_is_on_the_card() -> None:
     assert "no module x</pre>" in card
 
 
-def test_a_button_scales_and_offers_the_way_back() -> None:
-    browser = client("scale_pool")
+def test_a_button_scales_and_offers_undo() -> None:
+    browser = client("view_worker", "scale_pool")
     answer = press(browser, "/pools/herons/scale/5/")
-    assert "Pool herons shall have 5 workers." in text(answer)
+    assert "Pool herons scaled to 5 workers." in text(answer)
     assert "/pools/herons/scale/3/" in text(answer)
     assert desired() == 5
     assert press(browser, "/pools/herons/scale/", count="1").status_code == 200
@@ -49,7 +49,7 @@ def test_a_button_scales_and_offers_the_way_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "count", "status", "words"),
+    ("url", "count", "status", "message"),
     [
         ("/pools/herons/scale/", "6", 400, "from 0 to 5"),
         ("/pools/herons/scale/", "2.5", 400, "from 0 to 5"),
@@ -57,16 +57,16 @@ def test_a_button_scales_and_offers_the_way_back() -> None:
         ("/pools/storks/scale/", "1", 404, "There is no pool storks."),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_changes(
-    url: str, count: str, status: int, words: str
+def test_an_invalid_request_is_explained_and_changes_nothing(
+    url: str, count: str, status: int, message: str
 ) -> None:
-    answer = press(client("scale_pool"), url, count=count)
-    assert (answer.status_code, words in text(answer)) == (status, True)
+    answer = press(client("view_worker", "scale_pool"), url, count=count)
+    assert (answer.status_code, message in text(answer)) == (status, True)
     assert desired() == 3
 
 
 def test_scaling_needs_its_permission() -> None:
     answer = press(client("view_worker", "change_worker"), "/pools/herons/scale/5/")
     assert answer.status_code == 403
-    assert "workers.scale_pool" in text(answer)
+    assert "taskmaster_workers.scale_pool" in text(answer)
     assert desired() == 3

@@ -1,4 +1,4 @@
-"""The list of tasks in the admin: bounded, and honest about it."""
+"""Test the task list of the admin: its cost is bounded, and estimates are marked."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tasks.admin import changelist
-from tasks.admin.changelist import EstimatingPaginator
-from tasks.models import Task
-from tasks.search import FEW, REACH
-from tests.tasks.admin.test_task import LIST, client, page
-from tests.tasks.sample import in_s, stored
+from taskmaster.tasks.admin import changelist
+from taskmaster.tasks.admin.changelist import EstimatingPaginator
+from taskmaster.tasks.models import Task
+from taskmaster.tasks.queries.search import FEW, REACH
+from tests.factories import in_s, stored
+from tests.tasks.admin.pages import LIST, client, page
 
 pytestmark = pytest.mark.django_db
 
@@ -24,10 +24,12 @@ def listed(browser: Client, query: str = "") -> list[int]:
 
 
 def skip_ids(count: int) -> None:
-    """As if so many tasks had been stored and deleted."""
+    """Advance the id sequence, as if this many tasks had been stored and deleted."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT setval('tasks_task_id_seq', nextval('tasks_task_id_seq') - 1 + %s)", [count]
+            "SELECT setval(name, nextval(name) - 1 + %s) "
+            "FROM (VALUES ('taskmaster_tasks_task_id_seq'::regclass)) AS sequence (name)",
+            [count],
         )
 
 
@@ -36,20 +38,22 @@ def test_few_tasks_are_counted() -> None:
     assert "3 tasks" in page(client("view_task").get(LIST))
 
 
-def test_of_many_tasks_the_number_is_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_many_tasks_is_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changelist, "FEW", 80)
     monkeypatch.setattr(changelist, "REACH", 100)
     stored(5_000)
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE tasks_task")
+        cursor.execute("ANALYZE taskmaster_tasks_task")
     browser = client("view_task")
     with CaptureQueriesContext(connection) as asked:
         shown = browser.get(LIST)
     assert "about 5,000 tasks" in page(shown)
-    assert "the pages lead 100 tasks back" in page(shown)
+    assert "the pages show the newest 100 tasks" in page(shown)
     assert shown.context["cl"].paginator.num_pages == 2
     counts = [
-        each["sql"] for each in asked if "COUNT(*)" in each["sql"] and "tasks_task" in each["sql"]
+        each["sql"]
+        for each in asked
+        if "COUNT(*)" in each["sql"] and "taskmaster_tasks_task" in each["sql"]
     ]
     assert counts
     assert all("LIMIT 81" in sql for sql in counts)
@@ -57,7 +61,7 @@ def test_of_many_tasks_the_number_is_an_estimate(monkeypatch: pytest.MonkeyPatch
     assert browser.get(f"{LIST}?p=3").status_code == 302
 
 
-def test_the_estimate_never_falls_below_what_was_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_estimate_is_never_below_the_counted_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changelist, "FEW", 10)
     stored(30)
     paginator = EstimatingPaginator(Task.objects.order_by("pk"), 5)
@@ -72,7 +76,7 @@ def test_the_estimate_never_falls_below_what_was_counted(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     "query", ["?queue=mail", "?status=complete", "?name=shell", "?created=86400"]
 )
-def test_a_filter_without_an_index_looks_at_the_newest_and_says_so(query: str) -> None:
+def test_a_filter_without_an_index_searches_the_newest_tasks_and_shows_a_note(query: str) -> None:
     fields: dict[str, Any] = {"queue": "mail"}
     _, edge = stored(2, **fields)
     skip_ids(REACH - 2)
@@ -101,14 +105,14 @@ def test_few_tasks_in_an_indexed_status_are_all_found(status: str) -> None:
     )
 
 
-def test_of_many_tasks_in_an_indexed_status_the_newest_are_looked_at() -> None:
+def test_only_the_newest_of_many_tasks_in_an_indexed_status_are_searched() -> None:
     stored(FEW + 1)
     skip_ids(REACH)
     [newest] = stored()
     assert listed(client("view_task"), "?status=pending") == [newest]
 
 
-def test_the_filter_of_the_time_of_creation() -> None:
+def test_filters_by_time_of_creation() -> None:
     old, new = stored(2)
     Task.objects.filter(pk=old).update(created_at=in_s(-7_200))
     browser = client("view_task")
@@ -120,18 +124,18 @@ def test_the_filter_of_the_time_of_creation() -> None:
 @pytest.mark.parametrize(
     "query", ["?worker__startswith=a", "?status__exact=pending", "?result__x=1"]
 )
-def test_other_lookups_in_the_address_are_refused(query: str) -> None:
+def test_other_lookups_in_the_url_are_refused(query: str) -> None:
     assert client("view_task").get(LIST + query).status_code == 400
 
 
 @pytest.mark.parametrize("query", ["?o=4", "?o=-5", "?o=x"])
-def test_no_address_sorts_by_what_has_no_index(query: str) -> None:
+def test_the_url_cannot_sort_by_a_column_without_an_index(query: str) -> None:
     first, second = stored(2)
     Task.objects.filter(pk=first).update(queue="zz", priority=5)
     assert listed(client("view_task"), query) == [second, first]
 
 
-def test_no_counts_beside_the_filters() -> None:
+def test_filters_show_no_counts() -> None:
     stored(3)
     browser = client("view_task")
     with CaptureQueriesContext(connection) as asked:

@@ -1,15 +1,15 @@
-"""The activity log in the admin."""
+"""Test the activity log in the admin."""
 
 from __future__ import annotations
 
 import pytest
 
-from tasks.models import Event
-from tests.tasks.admin.test_task import client, page
+from taskmaster.tasks.models import Event
+from tests.tasks.admin.pages import client, page
 
 pytestmark = pytest.mark.django_db
 
-LOG = "/admin/tasks/event/"
+LOG = "/admin/taskmaster_tasks/event/"
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +26,9 @@ def texts(query: str) -> set[str]:
     return {event.text for event in changes}
 
 
-def test_the_log_is_read_and_linked_to_tasks() -> None:
+def test_the_log_links_to_tasks() -> None:
     shown = page(client("view_task").get(LOG))
-    assert '<a href="/admin/tasks/task/7/change/">7 shop.send</a>' in shown
+    assert '<a href="/admin/taskmaster_tasks/task/7/change/">7 shop.send</a>' in shown
     assert "raised &lt;b&gt;" in shown
     assert '<span class="mark failed">failed</span>' in shown
     assert "1,284" in shown
@@ -50,7 +50,7 @@ def test_filters_and_search(query: str, found: set[str]) -> None:
     assert texts(query) == found
 
 
-def test_nobody_writes_it() -> None:
+def test_the_log_cannot_be_changed() -> None:
     browser = client("view_task", "add_event", "change_event", "delete_event")
     event = Event.objects.first()
     assert event is not None
@@ -60,5 +60,5 @@ def test_nobody_writes_it() -> None:
     assert Event.objects.count() == 3
 
 
-def test_a_stranger_does_not_read_it() -> None:
+def test_a_user_without_permission_cannot_read_the_log() -> None:
     assert client("view_event").get(LOG).status_code == 403

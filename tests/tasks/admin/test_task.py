@@ -1,38 +1,25 @@
-"""Tasks in the admin: seen, submitted, cancelled, retried."""
+"""Test tasks in the admin: view, submit, cancel, retry."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
 
 import pytest
-from django.contrib.auth.models import Permission, User
-from django.test import Client
 
-from tasks.models import Task, TaskOutput
-from tests.tasks.sample import stored
+from taskmaster.tasks import registry
+from taskmaster.tasks.models import Task, TaskOutput
+from tests.factories import stored
+from tests.tasks.admin.pages import LIST, client, page
 
 pytestmark = pytest.mark.django_db
 
-LIST = "/admin/tasks/task/"
 NEW = f"{LIST}add/"
-
-
-def client(*permissions: str) -> Client:
-    user = User.objects.create_user("operator", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    browser = Client()
-    browser.force_login(user)
-    return browser
 
 
 def form(**fields: str) -> dict[str, str]:
     empty = dict.fromkeys(("args", "kwargs", "scheduled_at_0", "scheduled_at_1", "tags"), "")
-    limits = {"max_attempts": "", "timeout_s": "", "queue": "default", "priority": "0"}
+    limits = {"max_attempts": "", "timeout_s": "", "queue": "", "priority": ""}
     return {**empty, **limits, **fields}
-
-
-def page(answer: Any) -> str:
-    return str(answer.content.decode())
 
 
 def test_the_list_shows_status_and_command() -> None:
@@ -43,7 +30,7 @@ def test_the_list_shows_status_and_command() -> None:
 
 
 @pytest.mark.parametrize("query", ["?q={id}", "?q=shel", "?q=urgent", "?queue=mail", "?name=shell"])
-def test_search_and_filters_find_the_task_and_no_other(query: str) -> None:
+def test_search_and_filters_find_only_the_task(query: str) -> None:
     [task_id] = stored(queue="mail", tags=("urgent",))
     stored(name="examples.tasks.add", kwargs="{}")
     shown = client("view_task").get(LIST + query.format(id=task_id))
@@ -64,7 +51,7 @@ def test_a_task_s_page_shows_arguments_errors_and_output_as_text() -> None:
     assert "<script>x" not in shown
 
 
-def test_a_submitted_form_stores_a_task_of_its_user() -> None:
+def test_a_submitted_form_stores_a_task_for_its_user() -> None:
     browser = client("add_task", "view_task", "submit_shell")
     fields = form(name="shell", kwargs='{"command": "true"}', tags="a, b", priority="7")
     assert browser.post(NEW, fields).status_code == 302
@@ -80,52 +67,76 @@ def test_a_submitted_form_stores_a_task_of_its_user() -> None:
     assert task.status == "pending"
 
 
+def test_the_form_shows_the_options_that_the_selected_task_declares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TASKMASTER_TASK_MODULES", "examples.tasks,tests.tasks.sample_tasks")
+    registry.load.cache_clear()
+    try:
+        browser = client("add_task")
+        empty = browser.get(NEW).context["adminform"].form
+        selected = browser.post(NEW, form(name="tests.tasks.sample_tasks.careful", args="[]"))
+    finally:
+        registry.load.cache_clear()
+    bound = selected.context["adminform"].form
+    shown = {name: bound.fields[name].widget.attrs.get("placeholder") for name in bound.fields}
+    assert shown["queue"] == "mail"
+    assert (shown["priority"], shown["max_attempts"], shown["timeout_s"]) == ("7", "1", "5")
+    assert (shown["retry_base_s"], shown["retry_cap_s"], shown["tags"]) == ("2", "8", "once")
+    assert bound.fields["on_lost_contact"].choices[0] == ("", "stop")
+    assert empty.fields["queue"].widget.attrs["placeholder"] == ""
+    assert not any(empty[name].value() for name in ("queue", "priority", "on_lost_contact"))
+    declared = json.loads(empty.fields["name"].widget.attrs["data-declared"])
+    assert declared["tests.tasks.sample_tasks.careful"]["queue"] == "mail"
+    assert declared["examples.tasks.add"]["timeout_s"] == "3600"
+
+
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
-        ({"name": "examples.tasks.add", "args": "[1,"}, "is no JSON"),
+        ({"name": "examples.tasks.add", "args": "[1,"}, "is not valid JSON"),
         ({"name": "examples.tasks.add", "args": '{"a": 1}'}, "must be a list, not an object"),
         ({"name": "examples.tasks.add", "priority": "101"}, "it must be from -100 to 100"),
-        ({"name": "examples.tasks.add", "queue": "no spaces"}, "may hold letters, digits"),
+        ({"name": "examples.tasks.add", "queue": "no spaces"}, "may contain only letters, digits"),
         ({"name": "shell", "kwargs": "{}"}, "kwargs.command"),
         ({"name": "shell", "kwargs": '{"command": "true"}'}, "is not one of the available choices"),
-        (
-            {"name": "examples.tasks.add", "scheduled_at_0": "2001-01-01", "scheduled_at_1": "0:0"},
-            "lies in the past",
-        ),
     ],
 )
-def test_a_wrong_field_is_named_and_nothing_is_stored(fields: dict[str, str], said: str) -> None:
+def test_an_invalid_field_is_named_and_nothing_is_stored(
+    fields: dict[str, str], message: str
+) -> None:
     may_shell = () if "true" in fields.get("kwargs", "") else ("submit_shell",)
     answer = client("add_task", *may_shell).post(NEW, form(**fields))
     assert answer.status_code == 200
-    assert said in page(answer)
+    assert message in page(answer)
     assert Task.objects.count() == 0
 
 
-def test_a_task_is_cancelled_and_retried_from_its_page() -> None:
+def test_a_task_can_be_cancelled_and_retried_from_its_page() -> None:
     [task_id] = stored()
     browser = client("view_task", "change_task", "submit_shell")
     assert "Cancel task" in page(browser.get(f"{LIST}{task_id}/change/"))
     browser.post(f"{LIST}{task_id}/cancel/")
     assert Task.objects.get().status == "cancelled"
     refused = browser.post(f"{LIST}{task_id}/cancel/", follow=True)
-    assert f"Task {task_id} is cancelled: it cannot be cancelled any more." in page(refused)
+    assert f"Task {task_id} is cancelled: only tasks that have not ended can be cancelled." in page(
+        refused
+    )
     assert "Retry task" in page(refused)
     browser.post(f"{LIST}{task_id}/retry/")
     assert Task.objects.get().status == "pending"
 
 
-def test_retrying_a_shell_task_needs_the_right_to_submit_one() -> None:
+def test_retrying_a_shell_task_needs_the_permission_to_submit_one() -> None:
     [task_id] = stored()
     browser = client("view_task", "change_task")
     browser.post(f"{LIST}{task_id}/cancel/")
     refused = browser.post(f"{LIST}{task_id}/retry/", follow=True)
-    assert "This needs the permission tasks.submit_shell." in page(refused)
+    assert "This needs the permission taskmaster_tasks.submit_shell." in page(refused)
     assert Task.objects.get().status == "cancelled"
 
 
-def test_steering_needs_its_permission_and_a_post() -> None:
+def test_actions_need_their_permission_and_a_post() -> None:
     [task_id] = stored()
     looker = client("view_task")
     assert looker.post(f"{LIST}{task_id}/cancel/").status_code == 403
@@ -134,7 +145,7 @@ def test_steering_needs_its_permission_and_a_post() -> None:
     assert Task.objects.get().status == "pending"
 
 
-def test_nobody_edits_or_deletes_a_task() -> None:
+def test_tasks_cannot_be_edited_or_deleted() -> None:
     [task_id] = stored()
     browser = client("view_task", "change_task", "delete_task")
     assert browser.post(f"{LIST}{task_id}/delete/").status_code == 403
@@ -142,15 +153,15 @@ def test_nobody_edits_or_deletes_a_task() -> None:
     assert Task.objects.get().priority == 0
 
 
-def test_a_task_s_page_says_why_it_is_not_running() -> None:
+def test_a_task_s_page_shows_the_pending_reason() -> None:
     [task_id] = stored()
-    assert "No coordinator seems to run" in page(
+    assert "No coordinator seems to be running" in page(
         client("view_task").get(f"{LIST}{task_id}/change/")
     )
 
 
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
-def test_an_id_that_no_task_can_have_is_said_to_be_none(verb: str) -> None:
+def test_an_impossible_id_is_not_found(verb: str) -> None:
     refused = client("view_task", "change_task").post(f"{LIST}{2**63}/{verb}/", follow=True)
     assert refused.status_code == 200
     assert f"There is no task {2**63}." in page(refused)

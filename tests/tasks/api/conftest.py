@@ -1,4 +1,4 @@
-"""What the tests of the endpoints share."""
+"""Fixtures for the tests of the endpoints."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from tests.tasks.api.people import ALL, client_with
 
 @pytest.fixture
 def client(db: None) -> APIClient:
-    """A client that may do everything with tasks."""
+    """Return a client with all permissions on tasks."""
     return client_with(*ALL)

@@ -1,4 +1,4 @@
-"""POST /api/tasks/bulk/: all of them, or none."""
+"""Test POST /api/tasks/bulk/, which stores all tasks or none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from tasks.models import Task
+from taskmaster.tasks.models import Task
 from tests.tasks.api.people import assert_problem
 
 URL = "/api/tasks/bulk/"
@@ -31,7 +31,7 @@ def test_the_ids_come_in_the_order_of_the_tasks(client: APIClient) -> None:
     assert all(task.created_by is not None for task in stored.values())
 
 
-def test_a_list_alone_will_do(client: APIClient) -> None:
+def test_a_bare_list_is_accepted(client: APIClient) -> None:
     assert len(submit(client, [ADD, ADD]).json()["ids"]) == 2
 
 
@@ -45,7 +45,7 @@ def test_one_task_too_many_is_too_large_and_none_is_stored(client: APIClient) ->
     assert_problem(
         response,
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "holds 100,001 tasks; at most 100,000",
+        "has 100,001 tasks; the limit is 100,000",
         field="tasks",
     )
     assert Task.objects.count() == 0
@@ -55,15 +55,15 @@ def test_one_task_too_many_is_too_large_and_none_is_stored(client: APIClient) ->
     ("wrong", "field", "rule"),
     [
         ({**ADD, "priority": 500}, "tasks[2].priority", "is 500"),
-        ({"name": "examples.tasks.ad"}, "tasks[2].name", "nearest"),
-        ({"command": ""}, "tasks[2].kwargs.command", "not empty"),
-        ({**ADD, "tags": [5]}, "tasks[2].tags[0]", "must be text"),
+        ({"name": "examples.tasks.ad"}, "tasks[2].name", "closest"),
+        ({"command": ""}, "tasks[2].command", "non-empty"),
+        ({**ADD, "tags": [5]}, "tasks[2].tags[0]", "must be a string"),
         ({**ADD, "colour": "red"}, "tasks[2].colour", "unknown field"),
         ("shell", "tasks[2]", "must be an object"),
         (None, "tasks[2]", "must be an object"),
     ],
 )
-def test_one_wrong_task_is_named_by_its_place_and_none_is_stored(
+def test_one_invalid_task_is_named_by_its_index_and_none_is_stored(
     client: APIClient, wrong: object, field: str, rule: str
 ) -> None:
     response = submit(client, {"tasks": [ADD, ADD, wrong, ADD]})
@@ -89,6 +89,6 @@ def test_one_task_with_too_large_arguments_is_named_and_none_is_stored(client: A
         (5, "body"),
     ],
 )
-def test_a_body_that_is_no_bulk_is_refused(client: APIClient, body: object, field: str) -> None:
+def test_a_body_that_is_not_a_bulk_is_refused(client: APIClient, body: object, field: str) -> None:
     assert_problem(submit(client, body), HTTPStatus.BAD_REQUEST, field=field)
     assert Task.objects.count() == 0

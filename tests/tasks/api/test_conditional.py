@@ -1,4 +1,4 @@
-"""ETag and If-None-Match: what has not changed is not sent again."""
+"""Test ETag and If-None-Match: an unchanged response is not sent again."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from http import HTTPStatus
 import pytest
 from rest_framework.test import APIClient
 
-from tasks.models import Task
+from taskmaster.tasks.models import Task
+from tests.factories import stored
 from tests.tasks.api.people import ALL, client_with
-from tests.tasks.sample import stored
 
 LISTS = ("/api/tasks/", "/api/events/", "/api/stats/", "/api/workers/", "/api/operations/")
 
 
 @pytest.fixture
 def client(db: None) -> APIClient:
-    return client_with(*ALL, "workers.view_worker")
+    return client_with(*ALL, "taskmaster_workers.view_worker")
 
 
 @pytest.mark.parametrize("url", LISTS)
-def test_the_same_answer_is_not_sent_twice(client: APIClient, url: str) -> None:
+def test_an_unchanged_response_is_not_sent_twice(client: APIClient, url: str) -> None:
     first = client.get(url)
     assert first.status_code == HTTPStatus.OK
     assert first["ETag"]
@@ -34,7 +34,7 @@ def test_the_same_answer_is_not_sent_twice(client: APIClient, url: str) -> None:
     assert other.json() == first.json()
 
 
-def test_a_change_is_sent(client: APIClient) -> None:
+def test_a_changed_response_is_sent(client: APIClient) -> None:
     [task_id] = stored()
     for url in ("/api/tasks/", f"/api/tasks/{task_id}/"):
         tag = client.get(url)["ETag"]
@@ -52,7 +52,7 @@ def test_an_error_is_sent_each_time(client: APIClient) -> None:
         assert again.json()["detail"]
 
 
-def test_who_may_not_look_learns_nothing_from_a_tag(client: APIClient) -> None:
+def test_an_etag_reveals_nothing_without_the_permission(client: APIClient) -> None:
     tag = client.get("/api/tasks/")["ETag"]
     refused = client_with().get("/api/tasks/", headers={"If-None-Match": tag})
     assert refused.status_code == HTTPStatus.FORBIDDEN

@@ -1,4 +1,4 @@
-"""GET of one task and of what it printed."""
+"""Test GET of one task and of its output."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from http import HTTPStatus
 import pytest
 from rest_framework.test import APIClient
 
-from tasks.models import Task, TaskOutput
+from taskmaster.tasks.models import Task, TaskOutput
+from tests.factories import stored
 from tests.tasks.api.people import assert_problem
-from tests.tasks.sample import stored
 
 ERROR = {
     "attempt": 1,
@@ -22,8 +22,8 @@ ERROR = {
 }
 
 
-def printed(task_id: int, *chunks: tuple[int, str, str]) -> None:
-    """Output of (attempt, stream, text) each, in this order."""
+def store_output(task_id: int, *chunks: tuple[int, str, str]) -> None:
+    """Store output chunks of (attempt, stream, text), in this order."""
     TaskOutput.objects.bulk_create(
         TaskOutput(
             task_id=task_id, lease=attempt, attempt=attempt, seq=seq, stream=stream, text=text
@@ -32,7 +32,7 @@ def printed(task_id: int, *chunks: tuple[int, str, str]) -> None:
     )
 
 
-def test_a_task_is_shown_whole(client: APIClient) -> None:
+def test_a_task_is_shown_with_all_fields(client: APIClient) -> None:
     task_id = stored(tags=("a", "b"))[0]
     Task.objects.filter(pk=task_id).update(
         status="complete", errors=[ERROR], result={"sum": [1, None, "ü"]}, worker="one", attempt=2
@@ -45,7 +45,7 @@ def test_a_task_is_shown_whole(client: APIClient) -> None:
     assert shown["created_by"] is None
 
 
-def test_a_task_of_a_user_who_is_no_more_is_shown(client: APIClient) -> None:
+def test_a_task_of_a_deleted_user_is_shown(client: APIClient) -> None:
     task_id = stored()[0]
     Task.objects.filter(pk=task_id).update(created_by=999_999)
     assert client.get(f"/api/tasks/{task_id}/").json()["created_by"] is None
@@ -74,9 +74,9 @@ def test_an_unknown_id_is_not_found(
     assert_problem(response, HTTPStatus.NOT_FOUND, task_id)
 
 
-def test_output_is_shown_in_its_order(client: APIClient) -> None:
+def test_output_is_shown_in_order(client: APIClient) -> None:
     task_id = stored()[0]
-    printed(task_id, (1, "stdout", "one\n"), (1, "log", "two\n"), (2, "stderr", "thrée\n"))
+    store_output(task_id, (1, "stdout", "one\n"), (1, "log", "two\n"), (2, "stderr", "thrée\n"))
     shown = client.get(f"/api/tasks/{task_id}/output/").json()
     assert [(each["attempt"], each["seq"], each["stream"], each["text"]) for each in shown] == [
         (1, 0, "stdout", "one\n"),
@@ -87,7 +87,7 @@ def test_output_is_shown_in_its_order(client: APIClient) -> None:
 
 def test_output_of_one_attempt_or_one_stream(client: APIClient) -> None:
     task_id = stored()[0]
-    printed(task_id, (1, "stdout", "a"), (1, "stderr", "b"), (2, "stdout", "c"))
+    store_output(task_id, (1, "stdout", "a"), (1, "stderr", "b"), (2, "stdout", "c"))
     address = f"/api/tasks/{task_id}/output/?plain=1"
     assert client.get(address).content == b"abc"
     assert client.get(f"{address}&attempt=1").content == b"ab"
@@ -96,9 +96,9 @@ def test_output_of_one_attempt_or_one_stream(client: APIClient) -> None:
     assert client.get(f"{address}&attempt=3").content == b""
 
 
-def test_plain_output_is_text_and_nothing_a_browser_would_run(client: APIClient) -> None:
+def test_plain_output_is_served_as_text_that_browsers_do_not_execute(client: APIClient) -> None:
     task_id = stored()[0]
-    printed(task_id, (1, "stdout", "<script>alert(1)</script> ü"))
+    store_output(task_id, (1, "stdout", "<script>alert(1)</script> ü"))
     response = client.get(f"/api/tasks/{task_id}/output/?plain=1")
     assert response["Content-Type"] == "text/plain; charset=utf-8"
     assert response["X-Content-Type-Options"] == "nosniff"
@@ -123,17 +123,17 @@ def test_a_task_that_printed_nothing_has_empty_output(client: APIClient) -> None
         ("tail=5", "tail"),
     ],
 )
-def test_a_wrong_query_of_output_is_refused_by_name(
+def test_an_invalid_query_of_output_is_refused_by_name(
     client: APIClient, query: str, field: str
 ) -> None:
     response = client.get(f"/api/tasks/{stored()[0]}/output/?{query}")
     assert_problem(response, HTTPStatus.BAD_REQUEST, field=field)
 
 
-def test_a_task_says_why_it_is_not_running_and_nothing_once_it_is(client: APIClient) -> None:
+def test_the_pending_reason_is_shown_until_the_task_runs(client: APIClient) -> None:
     [task_id] = stored()
     reason = client.get(f"/api/tasks/{task_id}/").json()["reason"]
-    assert reason == "No coordinator seems to run: none has been heard of for 15 s."
+    assert reason == "No coordinator seems to be running: none has reported for 15 s."
     Task.objects.filter(pk=task_id).update(status="started")
     assert client.get(f"/api/tasks/{task_id}/").json()["reason"] is None
     assert "reason" not in client.get("/api/tasks/").json()["results"][0]

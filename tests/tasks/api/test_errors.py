@@ -1,4 +1,4 @@
-"""Whatever goes wrong below /api/ is told as problem details, and no more than may be told."""
+"""Test that all errors below /api/ are problem details without internal information."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from django.db import OperationalError
 from psycopg_pool import PoolTimeout
 from rest_framework.test import APIClient
 
-from tasks import enqueue as storing
-from tasks.api import views
-from tasks.models import Task
+from taskmaster.tasks.api import views
+from taskmaster.tasks.models import Task
+from taskmaster.tasks.store import sync_store
 from tests.tasks.api.people import ALL, assert_problem, client_with
 
 ADD = {"name": "examples.tasks.add", "args": [1, 2]}
 
 
 class Unforeseen(Exception):
-    """What nobody has thought of."""
+    """An unexpected error."""
 
 
 @pytest.fixture
-def frank_client(db: None) -> APIClient:
-    """One that answers with a response, as a server does, where a view raises."""
+def server_client(db: None) -> APIClient:
+    """Return a client that gets a response, as from a server, when a view raises."""
     client = client_with(*ALL)
     client.raise_request_exception = False
     return client
@@ -36,15 +36,15 @@ def raising(error: Exception) -> object:
     return fail
 
 
-def test_the_unforeseen_is_a_500_that_tells_nothing_of_the_inside(
-    frank_client: APIClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_an_unexpected_error_is_a_500_without_internal_information(
+    server_client: APIClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(views, "enqueue", raising(Unforeseen("the secret inside")))
-    response = frank_client.post("/api/tasks/", ADD, format="json")
-    body = assert_problem(response, HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong")
+    response = server_client.post("/api/tasks/", ADD, format="json")
+    body = assert_problem(response, HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error")
     for inside in ("secret", "Unforeseen", "Traceback", ".py"):
         assert inside not in str(body)
-    logged = [record for record in caplog.records if record.name == "tasks.api.errors"]
+    logged = [record for record in caplog.records if record.name == "taskmaster.tasks.api.errors"]
     assert [record.getMessage() for record in logged] == [
         "POST /api/tasks/ failed: the secret inside"
     ]
@@ -52,29 +52,29 @@ def test_the_unforeseen_is_a_500_that_tells_nothing_of_the_inside(
     assert logged[0].exc_info[0] is Unforeseen
 
 
-def test_what_fails_before_any_view_is_told_in_the_same_way(
-    frank_client: APIClient, monkeypatch: pytest.MonkeyPatch
+def test_errors_outside_of_views_have_the_same_format(
+    server_client: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "django.middleware.common.CommonMiddleware.process_request",
         raising(Unforeseen("the secret inside")),
     )
-    response = frank_client.get("/api/tasks/")
-    body = assert_problem(response, HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong")
+    response = server_client.get("/api/tasks/")
+    body = assert_problem(response, HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error")
     assert "secret" not in str(body)
 
 
 @pytest.mark.parametrize("error", [OperationalError("host=secret"), PoolTimeout("secret")])
-def test_a_database_that_is_away_is_a_503(
-    frank_client: APIClient, monkeypatch: pytest.MonkeyPatch, error: Exception
+def test_a_database_outage_is_a_503(
+    server_client: APIClient, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(storing, "execute", raising(error))
-    response = frank_client.post("/api/tasks/", ADD, format="json")
-    body = assert_problem(response, HTTPStatus.SERVICE_UNAVAILABLE, "database does not answer")
+    monkeypatch.setattr(sync_store, "insert_task", raising(error))
+    response = server_client.post("/api/tasks/", ADD, format="json")
+    body = assert_problem(response, HTTPStatus.SERVICE_UNAVAILABLE, "database is unavailable")
     assert "secret" not in str(body)
 
 
-def test_a_task_that_vanishes_while_it_is_asked_for_is_not_found(client: APIClient) -> None:
+def test_a_task_deleted_during_the_request_is_not_found(client: APIClient) -> None:
     task_id = client.post("/api/tasks/", ADD, format="json").json()["id"]
     Task.objects.all().delete()
     assert_problem(client.get(f"/api/tasks/{task_id}/"), HTTPStatus.NOT_FOUND, f"no task {task_id}")
@@ -89,15 +89,13 @@ def test_a_task_that_vanishes_while_it_is_asked_for_is_not_found(client: APIClie
         ("get", "/api/tasks/٣/"),
     ],
 )
-def test_an_address_that_leads_nowhere_says_so(
-    client: APIClient, method: str, address: str
-) -> None:
+def test_an_unknown_url_is_not_found(client: APIClient, method: str, address: str) -> None:
     response = getattr(client, method)(address)
-    assert_problem(response, HTTPStatus.NOT_FOUND, "nothing at /api/", "/api/docs/")
+    assert_problem(response, HTTPStatus.NOT_FOUND, "no endpoint /api/", "/api/docs/")
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_a_slash_that_is_missing_is_pointed_at(client: APIClient, method: str) -> None:
+def test_the_error_for_a_missing_slash_names_the_right_url(client: APIClient, method: str) -> None:
     response = getattr(client, method)("/api/tasks")
     assert_problem(response, HTTPStatus.NOT_FOUND, "Did you mean /api/tasks/ ?")
 
@@ -111,25 +109,27 @@ def test_a_slash_that_is_missing_is_pointed_at(client: APIClient, method: str) -
         ("get", "/api/tasks/5/cancel/"),
     ],
 )
-def test_a_method_that_is_not_there_says_so(client: APIClient, method: str, address: str) -> None:
+def test_an_unsupported_method_is_refused(client: APIClient, method: str, address: str) -> None:
     response = getattr(client, method)(address)
     assert_problem(response, HTTPStatus.METHOD_NOT_ALLOWED, f'"{method.upper()}"')
     assert response["Allow"]
 
 
-def test_a_client_that_accepts_no_json_is_told(client: APIClient) -> None:
+def test_a_client_that_does_not_accept_json_is_refused(client: APIClient) -> None:
     response = client.get("/api/tasks/", HTTP_ACCEPT="application/xml")
     assert_problem(response, HTTPStatus.NOT_ACCEPTABLE, "Accept")
 
 
 @pytest.mark.parametrize("address", ["/api/tasks/", "/api/tasks/bulk/"])
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"{", b"\xff", b'{"username": "\\ud800"}'])
-def test_no_body_makes_an_endpoint_fail(frank_client: APIClient, address: str, body: bytes) -> None:
-    response = frank_client.generic("POST", address, body, content_type="application/json")
+def test_no_request_body_causes_a_server_error(
+    server_client: APIClient, address: str, body: bytes
+) -> None:
+    response = server_client.generic("POST", address, body, content_type="application/json")
     assert response.status_code == HTTPStatus.BAD_REQUEST, response.content
     assert response["Content-Type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("path", ["/api/logs/stream", "/api/tasks/1/events/"])
-def test_the_head_of_a_stream_is_refused_since_it_would_never_end(db: None, path: str) -> None:
+def test_head_of_a_stream_is_refused(db: None, path: str) -> None:
     assert client_with(*ALL).head(path).status_code == HTTPStatus.METHOD_NOT_ALLOWED

@@ -1,4 +1,4 @@
-"""Idempotency-Key: sent twice, submitted once."""
+"""Test Idempotency-Key: a repeated request is executed once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from django.db import connections
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from coordinator.database import conninfo
-from tasks.api import idempotency
-from tasks.models import IdempotencyKey, Task
+from taskmaster.coordinator.support.database import conninfo
+from taskmaster.tasks.api import idempotency
+from taskmaster.tasks.models import IdempotencyKey, Task
+from tests.factories import in_s
 from tests.tasks.api.people import ALL, assert_problem, client_with
-from tests.tasks.sample import in_s
 
 TASK = {"name": "examples.tasks.add", "args": [1, 2]}
 OTHER = {"name": "examples.tasks.add", "args": [1, 3]}
@@ -28,7 +28,7 @@ def send(client: APIClient, body: object, key: str, url: str = ONE) -> Any:
 
 
 @pytest.mark.parametrize(("url", "body"), [(ONE, TASK), (MANY, {"tasks": [TASK, OTHER]})])
-def test_the_same_request_again_has_the_same_answer_and_stores_nothing(
+def test_a_repeated_request_has_the_same_answer_and_stores_nothing(
     client: APIClient, url: str, body: Any
 ) -> None:
     first = send(client, body, "k1", url)
@@ -44,7 +44,7 @@ def test_the_same_request_again_has_the_same_answer_and_stores_nothing(
     assert Task.objects.count() == stored
 
 
-def test_the_order_of_the_fields_does_not_count(client: APIClient) -> None:
+def test_the_order_of_the_fields_is_irrelevant(client: APIClient) -> None:
     send(client, TASK, "k1")
     again = send(client, dict(reversed(TASK.items())), "k1")
     assert again["Idempotency-Replayed"] == "true"
@@ -61,18 +61,18 @@ def test_the_same_key_with_another_submission_is_refused(
 
 
 def test_a_key_belongs_to_its_user(client: APIClient) -> None:
-    mine = send(client, TASK, "k1").json()["id"]
-    theirs = send(client_with(*ALL), OTHER, "k1").json()["id"]
-    assert mine != theirs
+    own = send(client, TASK, "k1").json()["id"]
+    other = send(client_with(*ALL), OTHER, "k1").json()["id"]
+    assert own != other
 
 
-def test_a_refused_submission_takes_no_key(client: APIClient) -> None:
+def test_a_refused_submission_does_not_use_its_key(client: APIClient) -> None:
     assert send(client, {**TASK, "priority": 500}, "k1").status_code == HTTPStatus.BAD_REQUEST
     assert not IdempotencyKey.objects.exists()
     assert send(client, TASK, "k1").status_code == HTTPStatus.CREATED
 
 
-def test_a_key_is_free_again_after_a_day(client: APIClient) -> None:
+def test_a_key_can_be_reused_after_a_day(client: APIClient) -> None:
     first = send(client, TASK, "k1").json()["id"]
     IdempotencyKey.objects.update(at=in_s(-idempotency.KEPT_S + 60))
     assert send(client, TASK, "k1").json()["id"] == first
@@ -83,11 +83,11 @@ def test_a_key_is_free_again_after_a_day(client: APIClient) -> None:
     assert (timezone.now() - IdempotencyKey.objects.get().at).total_seconds() < 60
 
 
-def test_old_keys_are_dropped_now_and_then(client: APIClient) -> None:
+def test_old_keys_are_deleted(client: APIClient) -> None:
     for key in ("old", "young"):
         send(client, TASK, key)
     IdempotencyKey.objects.filter(key="old").update(at=in_s(-idempotency.KEPT_S - 1))
-    for number in range(idempotency.FORGET_EVERY):
+    for number in range(idempotency.PRUNE_EVERY):
         send(client, TASK, f"k{number}")
     kept = set(IdempotencyKey.objects.values_list("key", flat=True))
     assert "old" not in kept
@@ -106,12 +106,12 @@ def test_a_malformed_key_is_refused_by_name(client: APIClient, key: str) -> None
     assert not Task.objects.exists()
 
 
-def test_the_longest_key_will_do(client: APIClient) -> None:
+def test_the_longest_key_is_accepted(client: APIClient) -> None:
     assert send(client, TASK, "~" * 255).status_code == HTTPStatus.CREATED
 
 
 @pytest.mark.django_db(transaction=True)
-def test_twins_at_once_store_one_set_of_tasks() -> None:
+def test_concurrent_requests_with_one_key_store_one_set_of_tasks() -> None:
     client = client_with(*ALL)
     answers: list[Any] = []
     barrier = threading.Barrier(4)
@@ -135,7 +135,7 @@ def test_twins_at_once_store_one_set_of_tasks() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_second_of_two_submits_when_the_first_fails() -> None:
+def test_a_waiting_request_submits_when_the_first_one_fails() -> None:
     client = client_with(*ALL)
     answers: list[Any] = []
 
@@ -148,7 +148,7 @@ def test_the_second_of_two_submits_when_the_first_fails() -> None:
     thread = threading.Thread(target=submit)
     with psycopg.connect(conninfo()) as first:
         first.execute(
-            "INSERT INTO tasks_idempotencykey (user_id, key, request, answer, location) "
+            "INSERT INTO taskmaster_tasks_idempotencykey (user_id, key, request, answer, location) "
             "SELECT user_id, 'k1', 'x', '', '' FROM authtoken_token"
         )
         thread.start()

@@ -1,4 +1,4 @@
-"""GET /api/tasks/: which tasks are shown, page by page."""
+"""Test GET /api/tasks/: filters and pages."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from tasks.lifecycle import Status
-from tasks.models import Task
+from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.models import Task
+from tests.factories import in_s, stored
 from tests.tasks.api.people import assert_problem
-from tests.tasks.sample import in_s, stored
 
 URL = "/api/tasks/"
 
 
 def ids(client: APIClient, **query: object) -> list[int]:
-    """The ids on the first page of this query, in its order."""
+    """Return the ids on the first page of this query, in order."""
     response = client.get(f"{URL}?{urlencode(query)}")
     assert response.status_code == HTTPStatus.OK, response.content
     return [task["id"] for task in response.json()["results"]]
@@ -29,7 +29,7 @@ def cursor(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-def test_newest_first_without_arguments_and_results(client: APIClient) -> None:
+def test_lists_the_newest_first_without_arguments_and_results(client: APIClient) -> None:
     first, second = stored(2)
     body = client.get(URL).json()
     assert set(body) == {"next", "previous", "results"}
@@ -92,17 +92,17 @@ def test_filter_by_end(client: APIClient, status: str, field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "field", "words"),
+    ("query", "field", "message"),
     [
-        ("colour=red", "colour", "unknown filter; known are created_after"),
+        ("colour=red", "colour", "unknown filter; valid filters are created_after"),
         ("status__in=failed", "status__in", "unknown filter"),
         ("offset=10", "offset", "unknown filter"),
         ("status=done", "status", "done"),
         ("status=failed,done", "status", "done"),
-        ("created_after=yesterday", "created_after", "time with its zone"),
-        ("created_after=2030-01-01T00:00:00", "created_after", "time with its zone"),
+        ("created_after=yesterday", "created_after", "time with a time zone"),
+        ("created_after=2030-01-01T00:00:00", "created_after", "time with a time zone"),
         ("created_after=2030-01-01T00:00:00+01:00", "created_after", "%2B"),
-        ("finished_before=2030-13-01T00:00:00Z", "finished_before", "time with its zone"),
+        ("finished_before=2030-13-01T00:00:00Z", "finished_before", "time with a time zone"),
         ("status=%25s", "status", "%s is not"),
         ("tag=%00", "tag", "Null characters"),
         ("page_size=0", "page_size", "from 1 to 500"),
@@ -110,24 +110,24 @@ def test_filter_by_end(client: APIClient, status: str, field: str) -> None:
         ("page_size=ten", "page_size", "from 1 to 500"),
         ("page_size=-1", "page_size", "from 1 to 500"),
         ("page_size=" + "9" * 5000, "page_size", "from 1 to 500"),
-        ("cursor=nonsense", "cursor", "is not one of ours"),
-        ("cursor=%FF", "cursor", "is not one of ours"),
-        (f"cursor={cursor('p=abc')}", "cursor", "is not one of ours"),
-        (f"cursor={cursor('p=5&o=x')}", "cursor", "is not one of ours"),
+        ("cursor=nonsense", "cursor", "is invalid; take it from"),
+        ("cursor=%FF", "cursor", "is invalid; take it from"),
+        (f"cursor={cursor('p=abc')}", "cursor", "is invalid; take it from"),
+        (f"cursor={cursor('p=5&o=x')}", "cursor", "is invalid; take it from"),
     ],
 )
-def test_a_wrong_query_is_refused_by_name(
-    client: APIClient, query: str, field: str, words: str
+def test_an_invalid_query_is_refused_by_name(
+    client: APIClient, query: str, field: str, message: str
 ) -> None:
-    assert_problem(client.get(f"{URL}?{query}"), HTTPStatus.BAD_REQUEST, words, field=field)
+    assert_problem(client.get(f"{URL}?{query}"), HTTPStatus.BAD_REQUEST, message, field=field)
 
 
-def test_a_cursor_beyond_all_rows_is_an_empty_page(client: APIClient) -> None:
+def test_a_cursor_beyond_all_rows_returns_an_empty_page(client: APIClient) -> None:
     stored()
     assert ids(client, cursor=cursor("p=0")) == []
 
 
-def test_pages_neither_repeat_nor_lose_a_task_while_others_are_stored(client: APIClient) -> None:
+def test_pages_neither_repeat_nor_skip_a_task_while_others_are_stored(client: APIClient) -> None:
     there = stored(25)
     seen: list[int] = []
     address = f"{URL}?page_size=10&queue=default"
@@ -139,7 +139,7 @@ def test_pages_neither_repeat_nor_lose_a_task_while_others_are_stored(client: AP
     assert seen == sorted(there, reverse=True)
 
 
-def test_the_way_back_leads_over_the_same_tasks(client: APIClient) -> None:
+def test_previous_pages_have_the_same_tasks(client: APIClient) -> None:
     there = sorted(stored(30), reverse=True)
     first = client.get(f"{URL}?page_size=10").json()
     second = client.get(first["next"]).json()
@@ -152,10 +152,10 @@ def test_the_way_back_leads_over_the_same_tasks(client: APIClient) -> None:
     assert back["results"] == second["results"]
 
 
-def test_a_page_costs_the_same_number_of_queries_whatever_its_size(
+def test_the_number_of_queries_does_not_depend_on_the_page_size(
     client: APIClient, django_assert_max_num_queries: pytest.FixtureRequest
 ) -> None:
     stored(60)
-    # The token with its user, the permissions of the user and of the groups, the page.
+    # Queries: the token with its user, the permissions of the user and of the groups, the page.
     with django_assert_max_num_queries(4):  # type: ignore[operator]
         assert len(ids(client, page_size=60)) == 60

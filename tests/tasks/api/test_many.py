@@ -1,4 +1,4 @@
-"""Operations on many tasks over REST."""
+"""Test bulk operations over REST."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from tasks.bulk.chunk import run_chunk
-from tasks.models import Operation
+from taskmaster.tasks.bulk.runner import run_chunk
+from taskmaster.tasks.models import Operation
 from tests.tasks.api.people import ALL, assert_problem, client_with
 from tests.tasks.bulk.sample import in_status, statuses
 
@@ -22,7 +22,7 @@ def post(client: APIClient, **fields: object) -> Any:
     return client.post(ADDRESS, {"filter": {}, **fields}, format="json")
 
 
-def test_an_operation_starts_at_once_and_shows_how_far_it_is(client: APIClient) -> None:
+def test_an_operation_starts_immediately_and_shows_its_progress(client: APIClient) -> None:
     ids = in_status("failed", 2, queue="mail")
     in_status("failed")
     made = post(client, action="retry", filter={"queue": "mail", "status": ["failed"]})
@@ -48,7 +48,7 @@ def test_a_dry_run_counts_and_changes_nothing(client: APIClient) -> None:
     assert statuses(ids) == ["pending"] * 3
 
 
-def test_a_preview_waits_to_be_confirmed(client: APIClient) -> None:
+def test_a_preview_waits_for_confirmation(client: APIClient) -> None:
     ids = in_status("pending", 2)
     made = client.post(ADDRESS, {"action": "cancel", "ids": ids, "confirm": False}, format="json")
     assert (made.status_code, made.json()["state"]) == (HTTPStatus.CREATED, "preview")
@@ -61,7 +61,7 @@ def test_a_preview_waits_to_be_confirmed(client: APIClient) -> None:
     assert statuses(ids) == ["cancelled"] * 2
 
 
-def test_an_operation_is_cancelled(client: APIClient) -> None:
+def test_an_operation_can_be_cancelled(client: APIClient) -> None:
     ids = in_status("pending")
     made = post(client, action="cancel")
     cancelled = client.post(f"{made['Location']}cancel/")
@@ -72,7 +72,7 @@ def test_an_operation_is_cancelled(client: APIClient) -> None:
     assert_problem(client.post(f"{made['Location']}cancel/"), HTTPStatus.CONFLICT, "is cancelled")
 
 
-def test_the_list_is_the_newest_first_and_can_be_filtered(client: APIClient) -> None:
+def test_the_list_has_the_newest_first_and_can_be_filtered(client: APIClient) -> None:
     first = post(client, action="cancel").json()["id"]
     second = post(client, action="retry", confirm=False).json()["id"]
     listed = client.get(ADDRESS).json()["results"]
@@ -87,17 +87,17 @@ def test_the_list_is_the_newest_first_and_can_be_filtered(client: APIClient) -> 
 @pytest.mark.parametrize(
     ("body", "field", "rule"),
     [
-        ([], "body", "must be an object"),
+        ([], "body", "must be a JSON object"),
         ({}, "action", "must be one of"),
-        ({"action": "cancel"}, "filter", "is required, or ids"),
+        ({"action": "cancel"}, "filter", "exactly one of filter and ids is required"),
         ({"action": "cancel", "filter": {"x": "1"}}, "filter.x", "unknown filter"),
         ({"action": "cancel", "filter": {"status": "x"}}, "filter.status", "not one of"),
         ({"action": "cancel", "filter": {}, "dry_run": 1}, "dry_run", "must be true or false"),
         ({"action": "cancel", "filter": {}, "confirm": "no"}, "confirm", "must be true or false"),
-        ({"action": "set_queue", "filter": {}}, "queue", "which needs it"),
+        ({"action": "set_queue", "filter": {}}, "queue", "is required with the action"),
     ],
 )
-def test_a_wrong_operation_is_refused_by_name_and_nothing_is_stored(
+def test_an_invalid_operation_is_refused_by_field_and_nothing_is_stored(
     client: APIClient, body: object, field: str, rule: str
 ) -> None:
     response = client.post(ADDRESS, body, format="json")
@@ -108,7 +108,9 @@ def test_a_wrong_operation_is_refused_by_name_and_nothing_is_stored(
 def test_too_many_ids_are_too_large(client: APIClient) -> None:
     body = {"action": "cancel", "ids": list(range(1, 10_002))}
     response = client.post(ADDRESS, body, format="json")
-    assert_problem(response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "at most 10,000", field="ids")
+    assert_problem(
+        response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the limit is 10,000", field="ids"
+    )
 
 
 @pytest.mark.parametrize("way", ["", "confirm/", "cancel/"])
@@ -119,22 +121,29 @@ def test_an_unknown_operation_is_not_found(client: APIClient, way: str, number: 
     assert_problem(response, HTTPStatus.NOT_FOUND, f"There is no operation {number}")
 
 
-def test_whoever_may_not_is_refused(client: APIClient) -> None:
+def test_a_user_without_permission_is_refused(client: APIClient) -> None:
     in_status("failed")
-    deletes = client_with("tasks.delete_task")
-    assert_problem(post(client, action="delete"), HTTPStatus.FORBIDDEN, "tasks.delete_task")
-    assert_problem(post(deletes, action="cancel"), HTTPStatus.FORBIDDEN, "tasks.change_task")
+    deletes = client_with("taskmaster_tasks.view_task", "taskmaster_tasks.delete_task")
+    assert_problem(
+        post(client, action="delete"), HTTPStatus.FORBIDDEN, "taskmaster_tasks.delete_task"
+    )
+    assert_problem(
+        post(deletes, action="cancel"), HTTPStatus.FORBIDDEN, "taskmaster_tasks.change_task"
+    )
     refused = post(deletes, action="cancel", dry_run=True)
-    assert_problem(refused, HTTPStatus.FORBIDDEN, "tasks.change_task")
+    assert_problem(refused, HTTPStatus.FORBIDDEN, "taskmaster_tasks.change_task")
     assert post(deletes, action="delete").status_code == HTTPStatus.CREATED
-    assert_problem(deletes.get(ADDRESS), HTTPStatus.FORBIDDEN, "tasks.view_task")
+    blind = client_with("taskmaster_tasks.delete_task")
+    assert_problem(blind.get(ADDRESS), HTTPStatus.FORBIDDEN, "taskmaster_tasks.view_task")
     where = f"{ADDRESS}{Operation.objects.get().pk}/"
-    assert_problem(deletes.get(where), HTTPStatus.FORBIDDEN, "tasks.view_task")
-    assert_problem(client.post(f"{where}cancel/"), HTTPStatus.FORBIDDEN, "tasks.delete_task")
+    assert_problem(blind.get(where), HTTPStatus.FORBIDDEN, "taskmaster_tasks.view_task")
+    assert_problem(
+        client.post(f"{where}cancel/"), HTTPStatus.FORBIDDEN, "taskmaster_tasks.delete_task"
+    )
     assert APIClient().get(ADDRESS).status_code == HTTPStatus.UNAUTHORIZED
 
 
-def test_a_stranger_cannot_confirm(client: APIClient) -> None:
+def test_another_user_cannot_confirm(client: APIClient) -> None:
     where = post(client, action="cancel", confirm=False)["Location"]
     response = client_with(*ALL).post(f"{where}confirm/")
-    assert_problem(response, HTTPStatus.FORBIDDEN, "Only who has made it")
+    assert_problem(response, HTTPStatus.FORBIDDEN, "Only its creator")

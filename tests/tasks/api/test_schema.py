@@ -1,4 +1,4 @@
-"""The description of the API, and the page that shows it."""
+"""Test the schema of the API and its documentation page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(scope="module")
 def schema() -> Any:
-    """The schema as the command writes it, checked, without a single warning."""
+    """Return the schema as the command writes it; check that it has no warnings."""
     out = io.StringIO()
     call_command("spectacular", "--validate", "--fail-on-warn", stdout=out)
     return yaml.safe_load(out.getvalue())
@@ -43,7 +43,7 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         "submit_task": "post /api/tasks/",
         "submit_tasks": "post /api/tasks/bulk/",
         "get_task": "get /api/tasks/{task_id}/",
-        "move_task": "patch /api/tasks/{task_id}/",
+        "reschedule_task": "patch /api/tasks/{task_id}/",
         "get_task_output": "get /api/tasks/{task_id}/output/",
         "cancel_task": "post /api/tasks/{task_id}/cancel/",
         "retry_tasks": "post /api/tasks/retry/",
@@ -87,12 +87,12 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         ("/api/tasks/{task_id}/output/", "task_id attempt stream plain"),
     ],
 )
-def test_the_schema_tells_the_parameters_of_a_list(schema: Any, path: str, names: str) -> None:
+def test_the_schema_lists_the_parameters_of_a_list(schema: Any, path: str, names: str) -> None:
     parameters = schema["paths"][path]["get"]["parameters"]
     assert {each["name"] for each in parameters} == set(names.split())
 
 
-def test_the_schema_tells_what_a_poller_and_a_repeater_may_send(schema: Any) -> None:
+def test_the_schema_lists_if_none_match_and_idempotency_key(schema: Any) -> None:
     for path in (
         "/api/tasks/",
         "/api/tasks/{task_id}/",
@@ -110,7 +110,13 @@ def test_the_schema_tells_what_a_poller_and_a_repeater_may_send(schema: Any) -> 
         assert "422" in operation["responses"]
 
 
-def test_the_schema_tells_the_errors_of_every_operation(schema: Any) -> None:
+def test_a_submission_has_no_defaults_in_the_schema(schema: Any) -> None:
+    fields = schema["components"]["schemas"]["NewTask"]["properties"]
+    assert {"queue", "priority", "on_lost_contact", "tags"} <= set(fields)
+    assert [name for name, field in fields.items() if "default" in field] == []
+
+
+def test_the_schema_lists_the_errors_of_every_operation(schema: Any) -> None:
     for path, methods in schema["paths"].items():
         for operation in methods.values():
             refusals = [code for code in operation["responses"] if code >= "400"]
@@ -119,7 +125,7 @@ def test_the_schema_tells_the_errors_of_every_operation(schema: Any) -> None:
                 assert "application/problem+json" in operation["responses"][code]["content"]
 
 
-def test_what_a_task_shows_is_what_the_schema_says(schema: Any, client: APIClient) -> None:
+def test_a_task_response_matches_the_schema(schema: Any, client: APIClient) -> None:
     body = {"name": "examples.tasks.add", "args": [1, 2]}
     shown = client.post("/api/tasks/", body, format="json").json()
     assert set(shown) == set(schema["components"]["schemas"]["Task"]["properties"])
@@ -127,7 +133,7 @@ def test_what_a_task_shows_is_what_the_schema_says(schema: Any, client: APIClien
     assert set(listed) == set(schema["components"]["schemas"]["TaskRow"]["properties"])
 
 
-def test_the_docs_load_nothing_from_elsewhere() -> None:
+def test_the_docs_load_nothing_from_other_hosts() -> None:
     page = APIClient().get("/api/docs/")
     assert page.status_code == HTTPStatus.OK
     html = page.content.decode()
@@ -143,7 +149,7 @@ def test_the_docs_load_nothing_from_elsewhere() -> None:
         assert urlsplit(address).hostname == "testserver", address
 
 
-def test_the_root_links_to_what_there_is(client: APIClient) -> None:
+def test_the_root_links_to_existing_urls(client: APIClient) -> None:
     links = client.get("/api/").json()
     assert set(links) == {
         "tasks", "bulk", "operations", "workers", "pools", "stats", "shards", "events", "stream",
@@ -152,5 +158,5 @@ def test_the_root_links_to_what_there_is(client: APIClient) -> None:
     }  # fmt: skip
     for name, address in links.items():
         if name == "stream":
-            continue  # It does not end.
+            continue  # Endless response.
         assert client.get(address).status_code not in (HTTPStatus.NOT_FOUND, 500), address

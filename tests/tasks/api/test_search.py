@@ -1,4 +1,4 @@
-"""GET /api/tasks/?q=: words in names, arguments and tags of the newest tasks."""
+"""Test GET /api/tasks/?q=, which searches names, arguments and tags of the newest tasks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from tasks.models import Task
-from tasks.search import REACH, search
+from taskmaster.tasks.models import Task
+from taskmaster.tasks.queries.search import REACH, search
+from tests.factories import stored
 from tests.tasks.api.people import assert_problem
-from tests.tasks.sample import stored
 
 URL = "/api/tasks/"
 
@@ -42,7 +42,7 @@ def ids(client: APIClient, **query: object) -> list[int]:
         "  müller   urgent ",
     ],
 )
-def test_a_word_is_found_wherever_it_stands(client: APIClient, q: str) -> None:
+def test_a_word_is_found_in_every_searched_field(client: APIClient, q: str) -> None:
     [wanted] = stored(
         name="examples.tasks.resize",
         args='["4711-B", "say \\"no\\"", "back\\\\slash", "100%"]',
@@ -55,57 +55,59 @@ def test_a_word_is_found_wherever_it_stands(client: APIClient, q: str) -> None:
     assert ids(client, q=q) == [wanted]
 
 
-def test_every_word_must_be_found(client: APIClient) -> None:
+def test_all_words_must_match(client: APIClient) -> None:
     stored(tags=("urgent",))
     assert ids(client, q="urgent missing") == []
 
 
-def test_a_search_meets_the_other_filters_too(client: APIClient) -> None:
+def test_a_search_can_be_combined_with_filters(client: APIClient) -> None:
     stored(tags=("urgent",))
     [mail] = stored(tags=("urgent",), queue="mail")
     assert ids(client, q="urgent", queue="mail") == [mail]
     assert ids(client, q="urgent", status="failed") == []
 
 
-def test_digits_are_an_id_and_whatever_holds_them(client: APIClient) -> None:
+def test_digits_match_an_id_and_texts_that_contain_them(client: APIClient) -> None:
     first, _ = stored(2)
     [holding] = stored(kwargs=f'{{"of": "x{first}y"}}')
     assert ids(client, q=first) == [holding, first]
     assert ids(client, q="9" * 40) == []
 
 
-def test_only_the_newest_are_searched_but_an_id_is_found_however_old(client: APIClient) -> None:
+def test_only_the_newest_tasks_are_searched_but_ids_of_all(client: APIClient) -> None:
     old, edge = stored(2, tags=("nightly",))
     with connection.cursor() as cursor:
-        cursor.execute("SELECT setval('tasks_task_id_seq', %s)", [edge + REACH - 2])
+        cursor.execute("SELECT setval('taskmaster_tasks_task_id_seq', %s)", [edge + REACH - 2])
     [newest] = stored()
     assert newest - REACH == old
     assert ids(client, q="nightly") == [edge]
     assert ids(client, q=old) == [old]
 
 
-def test_a_search_stays_where_it_was_when_told_from_where(db: None) -> None:
+def test_a_search_with_a_start_id_keeps_its_range(db: None) -> None:
     [old] = stored(tags=("nightly",))
     with connection.cursor() as cursor:
-        cursor.execute("SELECT setval('tasks_task_id_seq', %s)", [old + REACH])
+        cursor.execute("SELECT setval('taskmaster_tasks_task_id_seq', %s)", [old + REACH])
     stored()
     assert not search(Task.objects.all(), "nightly").exists()
     assert search(Task.objects.all(), "nightly", newest=old).get().pk == old
 
 
-def test_large_arguments_are_not_looked_into(client: APIClient) -> None:
+def test_large_arguments_are_not_searched(client: APIClient) -> None:
     noise = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=20_000))
     stored(kwargs=f'{{"needle": "{noise}"}}')
     assert ids(client, q="needle") == []
 
 
-@pytest.mark.parametrize(("q", "words"), [("x" * 201, "at most 200"), ("a\0b", "Null characters")])
-def test_a_text_that_cannot_be_searched_is_refused(client: APIClient, q: str, words: str) -> None:
+@pytest.mark.parametrize(
+    ("q", "message"), [("x" * 201, "at most 200"), ("a\0b", "Null characters")]
+)
+def test_a_text_that_cannot_be_searched_is_refused(client: APIClient, q: str, message: str) -> None:
     answer = client.get(f"{URL}?{urlencode({'q': q})}")
-    assert_problem(answer, HTTPStatus.BAD_REQUEST, words, field="q")
+    assert_problem(answer, HTTPStatus.BAD_REQUEST, message, field="q")
 
 
-def test_an_id_is_looked_up_by_the_primary_key_whatever_is_beside_it(db: None) -> None:
+def test_an_id_is_always_looked_up_by_the_primary_key(db: None) -> None:
     stored(3)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")

@@ -1,4 +1,4 @@
-"""`manage.py taskmaster operate`: counted, asked, watched to its end."""
+"""Test `manage.py taskmaster operate`: count, confirm, follow."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from coordinator.database import conninfo
-from tasks.bulk.chunk import run_chunk
-from tasks.models import Operation, Task
+from taskmaster.coordinator.support.database import conninfo
+from taskmaster.tasks.bulk.runner import run_chunk
+from taskmaster.tasks.models import Operation, Task
+from tests.factories import stored
 from tests.system.fleet import ROOT, environment
 from tests.tasks.bulk.sample import in_status, statuses
-from tests.tasks.sample import stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def run(*words: str) -> str:
-    """What the command prints."""
+def run(*text: str) -> str:
+    """Run the command and return its output."""
     out = io.StringIO()
-    call_command("taskmaster", "operate", *words, stdout=out)
+    call_command("taskmaster", "operate", *text, stdout=out)
     return out.getvalue()
 
 
 @contextmanager
 def chunks_are_run() -> Iterator[None]:
-    """What a coordinator does, in a thread."""
+    """Run chunks in a thread, like a coordinator."""
     over = threading.Event()
 
     def work() -> None:
@@ -57,12 +57,12 @@ def chunks_are_run() -> Iterator[None]:
 
 
 class Terminal:
-    """The command on a terminal of its own."""
+    """The command on its own terminal."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *text: str) -> None:
         self._ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "manage.py"), "taskmaster", "operate", *words],
+            [sys.executable, str(ROOT / "manage.py"), "taskmaster", "operate", *text],
             env=environment(),
             stdin=theirs,
             stdout=theirs,
@@ -72,9 +72,9 @@ class Terminal:
         os.close(theirs)
         self.seen = ""
 
-    def until(self, words: str) -> None:
+    def until(self, text: str) -> None:
         deadline = time.monotonic() + 20
-        while words not in self.seen:
+        while text not in self.seen:
             assert time.monotonic() < deadline, self.seen
             self.seen += self._read()
 
@@ -90,33 +90,33 @@ class Terminal:
     def _read(self) -> str:
         try:
             return os.read(self._ours, 65536).decode()
-        except OSError:  # Nobody is at the other end any more.
+        except OSError:  # The command has exited and closed its end.
             return ""
 
 
-def test_a_dry_run_says_the_number_and_stores_nothing() -> None:
+def test_a_dry_run_prints_the_number_and_stores_nothing() -> None:
     in_status("failed", 2, queue="mail")
     in_status("failed")
-    said = run("retry", "--queue", "mail", "--dry-run")
-    assert said == "It would retry 2 tasks; nothing is changed.\n"
-    said = run("set_priority", "--to-priority", "5", "--dry-run")
-    assert said == "It would give 0 tasks priority 5; nothing is changed.\n"
-    said = run("retry", "--dry-run", "--json")
-    assert json.loads(said) == {"count": 3, "at_least": False}
+    output = run("retry", "--queue", "mail", "--dry-run")
+    assert output == "Dry run: would retry 2 tasks.\n"
+    output = run("set_priority", "--to-priority", "5", "--dry-run")
+    assert output == "Dry run: would give 0 tasks priority 5.\n"
+    output = run("retry", "--dry-run", "--json")
+    assert json.loads(output) == {"count": 3, "at_least": False}
     assert not Operation.objects.exists()
 
 
-def test_with_yes_it_is_done_and_told() -> None:
+def test_with_yes_the_operation_runs_and_prints_its_result() -> None:
     ids = in_status("failed", 3, queue="mail")
     with chunks_are_run():
-        said = run("retry", "--status", "failed", "--queue", "mail", "--yes")
-    assert said == "Retried 3 tasks (queue=mail, status=failed).\n"
+        output = run("retry", "--status", "failed", "--queue", "mail", "--yes")
+    assert output == "Retried 3 tasks (queue=mail, status=failed).\n"
     assert statuses(ids) == ["pending"] * 3
     operation = Operation.objects.get()
     assert (operation.user, operation.created_by_id) == ("", None)
 
 
-def test_every_filter_and_parameter_is_taken() -> None:
+def test_every_filter_and_parameter_is_accepted() -> None:
     [one] = in_status("pending", name="shell", queue="slow", tags=["nightly"])
     [other] = in_status("pending", name="shell", queue="slow")
     with chunks_are_run():
@@ -133,44 +133,47 @@ def test_every_filter_and_parameter_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("text", "output"),
     [
         (["explode"], "ACTION: must be one of cancel"),
         (["cancel", "--status", "x"], "--status: Select a valid choice"),
         (["retry", "--status", "started"], "--status: is started, but only failed"),
-        (["cancel", "--queue", ""], "--queue: must be text, not empty"),
-        (["set_queue"], "--to-queue: goes with set_queue, which needs it"),
-        (["cancel", "--to-priority", "1"], "--to-priority: goes with set_priority"),
+        (["cancel", "--queue", ""], "--queue: must be a non-empty string"),
+        (["set_queue"], "--to-queue: is required with the action set_queue"),
+        (
+            ["cancel", "--to-priority", "1"],
+            "--to-priority: is required with the action set_priority",
+        ),
         (["set_priority", "--to-priority", "x"], "--to-priority: "),
         (["set_priority", "--to-priority", "101"], "--to-priority: "),
-        # Nobody is there to be asked.
-        (["cancel"], "--yes: is needed"),
+        # There is no terminal for the confirmation.
+        (["cancel"], "--yes: is required"),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_done(
-    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+def test_an_invalid_request_is_reported_and_changes_nothing(
+    text: list[str], output: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     ids = stored()
-    with pytest.raises(CommandError, match=re.escape(said)):
-        run(*words)
+    with pytest.raises(CommandError, match=re.escape(output)):
+        run(*text)
     assert run_chunk() is None
     assert statuses(ids) == ["pending"]
 
 
-def test_it_asks_with_the_number_and_takes_no_for_an_answer() -> None:
+def test_asks_with_the_number_and_stops_after_no() -> None:
     ids = stored(3)
     terminal = Terminal("cancel", "--status", "pending")
     terminal.until("Cancel 3 tasks (status=pending)? [y/N] ")
     terminal.type("n\n")
     assert terminal.end() == 1
-    assert "Nothing is changed." in terminal.seen
+    assert "no task was changed." in terminal.seen
     assert Operation.objects.get().state == "cancelled"
     assert run_chunk() is None
     assert statuses(ids) == ["pending"] * 3
 
 
-def test_after_a_yes_it_shows_how_far_it_is_and_how_it_ended() -> None:
+def test_shows_progress_and_result_after_yes() -> None:
     stored(3)
     terminal = Terminal("cancel")
     terminal.until("Cancel 3 tasks (all)? [y/N] ")
@@ -181,10 +184,10 @@ def test_after_a_yes_it_shows_how_far_it_is_and_how_it_ended() -> None:
     assert "Cancelled 3 tasks (all).\r\n" in terminal.seen
 
 
-def test_it_says_when_nobody_begins_and_is_cancelled_with_an_interrupt() -> None:
+def test_reports_an_operation_that_no_coordinator_runs_and_cancels_it_on_interrupt() -> None:
     ids = stored(1)
     terminal = Terminal("cancel", "--yes")
-    terminal.until("No coordinator has begun it; is one running?")
+    terminal.until("No coordinator has started the operation; check that one is running.")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() == 1
     assert "is cancelled." in terminal.seen
@@ -193,10 +196,10 @@ def test_it_says_when_nobody_begins_and_is_cancelled_with_an_interrupt() -> None
     assert statuses(ids) == ["pending"]
 
 
-def test_an_interrupted_operation_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_operation_keeps_its_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     ids = stored(3)
     with psycopg.connect(conninfo()) as other:
-        other.execute("SELECT FROM tasks_task WHERE id = %s FOR UPDATE", [ids[2]])
+        other.execute("SELECT FROM taskmaster_tasks_task WHERE id = %s FOR UPDATE", [ids[2]])
         with chunks_are_run():
             terminal = Terminal("cancel", "--yes")
             terminal.until("2 of 3, 0 refused")

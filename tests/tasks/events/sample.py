@@ -1,18 +1,20 @@
-"""Events in a line."""
+"""Build events."""
 
 from __future__ import annotations
 
-from tasks.events.event import Kind, NewEvent
-from tasks.models import Event
+from taskmaster.tasks.event import EventKind, NewEvent
+from taskmaster.tasks.models import Event
 
 
-def an_event(kind: Kind = Kind.COMPLETE, task_id: int | None = 1, **fields: object) -> NewEvent:
-    """An event of a task."""
+def an_event(
+    kind: EventKind = EventKind.COMPLETE, task_id: int | None = 1, **fields: object
+) -> NewEvent:
+    """Return an event of a task."""
     return NewEvent(kind, "in 2 ms", task_id, "a.task", **{"queue": "mail", **fields})  # type: ignore[arg-type]
 
 
 def kept(first: int, last: int, **fields: object) -> list[Event]:
-    """Events as the table has them, with these ids."""
+    """Return stored events with these ids."""
     from django.utils import timezone
 
     now = timezone.now()

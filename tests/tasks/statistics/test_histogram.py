@@ -1,4 +1,4 @@
-"""Percentiles out of histograms."""
+"""Test percentiles of histograms."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.statistics.histogram import SIZE, histogram, percentile, slot
+from taskmaster.tasks.statistics.histogram import SIZE, histogram, percentile, slot
 
 times = st.floats(0, 40_000, allow_nan=False)
 
 
-def test_nothing_has_no_percentile() -> None:
+def test_an_empty_histogram_has_no_percentile() -> None:
     assert percentile([0] * SIZE, 0.5) is None
 
 
@@ -30,7 +30,7 @@ def test_each_time_is_counted_once(seconds: list[float]) -> None:
 
 
 @given(times, times)
-def test_a_longer_time_is_never_counted_lower(one: float, other: float) -> None:
+def test_a_longer_time_is_never_in_a_lower_bucket(one: float, other: float) -> None:
     shorter, longer = sorted((one, other))
     assert slot(shorter) <= slot(longer)
 
@@ -38,5 +38,5 @@ def test_a_longer_time_is_never_counted_lower(one: float, other: float) -> None:
 @pytest.mark.parametrize(
     ("seconds", "entry"), [(-1, 0), (0, 0), (0.0009, 0), (0.001, 1), (1e9, 51)]
 )
-def test_the_edges_belong_to_an_entry(seconds: float, entry: int) -> None:
+def test_the_edges_belong_to_a_bucket(seconds: float, entry: int) -> None:
     assert slot(seconds) == entry

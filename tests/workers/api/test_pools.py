@@ -1,4 +1,4 @@
-"""Pools by REST."""
+"""Test pools by REST."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from uuid import uuid4
 import pytest
 from rest_framework.test import APIClient
 
-from tasks.events.publish import drain
-from tasks.models import Event
+from taskmaster.tasks.events.publish import drain
+from taskmaster.tasks.models import Event
+from taskmaster.workers.models import Worker, WorkerPool
 from tests.tasks.api.people import assert_problem, client_with
-from workers.models import Worker, WorkerPool
 
 SCALE = "/api/workers/scale/"
 URL = "/api/pools/"
@@ -26,13 +26,14 @@ def herons(db: None) -> WorkerPool:
 
 @pytest.fixture
 def client(db: None) -> APIClient:
-    """A client that may do everything with pools."""
+    """Return a client with all permissions on pools."""
     return client_with(
-        "workers.view_worker",
-        "workers.scale_pool",
-        "workers.add_workerpool",
-        "workers.change_workerpool",
-        "workers.delete_workerpool",
+        "taskmaster_workers.view_worker",
+        "taskmaster_workers.scale_pool",
+        "taskmaster_workers.add_workerpool",
+        "taskmaster_workers.change_workerpool",
+        "taskmaster_workers.delete_workerpool",
+        "taskmaster_workers.set_pool_environment",
     )
 
 
@@ -41,21 +42,23 @@ def desired() -> int:
 
 
 @pytest.mark.parametrize("url", [SCALE, SCALE.rstrip("/")])
-def test_scaling_changes_what_is_desired(herons: WorkerPool, url: str) -> None:
-    scaling = client_with("workers.scale_pool")
+def test_scaling_changes_the_desired_number(herons: WorkerPool, url: str) -> None:
+    scaling = client_with("taskmaster_workers.view_worker", "taskmaster_workers.scale_pool")
     answer = scaling.post(url, {"count": 10, "pool": "herons"}, format="json")
     assert (answer.status_code, answer.json()["desired"]) == (HTTPStatus.OK, 10)
     assert desired() == 10
 
 
-def test_without_a_name_it_is_the_default_pool(db: None) -> None:
+def test_scaling_without_a_name_scales_the_default_pool(db: None) -> None:
     WorkerPool.objects.get_or_create(name="default")
-    client_with("workers.scale_pool").post(SCALE, {"count": 2}, format="json")
+    client_with("taskmaster_workers.view_worker", "taskmaster_workers.scale_pool").post(
+        SCALE, {"count": 2}, format="json"
+    )
     assert WorkerPool.objects.get(name="default").desired == 2
 
 
 @pytest.mark.parametrize(
-    ("body", "field", "words"),
+    ("body", "field", "message"),
     [
         ({"count": -1}, "count", "is -1; it must be a whole number from 1 to 10"),
         ({"count": 2.5}, "count", "is 2.5"),
@@ -70,15 +73,15 @@ def test_without_a_name_it_is_the_default_pool(db: None) -> None:
         ({"count": 3, "force": True}, "force", "unknown field"),
     ],
 )
-def test_a_count_that_is_wrong_is_refused_and_nothing_changes(
-    herons: WorkerPool, client: APIClient, body: dict[str, object], field: str, words: str
+def test_an_invalid_count_is_refused_and_nothing_changes(
+    herons: WorkerPool, client: APIClient, body: dict[str, object], field: str, message: str
 ) -> None:
     answer = client.post(SCALE, {"pool": "herons", **body}, format="json")
-    assert_problem(answer, HTTPStatus.BAD_REQUEST, words, field=field)
+    assert_problem(answer, HTTPStatus.BAD_REQUEST, message, field=field)
     assert desired() == 3
 
 
-def test_an_unknown_pool_or_a_provider_that_is_not_there_is_told_at_once(
+def test_an_unknown_pool_or_a_missing_provider_is_an_error(
     herons: WorkerPool, client: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = client.post(SCALE, {"count": 2, "pool": "storks"}, format="json")
@@ -96,30 +99,31 @@ def test_an_unknown_pool_or_a_provider_that_is_not_there_is_told_at_once(
     assert desired() == 3
 
 
-def test_each_right_is_one_of_its_own(herons: WorkerPool) -> None:
-    viewer = client_with("workers.view_worker")
+def test_each_action_needs_its_own_permission(herons: WorkerPool) -> None:
+    viewer = client_with("taskmaster_workers.view_worker")
     assert viewer.get(f"{URL}herons/").json()["desired"] == 3
     refused = viewer.post(SCALE, {"count": 4, "pool": "herons"}, format="json")
-    assert_problem(refused, HTTPStatus.FORBIDDEN, "workers.scale_pool")
-    scaler = client_with("workers.scale_pool")
+    assert_problem(refused, HTTPStatus.FORBIDDEN, "taskmaster_workers.scale_pool")
+    scaler = client_with("taskmaster_workers.view_worker", "taskmaster_workers.scale_pool")
     assert scaler.patch(f"{URL}herons/", {"desired": 4}, format="json").status_code == 200
     refused = scaler.patch(f"{URL}herons/", {"desired": 5, "maximum": 9}, format="json")
-    assert_problem(refused, HTTPStatus.FORBIDDEN, "workers.change_workerpool")
+    assert_problem(refused, HTTPStatus.FORBIDDEN, "taskmaster_workers.change_workerpool")
     refused = scaler.post(URL, {"name": "storks"}, format="json")
-    assert_problem(refused, HTTPStatus.FORBIDDEN, "workers.add_workerpool")
+    assert_problem(refused, HTTPStatus.FORBIDDEN, "taskmaster_workers.add_workerpool")
     refused = scaler.delete(f"{URL}herons/")
-    assert_problem(refused, HTTPStatus.FORBIDDEN, "workers.delete_workerpool")
-    assert_problem(scaler.get(URL), HTTPStatus.FORBIDDEN, "workers.view_worker")
+    assert_problem(refused, HTTPStatus.FORBIDDEN, "taskmaster_workers.delete_workerpool")
+    blind = client_with("taskmaster_workers.scale_pool")
+    assert_problem(blind.get(URL), HTTPStatus.FORBIDDEN, "taskmaster_workers.view_worker")
     assert_problem(APIClient().post(SCALE, {"count": 1}), HTTPStatus.UNAUTHORIZED)
     assert desired() == 4
 
 
-def test_a_pool_is_made_changed_and_deleted(client: APIClient) -> None:
+def test_a_pool_is_created_changed_and_deleted(client: APIClient) -> None:
     fields = {
         "name": "storks",
         "desired": 2,
         "maximum": 5,
-        "kind": "threads",
+        "executor": "thread",
         "concurrency": 8,
         "queues": ["a", "b"],
         "environment": {"TZ": "UTC", "API_TOKEN": "hush"},
@@ -131,8 +135,8 @@ def test_a_pool_is_made_changed_and_deleted(client: APIClient) -> None:
         **fields, "environment": {"TZ": "UTC", "API_TOKEN": "********"}, "state": "steady"
     }.items()  # fmt: skip
     assert "storks" in [pool["name"] for pool in client.get(URL).json()["results"]]
-    assert_problem(client.post(URL, fields, format="json"), HTTPStatus.CONFLICT, "storks already")
-    # What was not shown comes back as the mark, and stays.
+    assert_problem(client.post(URL, fields, format="json"), HTTPStatus.CONFLICT, "already exists")
+    # The placeholder of a hidden value keeps the stored value.
     environment = {"TZ": "CET", "API_TOKEN": "********"}
     client.patch(f"{URL}storks/", {"environment": environment}, format="json")
     stored = WorkerPool.objects.get(name="storks")
@@ -140,9 +144,9 @@ def test_a_pool_is_made_changed_and_deleted(client: APIClient) -> None:
     assert_problem(client.delete(f"{URL}storks/"), HTTPStatus.CONFLICT, "scale it to 0")
     client.patch(f"{URL}storks/", {"desired": 0}, format="json")
     worker = Worker.objects.create(
-        id=uuid4(), name="s", host="h", pid=1, pool="threads", pool_name="storks", slots=1
+        id=uuid4(), name="s", host="h", pid=1, executor="thread", pool="storks", slots=1
     )
-    assert_problem(client.delete(f"{URL}storks/"), HTTPStatus.CONFLICT, "1 there")
+    assert_problem(client.delete(f"{URL}storks/"), HTTPStatus.CONFLICT, "1 running")
     moved = client.patch(f"{URL}storks/", {"provider": "compose"}, format="json")
     assert_problem(moved, HTTPStatus.CONFLICT, "to change its provider")
     worker.delete()
@@ -151,7 +155,7 @@ def test_a_pool_is_made_changed_and_deleted(client: APIClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["\0", "\ud800", "a b"])
-def test_what_can_be_no_name_is_no_pool(client: APIClient, name: str) -> None:
+def test_an_invalid_name_is_not_found(client: APIClient, name: str) -> None:
     body = json.dumps({"count": 1, "pool": name})
     scaled = client.post(SCALE, body, content_type="application/json")
     assert_problem(scaled, HTTPStatus.NOT_FOUND, f"There is no pool {name!a}.")
@@ -161,9 +165,10 @@ def test_what_can_be_no_name_is_no_pool(client: APIClient, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["DB_PASS", "SMTP_PWD", "DATABASE_DIRECT_URL", "TASKMASTER_SHARDS", "sentry_dsn"]
+    "name",
+    ["DB_PASS", "SMTP_PWD", "TASKMASTER_DATABASE_DIRECT_URL", "TASKMASTER_SHARDS", "sentry_dsn"],
 )
-def test_what_holds_a_password_by_its_name_is_not_shown(
+def test_values_with_names_like_passwords_are_hidden(
     herons: WorkerPool, client: APIClient, name: str
 ) -> None:
     WorkerPool.objects.update(environment={name: "hush", "TZ": "UTC"})
@@ -182,7 +187,7 @@ def test_what_holds_a_password_by_its_name_is_not_shown(
         ({"desired": 1, "minimum": 2}, "desired"),
         ({"minimum": 6}, "minimum"),
         ({"concurrency": 0}, "concurrency"),
-        ({"kind": ["process"]}, "kind"),
+        ({"executor": ["process"]}, "executor"),
         ({"queues": ["a b"]}, "queues.queue"),
         ({"environment": {"A": 1}}, "environment.A"),
         ({"environment": {"A=B": "1"}}, "environment.A=B"),
@@ -197,7 +202,7 @@ def test_what_holds_a_password_by_its_name_is_not_shown(
         ({"actual": 3}, "actual"),
     ],
 )  # fmt: skip
-def test_a_field_that_breaks_a_rule_is_named(
+def test_an_invalid_field_is_named(
     client: APIClient, fields: dict[str, object], field: str
 ) -> None:
     body = json.dumps({"name": "storks", "maximum": 5, **fields})
@@ -207,12 +212,74 @@ def test_a_field_that_breaks_a_rule_is_named(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_scaled_is_in_the_activity_log() -> None:
+def test_the_activity_log_names_the_user_who_scaled() -> None:
     WorkerPool.objects.create(name="herons", desired=3)
-    scaling = client_with("workers.scale_pool")
+    scaling = client_with("taskmaster_workers.view_worker", "taskmaster_workers.scale_pool")
     for _ in range(2):
         scaling.post(SCALE, {"count": 10, "pool": "herons"}, format="json")
     assert drain()
     [event] = Event.objects.filter(kind="operator")
     assert event.text == "scaled pool herons: 3 → 10"
     assert event.user.startswith("user-")
+
+
+VIEW = "taskmaster_workers.view_worker"
+ADD, CHANGE = "taskmaster_workers.add_workerpool", "taskmaster_workers.change_workerpool"
+SCALING, SETTING = "taskmaster_workers.scale_pool", "taskmaster_workers.set_pool_environment"
+#: Fields of a change, and the permissions that it needs.
+CHANGES = [
+    ({"desired": 5}, {SCALING}),
+    ({"maximum": 20}, {CHANGE}),
+    ({"desired": 5, "maximum": 20}, {SCALING, CHANGE}),
+    ({"environment": {"TZ": "CET"}}, {SETTING, CHANGE}),
+    ({"environment": {}, "desired": 5}, {SETTING, CHANGE, SCALING}),
+    ({}, {CHANGE}),
+]
+
+
+@pytest.mark.parametrize(("fields", "needed"), CHANGES)
+def test_each_field_of_a_change_needs_its_own_permission(
+    herons: WorkerPool, fields: dict[str, object], needed: set[str]
+) -> None:
+    everything = {VIEW, SCALING, CHANGE, SETTING, ADD}
+    for missing in (VIEW, *needed):
+        answer = client_with(*(everything - {missing})).patch(f"{URL}herons/", fields, "json")
+        assert_problem(answer, HTTPStatus.FORBIDDEN, missing)
+    before = WorkerPool.objects.values().get(name="herons")
+    assert (before["desired"], before["maximum"], before["environment"]) == (3, 10, {})
+    allowed = client_with(VIEW, *needed).patch(f"{URL}herons/", fields, "json")
+    assert allowed.status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    ("fields", "needed"),
+    [
+        ({}, {ADD}),
+        ({"desired": 0, "maximum": 3}, {ADD}),
+        ({"desired": 1}, {ADD, SCALING}),
+        ({"minimum": 1}, {ADD, SCALING}),
+        ({"environment": {"TZ": "CET"}}, {ADD, SETTING}),
+    ],
+)
+def test_each_field_of_a_new_pool_needs_its_own_permission(
+    db: None, fields: dict[str, object], needed: set[str]
+) -> None:
+    body = {"name": "storks", **fields}
+    for missing in needed:
+        answer = client_with(*({SCALING, SETTING, ADD} - {missing})).post(URL, body, "json")
+        assert_problem(answer, HTTPStatus.FORBIDDEN, missing)
+    assert not WorkerPool.objects.filter(name="storks").exists()
+    assert client_with(*needed).post(URL, body, "json").status_code == HTTPStatus.CREATED
+
+
+@pytest.mark.parametrize(
+    "name", ["PYTHONWARNINGS", "PYTHONPATH", "LD_PRELOAD", "TASKMASTER_COORDINATORS", "DOCKER_HOST"]
+)
+def test_a_variable_that_the_setting_does_not_list_is_refused(
+    herons: WorkerPool, client: APIClient, name: str
+) -> None:
+    answer = client.patch(f"{URL}herons/", {"environment": {name: "x"}}, "json")
+    rule = "which lists the variables that a pool may set: API_TOKEN, TASKMASTER_TASK_MODULES, TZ."
+    assert_problem(answer, HTTPStatus.BAD_REQUEST, rule, field=f"environment.{name}")
+    herons.refresh_from_db()
+    assert herons.environment == {}

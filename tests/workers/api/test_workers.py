@@ -1,4 +1,4 @@
-"""GET /api/workers/: who executes, and who did."""
+"""Test GET /api/workers/ and the commands of workers."""
 
 from __future__ import annotations
 
@@ -10,91 +10,95 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from tests.factories import a_worker
 from tests.tasks.api.people import assert_problem, client_with
-from workers.models import Worker
 
 URL = "/api/workers/"
 
 
 @pytest.fixture
 def client(db: None) -> APIClient:
-    """A client that may see workers and nothing else."""
-    return client_with("workers.view_worker")
+    """Return a client that can only view workers."""
+    return client_with("taskmaster_workers.view_worker")
 
 
-def a_worker(name: str = "one", **fields: object) -> Worker:
-    """A worker that has just registered."""
-    given = {"host": "here", "pid": 7, "pool": "threads", "slots": 4, "queues": ["q"], **fields}
-    return Worker.objects.create(id=uuid4(), name=name, **given)
-
-
-def test_draining_is_a_wish_that_can_be_taken_back(db: None) -> None:
-    worker = a_worker()
-    steering = client_with("workers.change_worker")
-    drained = steering.post(f"{URL}{worker.id}/drain/")
+def test_draining_can_be_undone(db: None) -> None:
+    worker = a_worker("one")
+    operator = client_with("taskmaster_workers.view_worker", "taskmaster_workers.change_worker")
+    drained = operator.post(f"{URL}{worker.id}/drain/")
     assert (drained.status_code, drained.json()["drain"]) == (HTTPStatus.OK, True)
-    taken_back = steering.post(f"{URL}{worker.id}/undrain/")
+    taken_back = operator.post(f"{URL}{worker.id}/undrain/")
     assert taken_back.json()["drain"] is False
-    assert client_with("workers.view_worker").post(f"{URL}{worker.id}/drain/").status_code == 403
+    assert (
+        client_with("taskmaster_workers.view_worker").post(f"{URL}{worker.id}/drain/").status_code
+        == 403
+    )
     worker.refresh_from_db()
     assert not worker.drain
 
 
-def test_what_is_offline_or_unknown_cannot_be_drained(db: None) -> None:
+def test_an_offline_or_unknown_worker_cannot_be_drained(db: None) -> None:
     gone = a_worker(status="offline")
-    steering = client_with("workers.change_worker")
-    refused = steering.post(f"{URL}{gone.id}/drain/")
-    assert_problem(refused, HTTPStatus.CONFLICT, "is offline: there is nothing to drain")
-    unknown = steering.post(f"{URL}{uuid4()}/undrain/")
+    operator = client_with("taskmaster_workers.view_worker", "taskmaster_workers.change_worker")
+    refused = operator.post(f"{URL}{gone.id}/drain/")
+    assert_problem(refused, HTTPStatus.CONFLICT, "is offline; it cannot drain")
+    unknown = operator.post(f"{URL}{uuid4()}/undrain/")
     assert_problem(unknown, HTTPStatus.NOT_FOUND, "There is no worker")
 
 
-def test_stopping_needs_the_right_to_steer_and_killing_one_of_its_own(db: None) -> None:
-    worker = a_worker()
-    steering, killing = client_with("workers.change_worker"), client_with("workers.kill_worker")
+def test_stopping_and_killing_need_different_permissions(db: None) -> None:
+    worker = a_worker("one")
+    operator, killing = (
+        client_with("taskmaster_workers.view_worker", "taskmaster_workers.change_worker"),
+        client_with("taskmaster_workers.view_worker", "taskmaster_workers.kill_worker"),
+    )
     assert_problem(killing.post(f"{URL}{worker.id}/stop/"), HTTPStatus.FORBIDDEN, "change_worker")
-    assert_problem(steering.post(f"{URL}{worker.id}/kill/"), HTTPStatus.FORBIDDEN, "kill_worker")
+    assert_problem(operator.post(f"{URL}{worker.id}/kill/"), HTTPStatus.FORBIDDEN, "kill_worker")
     worker.refresh_from_db()
     assert worker.command == ""
-    assert steering.post(f"{URL}{worker.id}/stop/").json()["command"] == "stop"
+    assert operator.post(f"{URL}{worker.id}/stop/").json()["command"] == "stop"
     assert killing.post(f"{URL}{worker.id}/kill/").json()["command"] == "kill"
-    # The harder word stands.
-    assert steering.post(f"{URL}{worker.id}/stop/").json()["command"] == "kill"
+    # The stronger command remains.
+    assert operator.post(f"{URL}{worker.id}/stop/").json()["command"] == "kill"
 
 
-def test_what_was_told_to_stop_takes_no_tasks_again(db: None) -> None:
+def test_a_stopping_worker_cannot_be_undrained(db: None) -> None:
     worker = a_worker(drain=True)
-    steering = client_with("workers.change_worker")
-    steering.post(f"{URL}{worker.id}/stop/")
-    refused = steering.post(f"{URL}{worker.id}/undrain/")
-    assert_problem(refused, HTTPStatus.CONFLICT, "was told to stop")
+    operator = client_with("taskmaster_workers.view_worker", "taskmaster_workers.change_worker")
+    operator.post(f"{URL}{worker.id}/stop/")
+    refused = operator.post(f"{URL}{worker.id}/undrain/")
+    assert_problem(refused, HTTPStatus.CONFLICT, "was asked to stop")
     worker.refresh_from_db()
     assert worker.drain
 
 
 @pytest.mark.parametrize("action", ["stop", "kill"])
-def test_what_is_offline_or_unknown_can_neither_be_stopped_nor_killed(
-    db: None, action: str
-) -> None:
+def test_an_offline_or_unknown_worker_cannot_be_stopped_or_killed(db: None, action: str) -> None:
     gone = a_worker(status="offline")
-    client = client_with("workers.change_worker", "workers.kill_worker")
+    client = client_with(
+        "taskmaster_workers.view_worker",
+        "taskmaster_workers.change_worker",
+        "taskmaster_workers.kill_worker",
+    )
     refused = client.post(f"{URL}{gone.id}/{action}/")
-    assert_problem(refused, HTTPStatus.CONFLICT, f"is offline: there is nothing to {action}")
+    assert_problem(refused, HTTPStatus.CONFLICT, f"is offline; it cannot {action}")
     unknown = client.post(f"{URL}{uuid4()}/{action}/")
     assert_problem(unknown, HTTPStatus.NOT_FOUND, "There is no worker")
     gone.refresh_from_db()
     assert gone.command == ""
 
 
-def test_a_worker_is_shown_in_the_list_and_alone(client: APIClient) -> None:
-    worker = a_worker(busy=3, rss_bytes=5_000_000_000, cpu=0.5, tasks_done=10, tasks_failed=1)
+def test_a_worker_is_shown_in_the_list_and_by_id(client: APIClient) -> None:
+    worker = a_worker(
+        "one", queues=["q"], busy=3, rss_bytes=5_000_000_000, cpu=0.5, tasks_done=10, tasks_failed=1
+    )
     shown = client.get(URL).json()["results"][0]
     assert shown == client.get(f"{URL}{worker.id}/").json()
     expected = {
         "id": str(worker.id),
         "name": "one",
         "status": "online",
-        "pool": "threads",
+        "executor": "thread",
         "queues": ["q"],
         "slots": 4,
         "busy": 3,
@@ -118,9 +122,9 @@ def test_filter_by_status_and_name(client: APIClient) -> None:
     assert names("status=draining") == []
 
 
-def test_pages_neither_repeat_nor_lose_a_worker_while_others_come(client: APIClient) -> None:
+def test_pages_neither_repeat_nor_skip_a_worker_while_others_register(client: APIClient) -> None:
     now = timezone.now()
-    # Some of the same moment: they came in one transaction.
+    # Some have the same time, because they registered in one transaction.
     there = {
         str(a_worker(registered_at=now - timedelta(seconds=index // 4)).id) for index in range(12)
     }
@@ -139,19 +143,19 @@ def test_pages_neither_repeat_nor_lose_a_worker_while_others_come(client: APICli
     ("query", "field"),
     [("status=gone", "status"), ("pool=threads", "pool"), ("cursor=x", "cursor")],
 )
-def test_a_wrong_query_is_refused_by_name(client: APIClient, query: str, field: str) -> None:
+def test_an_invalid_query_is_refused_by_name(client: APIClient, query: str, field: str) -> None:
     assert_problem(client.get(f"{URL}?{query}"), HTTPStatus.BAD_REQUEST, field=field)
 
 
-@pytest.mark.parametrize("worker_id", [str(UUID(int=0)), "5", "nobody"])
+@pytest.mark.parametrize("worker_id", [str(UUID(int=0)), "5", "unknown"])
 def test_an_unknown_worker_is_not_found(client: APIClient, worker_id: str) -> None:
     assert_problem(client.get(f"{URL}{worker_id}/"), HTTPStatus.NOT_FOUND)
 
 
 @pytest.mark.django_db
 def test_workers_need_authentication_and_a_permission() -> None:
-    worker = a_worker()
+    worker = a_worker("one")
     for address in (URL, f"{URL}{worker.id}/"):
         assert_problem(APIClient().get(address), HTTPStatus.UNAUTHORIZED)
-        refused = client_with("tasks.view_task").get(address)
-        assert_problem(refused, HTTPStatus.FORBIDDEN, "workers.view_worker")
+        refused = client_with("taskmaster_tasks.view_task").get(address)
+        assert_problem(refused, HTTPStatus.FORBIDDEN, "taskmaster_workers.view_worker")

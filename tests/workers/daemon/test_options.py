@@ -1,19 +1,19 @@
-"""The options of `runworker`: what they become, and that they say the same again."""
+"""Test the options of `runworker`: parsing, and the round trip to a command line."""
 
 from __future__ import annotations
 
 import pytest
 
-from tasks.conf import Settings
-from tasks.errors import ConfigurationError
-from workers.daemon.options import Options, parse
+from taskmaster.tasks.conf import Settings
+from taskmaster.tasks.errors import ConfigurationError
+from taskmaster.workers.daemon.options import WorkerOptions, parse
 
 
-def options(*argv: str) -> Options:
+def options(*argv: str) -> WorkerOptions:
     return parse(argv, {}, Settings())
 
 
-def test_children_live_for_ever_unless_told_otherwise() -> None:
+def test_children_are_not_recycled_by_default() -> None:
     assert options().max_tasks_per_child is None
     assert options().max_memory_per_child_mb is None
 
@@ -22,17 +22,26 @@ def test_children_live_for_ever_unless_told_otherwise() -> None:
     "argv",
     [
         ("--name", "heron"),
-        ("--name", "heron", "--queues", "mail,reports", "--pool", "async", "--concurrency", "9"),
+        (
+            "--name",
+            "heron",
+            "--queues",
+            "mail,reports",
+            "--executor",
+            "async",
+            "--concurrency",
+            "9",
+        ),
         ("--name", "heron", "--max-tasks-per-child", "100", "--max-memory-per-child", "512"),
     ],
 )
-def test_the_command_line_of_options_says_the_same_again(argv: tuple[str, ...]) -> None:
+def test_the_command_line_of_options_reproduces_them(argv: tuple[str, ...]) -> None:
     first = options(*argv)
     assert options(*first.argv()) == first
 
 
 @pytest.mark.parametrize("option", ["concurrency", "max-tasks-per-child", "max-memory-per-child"])
 @pytest.mark.parametrize("value", ["", "0", "-1", "1.5", "many", "10000000000"])
-def test_what_is_no_whole_number_in_range_is_refused(option: str, value: str) -> None:
+def test_a_value_outside_the_range_is_refused(option: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^--{option} is '{value}'; it must be a whole"):
         options(f"--{option}={value}")

@@ -1,7 +1,7 @@
-"""A Kubernetes API to test against: a real HTTP server with Deployments, their scale subresource,
-pods, logs and rights, and a controller that does what the real ones do to them.
+"""Serve a fake Kubernetes API: Deployments, their scale subresource, pods, logs and rights.
 
-Answers have the shape of the real ones, errors are Status objects; rights are the rules of a Role.
+A controller creates and deletes pods as the real ones do. Answers have the format of the real API,
+and errors are Status objects. The rights are the rules of a Role.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _now() -> str:
 
 @dataclass
 class Pod:
-    """One container, and what became of it."""
+    """Hold a pod with one container, and the states of that container."""
 
     name: str
     deployment: str
@@ -39,7 +39,7 @@ class Pod:
     previous_log: str | None = None
 
     def json(self) -> dict[str, Any]:
-        """As the API gives it."""
+        """Return the pod in the format of the API."""
         meta: dict[str, Any] = {
             "name": self.name,
             "namespace": NAMESPACE,
@@ -70,18 +70,18 @@ class Pod:
 
 
 class KubernetesApi:
-    """Start it with `async with`; `url` is where it listens."""
+    """Serve the API while the context is open. `url` is its address."""
 
     def __init__(self, rules: list[dict[str, Any]]) -> None:
         self.rules = rules
         self.replicas: dict[str, int] = {}
         self.pods: list[Pod] = []
-        #: The next writes meet somebody else's.
+        #: Number of writes that conflict with another client.
         self.conflicts = 0
-        #: Cleared, nothing is answered.
+        #: While this is cleared, no request is answered.
         self.answering = asyncio.Event()
         self.answering.set()
-        #: What a new container is in.
+        #: State of new containers.
         self.first_state: dict[str, Any] = {"running": {"startedAt": _now()}}
         self.requests: list[str] = []
         self._version = itertools.count(1)
@@ -109,7 +109,9 @@ class KubernetesApi:
     # ---- what the cluster does --------------------------------------------------------------
 
     def control(self) -> None:
-        """As many pods as replicas; those that do not run are deleted first, then the newest."""
+        """Create or delete pods to match the replicas. Pods that do not run are deleted first,
+        then the newest.
+        """
         for deployment, replicas in self.replicas.items():
             active = [p for p in self.pods if p.deployment == deployment and not p.deleted]
             for _ in range(replicas - len(active)):
@@ -121,11 +123,11 @@ class KubernetesApi:
                 pod.deleted = _now()
 
     def finish_deleted(self) -> None:
-        """The containers of deleted pods have ended."""
+        """Remove the deleted pods, as after the end of their containers."""
         self.pods = [pod for pod in self.pods if not pod.deleted]
 
-    def crash(self, words: str, code: int, *, restarted: bool) -> None:
-        """A container ends; the kubelet starts it again at once, or waits."""
+    def crash(self, output: str, code: int, *, restarted: bool) -> None:
+        """End a container. The kubelet restarts it immediately, or waits."""
         pod = next(each for each in self.pods if not each.deleted)
         end = {
             "terminated": {
@@ -135,7 +137,7 @@ class KubernetesApi:
                 "finishedAt": _now(),
             }
         }
-        pod.last_state, pod.previous_log = end, pod.log + words + "\n"
+        pod.last_state, pod.previous_log = end, pod.log + output + "\n"
         if restarted:
             pod.restarts += 1
             pod.state, pod.log = {"running": {"startedAt": _now()}}, "READY\n"
@@ -144,7 +146,7 @@ class KubernetesApi:
             pod.state = {"waiting": {"reason": "CrashLoopBackOff", "message": message}}
 
     def start_again(self) -> None:
-        """The kubelet's pause is over."""
+        """Restart the waiting containers, as after the kubelet's pause."""
         for pod in self.pods:
             if "waiting" in pod.state:
                 pod.restarts += 1
@@ -221,8 +223,10 @@ class KubernetesApi:
             return _status(422, "Invalid", "spec.replicas: must be greater than or equal to 0")
         if self.conflicts:
             self.conflicts -= 1
-            words = "the object has been modified; please apply your changes to the latest version"
-            return _status(409, "Conflict", f'deployments.apps "{name}": {words}')
+            message = (
+                "the object has been modified; please apply your changes to the latest version"
+            )
+            return _status(409, "Conflict", f'deployments.apps "{name}": {message}')
         answer = self._scale(name)
         answer["spec"]["replicas"] = replicas
         if request.query.get("dryRun") != "All":
@@ -247,8 +251,8 @@ class KubernetesApi:
         if request.query.get("previous", "").lower() == "true":
             text = pod.previous_log
         if text is None:
-            words = f'previous terminated container "worker" in pod "{name}" not found'
-            return _status(400, "BadRequest", words)
+            message = f'previous terminated container "worker" in pod "{name}" not found'
+            return _status(400, "BadRequest", message)
         lines = text.splitlines(keepends=True)[-int(request.query["tailLines"]) :]
         return web.Response(text="".join(lines)[: int(request.query["limitBytes"])])
 

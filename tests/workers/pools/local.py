@@ -1,4 +1,4 @@
-"""A `local` provider on the test database, and the end of whatever it started."""
+"""Create a `local` provider on the test database, and end the processes that it started."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 
 from psycopg import AsyncConnection
 
-from coordinator.database import conninfo
-from tasks.store import Connection
+from taskmaster.coordinator.support.database import conninfo
+from taskmaster.tasks.statements import Connection
+from taskmaster.workers.models import PoolMember
+from taskmaster.workers.pools import processes
+from taskmaster.workers.pools.local_members import LocalMembers
+from taskmaster.workers.pools.provider import DesiredPool, ObservedPool
+from taskmaster.workers.pools.providers.local import LocalProvider
 from tests.system.fleet import database_url
-from workers.models import PoolMember
-from workers.pools import processes
-from workers.pools.members import Members
-from workers.pools.provider import Observed, Wanted
-from workers.pools.providers.local import LocalProvider
 
-#: Nobody listens there: a worker waits for a coordinator, and runs.
-NOBODY = "127.0.0.1:9"
+#: No server listens there: a worker keeps running and waits for a coordinator.
+NO_COORDINATOR = "127.0.0.1:9"
 
 
 @asynccontextmanager
@@ -31,39 +31,41 @@ async def connect() -> AsyncIterator[Connection]:
         yield connection
 
 
-def wanted(count: int, pool: str = "herons", /, **environment: str) -> Wanted:
-    argv = ("--pool-name", pool, "--pool", "threads", "--concurrency", "2")
-    return Wanted(pool, count, argv, {"DATABASE_URL": database_url(), **environment}, 30)
+def desired_pool(count: int, pool: str = "herons", /, **environment: str) -> DesiredPool:
+    argv = ("--pool", pool, "--executor", "thread", "--concurrency", "2")
+    return DesiredPool(pool, count, argv, {"DATABASE_URL": database_url(), **environment}, 30)
 
 
 def provider(
-    folder: Path, address: str = NOBODY, clock: Callable[[], float] = time.monotonic
+    folder: Path, address: str = NO_COORDINATOR, clock: Callable[[], float] = time.monotonic
 ) -> LocalProvider:
-    return LocalProvider(Members(connect), folder, lambda: [address], lambda: None, clock=clock)
+    return LocalProvider(
+        LocalMembers(connect), folder, lambda: [address], lambda: None, clock=clock
+    )
 
 
 async def observed(
     local: LocalProvider,
-    asked: Wanted,
-    holds: Callable[[Observed], bool],
+    desired: DesiredPool,
+    holds: Callable[[ObservedPool], bool],
     deadline_s: float = 15.0,
-) -> Observed:
-    """Looks until it sees this."""
+) -> ObservedPool:
+    """Observe until the condition holds, and return the observation."""
     async with asyncio.timeout(deadline_s):
-        while not holds(seen := await local.observe(asked)):
+        while not holds(seen := await local.observe(desired)):
             await asyncio.sleep(0.02)
     return seen
 
 
 def pids() -> Mapping[str, int]:
-    """Those of all members that have one, by name."""
+    """Return the pids of the members that have one, by name."""
     return dict(PoolMember.objects.exclude(pid=None).order_by("id").values_list("name", "pid"))
 
 
 def end_all() -> None:
-    """Kills what is left of the workers of every pool."""
+    """Kill the remaining workers of every pool."""
     for member in PoolMember.objects.exclude(pid=None):
         assert member.pid is not None
-        if processes.born(member.pid) == member.born:
+        if processes.start_time(member.pid) == member.born:
             with suppress(ProcessLookupError):
                 os.kill(member.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Programs that are run beside gRPC."""
+"""Test running programs from a process that runs gRPC."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pathlib import Path
 import psutil
 import pytest
 
-from workers.pools.commands import Finished, run
+from taskmaster.workers.pools.commands import CommandResult, run
 
 
-async def test_a_program_gives_code_output_and_errors() -> None:
-    script = 'read line || echo nobody; echo "$WORD"; echo oh >&2; exit 3'
+async def test_a_program_returns_its_code_output_and_errors() -> None:
+    script = 'read line || echo empty; echo "$WORD"; echo oh >&2; exit 3'
     done = await run(("sh", "-c", script), {"WORD": "hé"})
-    assert done == Finished(3, "nobody\nhé\n", "oh\n")
+    assert done == CommandResult(3, "empty\nhé\n", "oh\n")
 
 
-async def test_what_a_program_leaves_behind_holds_nobody_up() -> None:
+async def test_background_processes_of_a_program_do_not_delay_its_end() -> None:
     async with asyncio.timeout(5):
         done = await run(("sh", "-c", "sleep 60 & echo $!"), {"PATH": os.environ["PATH"]})
     psutil.Process(int(done.output)).kill()
 
 
-async def test_whoever_gives_up_ends_the_program_and_what_it_began(tmp_path: Path) -> None:
+async def test_a_cancelled_call_kills_the_program_and_its_children(tmp_path: Path) -> None:
     script = f"echo $$ > {tmp_path}/part; mv {tmp_path}/part {tmp_path}/pid; sleep 60; :"
     call = asyncio.create_task(run(("sh", "-c", script), {"PATH": os.environ["PATH"]}))
     async with asyncio.timeout(10):
@@ -45,6 +45,6 @@ async def _children(pid: int) -> list[psutil.Process]:
     return found
 
 
-async def test_a_program_that_is_not_there_is_an_error() -> None:
+async def test_a_missing_program_is_an_error() -> None:
     with pytest.raises(FileNotFoundError):
         await run(("no-such-program",), {})

@@ -1,4 +1,4 @@
-"""The loop, with engines that do not do what they are asked."""
+"""Test the reconciler, also with providers that hang or fail."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from asgiref.sync import sync_to_async
 from django.db.models import F
 from django.utils import timezone
 
-from tasks.conf import Settings
-from tasks.events.event import NewEvent
-from tasks.models import Depth
-from tests.workers.pools.local import NOBODY, connect
-from workers.models import Worker, WorkerPool
-from workers.pools import operations, registry
-from workers.pools.provider import Observed, ProviderFailed, Wanted
-from workers.pools.reconciler import Reconciler
+from taskmaster.tasks.conf import Settings
+from taskmaster.tasks.event import NewEvent
+from taskmaster.tasks.models import QueueDepth
+from taskmaster.workers.models import Worker, WorkerPool
+from taskmaster.workers.pools import operations
+from taskmaster.workers.pools.provider import DesiredPool, ObservedPool, ProviderFailed
+from taskmaster.workers.pools.reconciler import Reconciler
+from tests.workers.pools.local import NO_COORDINATOR, connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,29 +29,29 @@ scale = sync_to_async(operations.scale)
 
 
 class Engine:
-    """Runs as many as it is told to, and can be hurt."""
+    """Run the desired number of workers, or hang or fail as configured."""
 
     name: ClassVar[str] = "compose"
 
     def __init__(self) -> None:
         self.running = 0
         self.hanging = False
-        self.trouble: Exception | None = None
+        self.error: Exception | None = None
         self.scaled: list[int] = []
         self.closed = False
 
-    async def check(self, wanted: Wanted) -> None:
-        if self.trouble:
-            raise self.trouble
+    async def check(self, desired: DesiredPool) -> None:
+        if self.error:
+            raise self.error
 
-    async def observe(self, wanted: Wanted) -> Observed:
+    async def observe(self, desired: DesiredPool) -> ObservedPool:
         if self.hanging:
             await asyncio.Event().wait()
-        return Observed(self.running)
+        return ObservedPool(self.running)
 
-    async def scale(self, wanted: Wanted) -> None:
-        self.scaled.append(wanted.count)
-        self.running = wanted.count
+    async def scale(self, desired: DesiredPool) -> None:
+        self.scaled.append(desired.count)
+        self.running = desired.count
 
     async def close(self) -> None:
         self.closed = True
@@ -59,9 +59,10 @@ class Engine:
 
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> dict[str, Engine]:
-    """Two, each with a pool of its own."""
+    """Install two providers and create a pool for each."""
     found = {"compose": Engine(), "kubernetes": Engine()}
-    monkeypatch.setattr(registry, "engine", found.__getitem__)
+    for module in ("reconciler", "operations"):
+        monkeypatch.setattr(f"taskmaster.workers.pools.{module}.load_provider", found.__getitem__)
     for provider in found:
         WorkerPool.objects.create(name=provider, provider=provider)
     return found
@@ -72,7 +73,7 @@ async def reconciling(
     events: list[NewEvent], clock: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[Reconciler]:
     conf = Settings(provider_timeout_s=0.2)
-    reconciler = Reconciler(connect, conf, events.append, lambda: [NOBODY], clock=clock)
+    reconciler = Reconciler(connect, conf, events.append, lambda: [NO_COORDINATOR], clock=clock)
     reconciler.leading.set()
     task = asyncio.create_task(reconciler.run())
     try:
@@ -90,7 +91,7 @@ async def until(name: str, holds: Callable[[WorkerPool], object]) -> WorkerPool:
     return pool
 
 
-async def test_an_engine_that_hangs_is_cut_off_and_holds_up_its_own_pool_alone(
+async def test_a_provider_that_hangs_times_out_and_delays_only_its_own_pool(
     engines: dict[str, Engine],
 ) -> None:
     events: list[NewEvent] = []
@@ -101,34 +102,34 @@ async def test_an_engine_that_hangs_is_cut_off_and_holds_up_its_own_pool_alone(
         reconciler.wake()
         await until("kubernetes", lambda _: engines["kubernetes"].running == 3)
         pool = await until("compose", lambda pool: pool.failures >= 2)
-        assert pool.error == "it did not answer within 0.2 s"
+        assert pool.error == "no answer within 0.2 s"
         assert [event.text for event in events] == [
-            "pool compose: the provider compose failed: it did not answer within 0.2 s"
+            "pool compose: the provider compose failed: no answer within 0.2 s"
         ]
         engines["compose"].hanging = False
         await until("compose", lambda pool: pool.state == "steady" and not pool.error)
 
 
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("error", "message"),
     [
         (ProviderFailed("no space left on device"), "no space left on device"),
-        (ZeroDivisionError("of a kind that nobody foresaw"), "ZeroDivisionError: of a kind"),
+        (ZeroDivisionError("of an unexpected kind"), "ZeroDivisionError: of an unexpected"),
     ],
 )
-async def test_whatever_an_engine_raises_is_the_pool_s_error(
-    engines: dict[str, Engine], trouble: Exception, said: str
+async def test_any_exception_of_a_provider_becomes_the_error_of_its_pool(
+    engines: dict[str, Engine], error: Exception, message: str
 ) -> None:
     async with reconciling([]) as reconciler:
         await until("compose", lambda pool: pool.reconciled_at)
-        engines["compose"].trouble = trouble
+        engines["compose"].error = error
         reconciler.wake()
         pool = await until("compose", lambda pool: pool.state == "provider_failed")
-        assert pool.error.startswith(said)
+        assert pool.error.startswith(message)
         assert engines["compose"].scaled == []
 
 
-async def test_of_two_scalings_at_once_the_later_one_s_count_stands(
+async def test_the_last_of_several_scalings_wins(
     engines: dict[str, Engine],
 ) -> None:
     async with reconciling([]) as reconciler:
@@ -139,7 +140,7 @@ async def test_of_two_scalings_at_once_the_later_one_s_count_stands(
         assert (engines["compose"].running, engines["compose"].scaled[-1]) == (5, 5)
 
 
-async def test_who_does_not_lead_does_nothing(engines: dict[str, Engine]) -> None:
+async def test_a_reconciler_that_does_not_lead_does_nothing(engines: dict[str, Engine]) -> None:
     async with reconciling([]) as reconciler:
         await until("compose", lambda pool: pool.reconciled_at)
         reconciler.leading.clear()
@@ -153,20 +154,20 @@ async def test_who_does_not_lead_does_nothing(engines: dict[str, Engine]) -> Non
         await until("compose", lambda _: engines["compose"].running == 4)
 
 
-async def test_an_autoscaler_that_breaks_stops_nothing_else(
+async def test_a_failing_autoscaler_does_not_stop_the_reconciler(
     engines: dict[str, Engine], caplog: pytest.LogCaptureFixture
 ) -> None:
-    # No face of a pool takes this; the database does.
+    # The validation rejects a target wait of 0, but the database accepts it.
     await WorkerPool.objects.filter(name="kubernetes").aupdate(autoscale=True, target_wait_s=0)
     depth = {"pending": 9, "due": 9, "held": 0, "running": 0, "oldest_due": timezone.now()}
-    await Depth.objects.acreate(queue="default", **depth)
+    await QueueDepth.objects.acreate(queue="default", **depth)
     await Worker.objects.acreate(
-        id=uuid4(), name="w", host="h", pid=1, pool="process", slots=4, pool_name="kubernetes"
+        id=uuid4(), name="w", host="h", pid=1, executor="process", slots=4, pool="kubernetes"
     )
-    # A look every quarter of a second.
+    # The clock runs 20 times faster, so a measurement takes place every quarter of a second.
     async with reconciling([], lambda: 20 * time.monotonic()) as reconciler:
         async with asyncio.timeout(10):
-            while "autoscaler broke" not in caplog.text:
+            while "autoscaling failed unexpectedly" not in caplog.text:
                 await Worker.objects.aupdate(tasks_done=F("tasks_done") + 1)
                 reconciler.wake()
                 await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Where a forked child begins."""
+"""Start a forked child."""
 
 from __future__ import annotations
 
@@ -9,25 +9,44 @@ import sys
 import traceback
 from typing import NoReturn
 
-from workers.daemon.child import capture, loop, process, threads
-from workers.daemon.child.execution import Executor
-from workers.daemon.child.outbox import Outbox
+from taskmaster.workers.daemon.child import (
+    async_pool,
+    database,
+    forks,
+    log_capture,
+    process,
+    random_state,
+    threads,
+)
+from taskmaster.workers.daemon.child.outbox import ChildOutbox
+from taskmaster.workers.daemon.child.output_capture import StandardStreams
+from taskmaster.workers.daemon.child.slot_state import SlotState
+from taskmaster.workers.daemon.child.task_runner import TaskRunner
 
-_KINDS = {"process": process.run, "threads": threads.run, "async": loop.run}
+_EXECUTORS = {"process": process.run, "thread": threads.run, "async": async_pool.run}
 
 
-def run(kind: str, slots: int, worker: str, fd: int) -> NoReturn:
-    """Becomes a child of this kind; the supervisor is at the other end of `fd`."""
+def run(executor: str, slots: int, worker: str, fd: int) -> NoReturn:
+    """Run this process as a child for an executor. The supervisor is at the other end of `fd`."""
     try:
-        capture.open_streams()
+        # As in any Python program. A broken pipe raises an exception. Commands that a task starts
+        # with `subprocess` get the default.
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        streams = StandardStreams()
         connection = socket.socket(fileno=fd)
-        outbox = Outbox(connection)
-        capture.capture_log(outbox)
-        _KINDS[kind](connection, outbox, Executor(worker), slots)
+        outbox = ChildOutbox(connection)
+        capture = log_capture.capture_log(outbox)
+        database.prepare_child()
+        random_state.reseed()
+        forks.guard(connection)
+        forks.on_fork(database.forget_inherited)
+        _EXECUTORS[executor](
+            connection, outbox, TaskRunner(worker), SlotState(streams, capture), slots
+        )
     except process.Stopped:
         os._exit(128 + signal.SIGTERM)
     except BaseException:
-        # Only the child's own code gets here, never a task's error.
+        # Only errors of the child's own code arrive here. Errors of tasks are reported.
         traceback.print_exc()
         sys.stderr.flush()
     os._exit(1)

@@ -1,4 +1,4 @@
-"""The child's way to the supervisor."""
+"""Send reports from a child to the supervisor."""
 
 from __future__ import annotations
 
@@ -7,51 +7,61 @@ import os
 import queue
 import socket
 import threading
-from typing import Any
 
-from workers.daemon import wire
+from taskmaster.workers.daemon import wire
+from taskmaster.workers.daemon.messages import FromChild
 
 
-class Outbox:
-    """Sends messages; those that can wait a moment travel together."""
+class ChildOutbox:
+    """Send reports. Reports that may wait for a moment are sent together."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._waiting: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
+        self._queued: queue.SimpleQueue[FromChild] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    @property
+    def is_own(self) -> bool:
+        """Return whether this process is the child, and not one that a task has forked."""
+        return os.getpid() == self._pid
 
     def start(self) -> None:
-        """Sends what is posted, in a thread of its own."""
+        """Start the thread that sends the posted reports."""
         threading.Thread(target=self._run, name="outbox", daemon=True).start()
 
-    def post(self, message: list[Any]) -> None:
-        """Leaves a message to the sending thread."""
-        self._waiting.put(message)
+    def post(self, report: FromChild) -> None:
+        """Queue a report for the sending thread."""
+        self._queued.put(report)
 
-    def send(self, message: list[Any]) -> None:
-        """Sends at once, behind what was posted: it has left when the process dies.
+    def send(self, report: FromChild) -> None:
+        """Send a report immediately, after the posted ones.
 
-        Blocks while the supervisor is busy, so that nobody can print faster than it reads.
+        It has left the process when this returns, even if the process dies next. Blocks while the
+        supervisor is busy, so that no task can print faster than the supervisor reads. Does nothing
+        in a process that a task has forked.
         """
+        if not self.is_own:
+            return
         with self._lock:
-            self._send([*self._posted(), message])
+            self._send([*self._posted(), report])
 
     def _run(self) -> None:
         while True:
-            first = self._waiting.get()
+            first = self._queued.get()
             with self._lock:
                 self._send([first, *self._posted()])
 
-    def _posted(self) -> list[list[Any]]:
-        messages = []
+    def _posted(self) -> list[FromChild]:
+        reports = []
         with contextlib.suppress(queue.Empty):
             while True:
-                messages.append(self._waiting.get_nowait())
-        return messages
+                reports.append(self._queued.get_nowait())
+        return reports
 
-    def _send(self, messages: list[list[Any]]) -> None:
+    def _send(self, reports: list[FromChild]) -> None:
         try:
-            self._connection.sendall(wire.encode(messages))
+            self._connection.sendall(wire.encode(reports))
         except OSError:
-            # The supervisor is gone, or the task closed the socket: nobody hears this child.
+            # The supervisor is gone, or a task closed the socket. No report can be sent, so exit.
             os._exit(1)

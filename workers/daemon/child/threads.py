@@ -1,8 +1,9 @@
-"""The child of the `threads` pool: as many threads as slots, one task each.
+"""Run one task per thread: the child of the executor `thread`.
 
-A thread cannot be stopped from outside. When a task must be (time-out, cancellation), it is
-reported at once and the whole child retires: it gets nothing new, a fresh child takes over the
-slots, and this one is killed when its other tasks have ended. See `workers.daemon.slots.shared`.
+It has one thread per slot. A thread cannot be stopped from outside. A task that must be stopped
+(time-out, cancellation) is reported immediately, and the whole child retires. It gets no new tasks,
+a fresh child takes over the slots, and this child is killed when its other tasks have ended. See
+`taskmaster.workers.daemon.slots.shared_child`.
 """
 
 from __future__ import annotations
@@ -13,46 +14,56 @@ import socket
 import threading
 from typing import NoReturn
 
-from workers.daemon import database, wire
-from workers.daemon.child import capture
-from workers.daemon.child.execution import Call, Executor
-from workers.daemon.child.outbox import Outbox
+from taskmaster.workers.daemon import messages
+from taskmaster.workers.daemon.child import attempt, database
+from taskmaster.workers.daemon.child.outbox import ChildOutbox
+from taskmaster.workers.daemon.child.output_capture import CapturedAttempt
+from taskmaster.workers.daemon.child.shared_state import SharedState
+from taskmaster.workers.daemon.child.slot_state import SlotState
+from taskmaster.workers.daemon.child.task_runner import TaskRunner
+from taskmaster.workers.daemon.messages import RunTask
 
 _READ = 262_144
 
 
-def run(connection: socket.socket, outbox: Outbox, executor: Executor, slots: int) -> NoReturn:
-    """Runs what the supervisor sends until it closes the connection."""
-    capture.capture_streams(outbox)
+def run(
+    connection: socket.socket,
+    outbox: ChildOutbox,
+    task_runner: TaskRunner,
+    state: SlotState,
+    slots: int,
+) -> NoReturn:
+    """Run the tasks that the supervisor sends, until it closes the connection."""
+    state.streams.share(outbox)
     outbox.start()
-    calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
+    shared = SharedState(state, outbox)
+    requests: queue.SimpleQueue[RunTask] = queue.SimpleQueue()
+    arguments = (requests, outbox, task_runner, state, shared)
     for number in range(slots):
-        threading.Thread(
-            target=_work, args=(calls, outbox, executor), name=f"slot-{number}", daemon=True
-        ).start()
-    decoder = wire.Decoder()
+        threading.Thread(target=_work, args=arguments, name=f"slot-{number}", daemon=True).start()
+    state.remember()
+    decoder = messages.child_requests()
     while data := connection.recv(_READ):
-        for messages in decoder.feed(data):
-            for message in messages:
-                calls.put(Call(*message))
+        for request in decoder.feed(data):
+            if isinstance(request, RunTask):
+                shared.begin()
+                requests.put(request)
     os._exit(0)
 
 
-def _work(calls: queue.SimpleQueue[Call], outbox: Outbox, executor: Executor) -> NoReturn:
+def _work(
+    requests: queue.SimpleQueue[RunTask],
+    outbox: ChildOutbox,
+    task_runner: TaskRunner,
+    state: SlotState,
+    shared: SharedState,
+) -> NoReturn:
     while True:
-        outbox.post(run_in_thread(calls.get(), executor))
-
-
-def run_in_thread(call: Call, executor: Executor) -> list[object]:
-    """Executes a task in this thread; its output goes to its attempt."""
-    database.tidy()
-    mine = capture.Current(call.id)
-    token = capture.current.set(mine)
-    try:
-        message = executor.run(call)
-        if mine.lines:
-            capture.flush_streams()
-        return message
-    finally:
-        capture.current.reset(token)
-        database.tidy()
+        try:
+            request = requests.get(timeout=database.IDLE_S if attempt.has_connections() else None)
+        except queue.Empty:
+            attempt.close_connections()
+            continue
+        report = attempt.run(request, task_runner, state, CapturedAttempt(request.id))
+        shared.end()
+        outbox.post(report)

@@ -1,50 +1,56 @@
-"""Where attempts run, each kind behind the same small interface."""
+"""Define the interface of the slots in which attempts run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from workers.daemon.attempt import Attempt, Broken, Returned
+from taskmaster.workers.daemon.attempt import Attempt, Ending
 
 if TYPE_CHECKING:
-    from workers.daemon.slots.child import Child
+    from taskmaster.workers.daemon.slots.child import ChildConnection
 
-#: An attempt is over; what it printed has been read.
-OnEnd = Callable[[Attempt, Returned | Broken], None]
-#: An attempt printed something: (attempt, stream, bytes or text). Whether there is no haste in
-#: reading on, since more is written than is kept.
+#: Called when an attempt has ended and its output has been read.
+OnEnd = Callable[[Attempt, Ending], None]
+#: Called with output of an attempt: (attempt, stream, bytes or text). Returns True when the output
+#: exceeds its cap, so that it may be read slowly.
 OnOutput = Callable[[Attempt, str, "bytes | str"], bool]
 
 
 class Slots(Protocol):
-    """One kind of child.
+    """Run attempts in one kind of child.
 
-    Exactly one `OnEnd` follows each `begin`, unless the supervisor gave the attempt up.
+    Exactly one `OnEnd` call follows each `begin`, unless the supervisor has abandoned the attempt.
     """
 
     def open(self) -> None:
-        """Starts the children that are kept ready."""
+        """Start the children that are kept ready."""
 
     def begin(self, attempt: Attempt) -> None:
-        """Hands an attempt over."""
+        """Hand an attempt over."""
 
     def flush(self) -> None:
-        """Sends what `begin` has gathered."""
+        """Send the attempts that `begin` has gathered."""
 
     def stop(self, attempt: Attempt, grace_s: float) -> None:
-        """Stops an attempt: softly, and by force after the grace. It ends as any other does."""
+        """Stop an attempt: with a soft signal first, by force after the grace.
+
+        Its end is passed to `OnEnd` like any other.
+        """
 
     def close(self) -> None:
-        """No replacements from now on: the worker stops."""
+        """Start no replacements from now on, because the worker stops."""
 
 
 class PythonSlots(Slots, Protocol):
-    """Those whose children live for many attempts."""
+    """Run attempts in children that execute many attempts."""
 
     @property
-    def children(self) -> Iterable[Child]:
-        """The children that take new attempts, now or when they are free."""
+    def children(self) -> Iterable[ChildConnection]:
+        """Return the children that accept new attempts, now or when they are free."""
 
-    def recycle(self, child: Child) -> None:
-        """A fresh child takes over now; this one ends when its attempts are over."""
+    def recycle(self, child: ChildConnection) -> None:
+        """Replace a child.
+
+        A fresh child takes over now. The old one ends when its attempts have ended.
+        """

@@ -1,4 +1,4 @@
-"""The supervisor's hold on one forked Python child: its socket and its pipes."""
+"""Manage one forked Python child from the supervisor: its socket and its pipes."""
 
 from __future__ import annotations
 
@@ -6,184 +6,181 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from proto import taskmaster_pb2 as pb
-from workers.daemon import wire
-from workers.daemon.attempt import Attempt, Broken, Returned
-from workers.daemon.forkserver import Exit, ForkServer, Refusal
-from workers.daemon.pipes import Pipe
+from taskmaster.proto import taskmaster_pb2 as pb
+from taskmaster.workers.daemon import messages, wire
+from taskmaster.workers.daemon.attempt import Attempt, Ending, Failed
+from taskmaster.workers.daemon.fork_server.client import ForkServerClient
+from taskmaster.workers.daemon.messages import (
+    FromChild,
+    ProcessEnd,
+    Raised,
+    StartRefused,
+    Succeeded,
+    ToChild,
+)
+from taskmaster.workers.daemon.slots.output_pipe import OutputPipe
 
 log = logging.getLogger(__name__)
 
-#: How long the socket of a dead child may stay open: a process that left its tree may hold it.
-_LAST_WORDS_S = 0.5
-#: A child whose socket closed has this long to end by itself.
-_LEAVE_S = 1.0
+#: Longest time that the socket of a dead child may stay open. A process that has left the tree of
+#: the child may hold it.
+_EOF_WAIT_S = 0.5
+#: Time that a child has to exit after its socket closed.
+_EXIT_WAIT_S = 1.0
 
 
-def call(attempt: Attempt) -> list[Any]:
-    """The message `run`, see `workers.daemon.child`."""
-    return [
-        "run",
-        attempt.id,
-        attempt.name,
-        attempt.args,
-        attempt.kwargs,
-        attempt.task_id,
-        attempt.number,
-        attempt.created_at_us,
-        attempt.queue,
-        attempt.priority,
-    ]
+def ending_of_report(report: Succeeded | Raised) -> Ending:
+    """Return the ending of an attempt from its child's report."""
+    return report if isinstance(report, Succeeded) else Failed.from_exception(report)
 
 
-def ending(message: list[Any]) -> Returned | Broken:
-    """How the attempt of a message `done` or `failed` ended."""
-    if message[0] == "done":
-        return Returned(message[2], message[3], message[4])
-    _, _, started, finished, exception, text, trace, final, after_s = message
-    return Broken(
-        pb.EXIT_CLASS_RAISED, text, exception, trace, 0, final, started, finished, after_s
-    )
-
-
-def death(how: Exit | Refusal) -> Broken:
-    """How an attempt ended whose process died under it."""
-    if isinstance(how, Refusal):
-        return Broken(pb.EXIT_CLASS_EXIT_CODE, how.message, code=how.code)
-    if how.oom:
-        return Broken(pb.EXIT_CLASS_OUT_OF_MEMORY, "killed by the kernel: out of memory", code=9)
-    if how.code < 0:
-        return Broken(pb.EXIT_CLASS_SIGNAL, f"killed by {signal_name(-how.code)}", code=-how.code)
-    return Broken(
+def ending_of_exit(end: ProcessEnd) -> Failed:
+    """Return the ending of an attempt whose process died or could not be started."""
+    if isinstance(end, StartRefused):
+        return Failed(pb.EXIT_CLASS_EXIT_CODE, end.message, code=end.code)
+    if end.oom:
+        return Failed(pb.EXIT_CLASS_OUT_OF_MEMORY, "killed by the kernel: out of memory", code=9)
+    if end.code < 0:
+        return Failed(pb.EXIT_CLASS_SIGNAL, f"killed by {signal_name(-end.code)}", code=-end.code)
+    return Failed(
         pb.EXIT_CLASS_EXIT_CODE,
-        f"the worker process exited with code {how.code} during the task",
-        code=how.code,
+        f"the worker process exited with code {end.code} during the task",
+        code=end.code,
     )
 
 
 def signal_name(number: int) -> str:
-    """SIGSEGV for 11."""
+    """Return the name of a signal, for example SIGSEGV for 11."""
     try:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
 
 
-class Child(asyncio.Protocol):
-    """One child. `on_message` gets its messages, `on_gone` one call when all is read and over."""
+class ChildConnection(asyncio.Protocol):
+    """Fork one child and connect to it.
+
+    `on_report` receives each report. `on_exit` is called once, when the child has exited and its
+    reports and output are read.
+    """
 
     def __init__(
         self,
-        server: ForkServer,
-        kind: str,
+        fork_server: ForkServerClient,
+        executor: str,
         slots: int,
-        on_message: Callable[[Child, list[Any]], None],
-        on_gone: Callable[[Child, Exit | Refusal], None],
-        on_output: Callable[[Child, str, bytes], bool],
+        on_report: Callable[[ChildConnection, FromChild], None],
+        on_exit: Callable[[ChildConnection, ProcessEnd], None],
+        on_output: Callable[[ChildConnection, str, bytes], bool],
     ) -> None:
-        self._server = server
-        self._on_message = on_message
-        self._on_gone = on_gone
-        self._decoder = wire.Decoder()
+        self._fork_server = fork_server
+        self._on_report = on_report
+        self._on_exit = on_exit
+        self._decoder = messages.child_reports()
         self._transport: asyncio.Transport | None = None
-        self._early: list[bytes] = []
-        self._how: Exit | Refusal | None = None
+        self._unsent: list[bytes] = []
+        self._end: ProcessEnd | None = None
         self._eof = False
-        self._last_words: asyncio.TimerHandle | None = None
+        self._eof_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        #: Nothing new for it: it is being killed, or will be when its attempts are over.
+        #: The child gets no new attempts. It is being killed, or will be when its attempts have
+        #: ended.
         self.retired = False
-        #: How many attempts it has been handed.
+        #: Number of attempts that were handed to the child.
         self.begun = 0
-        #: The attempts that it has, by id.
+        #: Attempts that the child is executing, by id.
         self.attempts: dict[int, Attempt] = {}
         self._pipes = [
-            Pipe(lambda data: on_output(self, "stdout", data)),
-            Pipe(lambda data: on_output(self, "stderr", data)),
+            OutputPipe(lambda data: on_output(self, "stdout", data)),
+            OutputPipe(lambda data: on_output(self, "stderr", data)),
         ]
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         stdout, stderr = (pipe.writing_end for pipe in self._pipes)
-        self.id = server.fork(self, kind, slots, theirs.detach(), stdout, stderr)
+        self.id = fork_server.fork(self, executor, slots, theirs.detach(), stdout, stderr)
         self._connecting = self._loop.create_task(self._connect(ours))
 
     async def _connect(self, connection: socket.socket) -> None:
         await self._loop.create_unix_connection(lambda: self, sock=connection)
 
-    def send(self, messages: list[list[Any]]) -> None:
-        """Sends messages; those of a child that is still being forked wait in its socket."""
-        data = wire.encode(messages)
+    def send(self, requests: Sequence[ToChild]) -> None:
+        """Send requests to the child.
+
+        Requests for a child that is still being forked wait in its socket.
+        """
+        data = wire.encode(requests)
         if self._transport is None:
-            self._early.append(data)
+            self._unsent.append(data)
         elif not self._transport.is_closing():
-            # Else it is dying, and its attempts with it.
+            # If the transport is closing, the child is dying and its attempts end with it.
             self._transport.write(data)
 
     def kill(self, grace_s: float) -> None:
-        """Ends the child with its tree."""
+        """Kill the child and its descendants after the grace."""
         self.retired = True
-        self._server.kill(self.id, grace_s)
+        self._fork_server.kill(self.id, grace_s)
 
-    def drain(self) -> None:
-        """Reads what is in the pipes."""
+    def read_available(self) -> None:
+        """Read the bytes that are in the pipes now."""
         for pipe in self._pipes:
-            pipe.drain()
+            pipe.read_available()
 
     # ---- asyncio.Protocol -------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is the loop's."""
+        """Send the requests that were made before the socket was connected."""
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]
-        for data in self._early:
+        for data in self._unsent:
             self._transport.write(data)  # type: ignore[union-attr]
-        self._early.clear()
+        self._unsent.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Hands messages on."""
+        """Pass the complete reports on."""
         try:
-            frames = self._decoder.feed(data)
+            reports = self._decoder.feed(data)
         except wire.BrokenFrame as error:
-            # A task wrote into the socket: nothing from this child can be trusted any more.
-            log.error("child speaks nonsense", extra={"child": self.id, "error": str(error)})
+            # A task wrote into the socket. Reports from this child are no longer reliable.
+            log.error(
+                "invalid message from a child, killing it",
+                extra={"child": self.id, "error": str(error)},
+            )
             self.kill(0)
             return
-        for messages in frames:
-            for message in messages:
-                self._on_message(self, message)
+        for report in reports:
+            self._on_report(self, report)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The child is dying, or a task closed its socket."""
+        """Handle the end of the socket: the child is dying, or a task closed its socket."""
         self._eof = True
-        if self._how is None:
+        if self._end is None:
             self.retired = True
-            self._loop.call_later(_LEAVE_S, self._server.kill, self.id, 0)
+            self._loop.call_later(_EXIT_WAIT_S, self._fork_server.kill, self.id, 0)
         else:
             self._finish()
 
-    # ---- forkserver.Watcher -----------------------------------------------------------------
+    # ---- Watcher of the fork server ---------------------------------------------------------
 
-    def exited(self, how: Exit | Refusal) -> None:
-        """The process is gone; its last messages may still be in the socket."""
+    def exited(self, end: ProcessEnd) -> None:
+        """Handle the exit of the process. Its last reports may still be in the socket."""
         self.retired = True
-        self._how = how
+        self._end = end
         if self._eof:
             self._finish()
         else:
-            self._last_words = self._loop.call_later(_LAST_WORDS_S, self._finish)
+            self._eof_timer = self._loop.call_later(_EOF_WAIT_S, self._finish)
 
     def _finish(self) -> None:
-        if self._last_words is not None:
-            self._last_words.cancel()
-        if self._how is None:
+        if self._eof_timer is not None:
+            self._eof_timer.cancel()
+        if self._end is None:
             return
-        how, self._how = self._how, None
-        self.drain()
+        end, self._end = self._end, None
+        self.read_available()
         for pipe in self._pipes:
             pipe.close()
         if self._transport is not None:
             self._transport.abort()
-        self._on_gone(self, how)
+        self._on_exit(self, end)

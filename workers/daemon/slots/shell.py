@@ -1,6 +1,7 @@
-"""Shell commands: a process each, in its own group, beside whatever the pool is.
+"""Run shell commands, each as a process in its own session.
 
-A command ends with its whole group: what it left in the background is killed with it.
+Commands run beside Python tasks, whatever the executor is. A command ends with everything that it
+started: processes that it left in the background are killed, even if they have left its session.
 """
 
 from __future__ import annotations
@@ -8,113 +9,185 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from proto import taskmaster_pb2 as pb
-from workers.daemon.attempt import Attempt, Broken, Returned, now_us
-from workers.daemon.forkserver import Exit, ForkServer, Refusal
-from workers.daemon.pipes import Pipe
-from workers.daemon.slots import OnEnd, OnOutput
-from workers.daemon.slots.child import death
+from taskmaster.proto import taskmaster_pb2 as pb
+from taskmaster.tasks.conf import SHELL_OFF
+from taskmaster.workers.daemon.attempt import Attempt, Ending, Failed, now_us
+from taskmaster.workers.daemon.fork_server.client import ForkServerClient
+from taskmaster.workers.daemon.messages import (
+    CommandExit,
+    CommandRefused,
+    ProcessExit,
+    SpawnCommand,
+    Succeeded,
+)
+from taskmaster.workers.daemon.slots import OnEnd, OnOutput
+from taskmaster.workers.daemon.slots.child import ending_of_exit
+from taskmaster.workers.daemon.slots.launcher import CommandEnd, LauncherConnection
+from taskmaster.workers.daemon.slots.output_pipe import OutputPipe
 
-#: What belongs to TaskMaster and not to a command.
-_SECRET = re.compile(r"DATABASE_(DIRECT_)?URL|TASKMASTER_(SECRET_KEY|SHARDS|.*_(TOKEN|PASSWORD))")
+#: An idle launcher, a process of some 10 MB, is closed after this time.
+_IDLE_S = 60.0
+#: Environment variables of TaskMaster that commands must not see.
+_SECRET = re.compile(
+    r"DATABASE_URL|TASKMASTER_(DATABASE_DIRECT_URL|SECRET_KEY|SHARDS|.*_(TOKEN|PASSWORD))"
+)
 
 
-class Command(NamedTuple):
-    """A checked shell task."""
+class ShellCommand(NamedTuple):
+    """Hold the checked fields of a shell task."""
 
     argv: list[str]
     cwd: str | None
     env: dict[str, str]
 
 
-class WrongCommand(Exception):
-    """The kwargs of a shell task break a rule."""
+class InvalidShellCommand(Exception):
+    """Raised when the kwargs of a shell task break a rule."""
 
 
-def parse(kwargs: str, environ: Mapping[str, str]) -> Command:
-    """The command of a shell task's kwargs (JSON text). Raises WrongCommand."""
-    fields = json.loads(kwargs or "{}")
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a worker's environment that commands may see."""
+    return {name: value for name, value in environ.items() if not _SECRET.fullmatch(name)}
+
+
+def parse(kwargs: str, environ: Mapping[str, str]) -> ShellCommand:
+    """Parse and check the kwargs (JSON text) of a shell task. Its variables extend `environ`.
+
+    Raises InvalidShellCommand.
+    """
+    try:
+        fields = json.loads(kwargs or "{}")
+    except (ValueError, RecursionError) as error:
+        raise InvalidShellCommand(f"kwargs: is not valid JSON: {error}.") from None
+    if not isinstance(fields, dict):
+        raise InvalidShellCommand("kwargs: must be an object.")
     command, cwd, env = fields.get("command"), fields.get("cwd"), fields.get("env") or {}
     if isinstance(command, str) and command:
         argv = ["/bin/sh", "-c", command]
     elif isinstance(command, list) and command and all(isinstance(a, str) for a in command):
         argv = command
     else:
-        raise WrongCommand("command: must be a script or a list of strings.")
+        raise InvalidShellCommand("command: must be a shell script or a non-empty list of strings.")
     if not (cwd is None or isinstance(cwd, str)):
-        raise WrongCommand("cwd: must be a folder.")
+        raise InvalidShellCommand("cwd: must be the path of a folder, as text.")
     if not (isinstance(env, dict) and all(isinstance(value, str) for value in env.values())):
-        raise WrongCommand("env: must be an object of strings.")
+        raise InvalidShellCommand("env: must be an object whose values are strings.")
     if any("\0" in text for text in (*argv, cwd or "", *env, *env.values())):
-        raise WrongCommand("command, cwd and env: must not hold U+0000.")
+        raise InvalidShellCommand("command, cwd and env: must not contain U+0000.")
     if any(not name or "=" in name for name in env):
-        raise WrongCommand("env: a name must not be empty nor hold '='.")
-    own = {name: value for name, value in environ.items() if not _SECRET.fullmatch(name)}
-    return Command(argv, cwd or None, {**own, **env})
+        raise InvalidShellCommand("env: a name must not be empty or contain '='.")
+    return ShellCommand(argv, cwd or None, {**environ, **env})
 
 
 class _Running:
-    """One command."""
+    """Run one command."""
 
-    def __init__(self, slots: ShellSlots, attempt: Attempt, command: Command) -> None:
+    def __init__(self, slots: ShellSlots, attempt: Attempt, command: ShellCommand) -> None:
         self._slots = slots
         self._attempt = attempt
         self._started_at_us = now_us()
+        self._stopped = False
         output = slots.on_output
         self._pipes = [
-            Pipe(lambda data: output(attempt, "stdout", data)),
-            Pipe(lambda data: output(attempt, "stderr", data)),
+            OutputPipe(lambda data: output(attempt, "stdout", data)),
+            OutputPipe(lambda data: output(attempt, "stderr", data)),
         ]
         stdout, stderr = (pipe.writing_end for pipe in self._pipes)
-        self.id = slots.server.spawn(self, command.argv, command.cwd, command.env, stdout, stderr)
+        self._launcher = slots.take_launcher()
+        request = SpawnCommand(attempt.id, command.argv, command.cwd, command.env)
+        self._launcher.run(request, stdout, stderr, self._ended)
 
-    def exited(self, how: Exit | Refusal) -> None:
-        """Its whole group is gone: what it wrote is in the pipes."""
+    def stop(self, grace_s: float) -> None:
+        """Kill the command and its descendants after the grace."""
+        self._stopped = True
+        self._launcher.kill(self._attempt.id, grace_s)
+
+    def _ended(self, end: CommandEnd) -> None:
+        """Report the end of the command.
+
+        Everything that it started has ended, so its output is complete in the pipes.
+        """
         for pipe in self._pipes:
-            pipe.drain()
+            pipe.read_available()
             pipe.close()
         del self._slots.running[self._attempt.id]
-        self._slots.on_end(self._attempt, self._ending(how))
+        self._slots.put_launcher(self._launcher)
+        self._slots.on_end(self._attempt, self._ending(end))
 
-    def _ending(self, how: Exit | Refusal) -> Returned | Broken:
-        if how.code == 0:
-            return Returned(self._started_at_us, now_us(), '{"exit_code":0}')
-        if isinstance(how, Exit) and how.code > 0:
-            return Broken(pb.EXIT_CLASS_EXIT_CODE, f"exit code {how.code}", code=how.code)
-        return death(how)
+    def _ending(self, end: CommandEnd) -> Ending:
+        if isinstance(end, CommandRefused):
+            return Failed(pb.EXIT_CLASS_EXIT_CODE, end.message, code=end.code, final=end.final)
+        if not isinstance(end, CommandExit):
+            return ending_of_exit(end)
+        if end.code == 0:
+            return Succeeded(self._attempt.id, self._started_at_us, now_us(), '{"exit_code":0}')
+        if end.code > 0:
+            return Failed(pb.EXIT_CLASS_EXIT_CODE, f"exit code {end.code}", code=end.code)
+        killed = end.code == -signal.SIGKILL and not self._stopped
+        oom = killed and self._slots.fork_server.oom_kills.happened()
+        return ending_of_exit(ProcessExit(end.id, end.code, oom))
 
 
 class ShellSlots:
-    """The commands that run."""
+    """Start and stop the commands, each with a launcher of its own."""
 
-    def __init__(self, server: ForkServer, on_end: OnEnd, on_output: OnOutput) -> None:
-        self.server = server
+    def __init__(
+        self, fork_server: ForkServerClient, on_end: OnEnd, on_output: OnOutput, *, enabled: bool
+    ) -> None:
+        self.fork_server = fork_server
         self.on_end = on_end
         self.on_output = on_output
+        self._enabled = enabled
         self.running: dict[int, _Running] = {}
+        #: Computed once, because it costs as much as the rest of a start.
+        self._environ = without_secrets(os.environ)
+        #: Launchers without a command. The last one was used last.
+        self._idle: list[LauncherConnection] = []
 
     def open(self) -> None:
-        """A command has no child before it runs."""
+        """Do nothing: the first commands start the launchers."""
 
     def begin(self, attempt: Attempt) -> None:
-        """Starts the command."""
+        """Start the command of an attempt. Without the setting `shell_tasks` it fails for good."""
+        if not self._enabled:
+            self.on_end(attempt, Failed(pb.EXIT_CLASS_RAISED, SHELL_OFF, final=True))
+            return
         try:
-            command = parse(attempt.kwargs, os.environ)
-        except (WrongCommand, ValueError) as error:
-            self.on_end(attempt, Broken(pb.EXIT_CLASS_RAISED, str(error), final=True))
+            command = parse(attempt.run.kwargs, self._environ)
+        except InvalidShellCommand as error:
+            self.on_end(attempt, Failed(pb.EXIT_CLASS_RAISED, str(error), final=True))
             return
         self.running[attempt.id] = _Running(self, attempt, command)
 
     def flush(self) -> None:
-        """Each command has been started at once."""
+        """Do nothing: `begin` starts each command immediately."""
 
     def stop(self, attempt: Attempt, grace_s: float) -> None:
-        """Kills the command's tree."""
+        """Kill the command and its descendants after the grace."""
         if attempt.id in self.running:
-            self.server.kill(self.running[attempt.id].id, grace_s)
+            self.running[attempt.id].stop(grace_s)
 
     def close(self) -> None:
-        """Nothing is kept ready."""
+        """Do nothing: idle launchers end with the fork server."""
+
+    def take_launcher(self) -> LauncherConnection:
+        """Return an idle launcher, or a new one."""
+        while self._idle:
+            launcher = self._idle.pop()
+            if launcher.usable:
+                return launcher
+        return LauncherConnection(self.fork_server, self._launcher_exited)
+
+    def put_launcher(self, launcher: LauncherConnection) -> None:
+        """Keep a launcher for the next command, for some time."""
+        if launcher.usable:
+            launcher.close_after(_IDLE_S)
+            self._idle.append(launcher)
+
+    def _launcher_exited(self, launcher: LauncherConnection) -> None:
+        if launcher in self._idle:
+            self._idle.remove(launcher)

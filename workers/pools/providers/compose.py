@@ -1,12 +1,13 @@
-"""`compose`: workers as containers of a compose service that has the name of the pool.
+"""Run workers as containers of a compose service that has the name of the pool.
 
-COMPOSE_FILE, COMPOSE_PROJECT_NAME and DOCKER_HOST name file, project and engine, as for Compose
-itself. More workers come from `docker compose up --scale` (or `docker-compose`, which is older).
-Fewer do not: Compose would wait for all that go, and count them until then. They are renamed to
-`….leaving.…` and told by `docker stop`, the newest first.
+COMPOSE_FILE, COMPOSE_PROJECT_NAME and DOCKER_HOST select the file, the project and the engine, as
+for Compose itself. Workers are added with `docker compose up --scale`, or with the older
+`docker-compose`. They are not removed with it, because Compose would wait until they have ended and
+count them until then. Surplus containers are renamed to `….leaving.…` and stopped by `docker stop`,
+newest first.
 
-The pool's options and environment reach new containers where the file asks for them:
-TASKMASTER_POOL_OPTIONS, TASKMASTER_POOL_STOP_S, and the variables of the pool, for interpolation.
+The options and environment of the pool reach new containers through interpolation in the file:
+TASKMASTER_POOL_OPTIONS, TASKMASTER_POOL_STOP_S and the variables of the pool.
 """
 
 from __future__ import annotations
@@ -17,15 +18,22 @@ import shlex
 from collections.abc import Mapping
 from typing import ClassVar
 
-from workers.pools.provider import Died, Observed, ProviderFailed, ProviderMissing, Wanted, tail
-from workers.pools.providers.containers import exit_code
-from workers.pools.providers.docker import Container, Docker, execute, first_error
+from taskmaster.workers.pools.provider import (
+    DeadWorker,
+    DesiredPool,
+    ObservedPool,
+    ProviderFailed,
+    ProviderMissing,
+    signal_of_shell_code,
+    tail,
+)
+from taskmaster.workers.pools.providers.docker import Container, Docker, execute, first_error
 
 _COMMANDS = (("docker", "compose"), ("docker-compose",))
 
 
 class ComposeProvider:
-    """Of one coordinator."""
+    """Run pools with Compose, for one coordinator."""
 
     name: ClassVar[str] = "compose"
 
@@ -33,81 +41,84 @@ class ComposeProvider:
         self._environment = dict(os.environ if environment is None else environment)
         self._docker = Docker(self._environment)
         self._command: tuple[str, ...] | None = None
-        #: As the labels of its containers say it.
+        #: Project name, from the labels of the containers.
         self._project: str | None = None
-        #: What was last seen of each container, by pool: restarts, and when it ended.
+        #: Restart count and end time of each container at the last observation, by pool.
         self._seen: dict[str, dict[str, tuple[int, str]]] = {}
-        #: Deaths that nobody was told of yet, by pool.
-        self._died: dict[str, list[Died]] = {}
+        #: Deaths that are not reported yet, by pool.
+        self._died: dict[str, list[DeadWorker]] = {}
 
-    async def check(self, wanted: Wanted) -> None:
-        """Raises ProviderMissing without engine, command, file or service."""
+    async def check(self, desired: DesiredPool) -> None:
+        """Raise ProviderMissing if the engine, the command, the file or the service is missing."""
         await self._docker.version()
         try:
-            services = (await self._compose(wanted, "config", "--services")).split()
+            services = (await self._compose(desired, "config", "--services")).split()
         except ProviderFailed as failure:
             raise ProviderMissing(
-                f"Compose cannot read its file: {failure} COMPOSE_FILE names it."
+                f"Compose cannot read its file: {failure} Set COMPOSE_FILE to its path."
             ) from None
-        if wanted.pool not in services:
+        if desired.pool not in services:
             raise ProviderMissing(
-                f"The compose file has no service {wanted.pool!r} for the pool of that name; it "
-                f"has {', '.join(sorted(services)) or 'none'}."
+                f"The compose file has no service {desired.pool!r}, which the pool of that name "
+                f"needs; its services: {', '.join(sorted(services)) or 'none'}."
             )
 
-    async def observe(self, wanted: Wanted) -> Observed:
-        """What the engine says of the service's containers."""
-        containers = await self._containers(wanted)
-        await self._note_deaths(wanted.pool, containers)
+    async def observe(self, desired: DesiredPool) -> ObservedPool:
+        """Return the state of the service's containers, as reported by the engine."""
+        containers = await self._containers(desired)
+        await self._record_deaths(desired.pool, containers)
         await self._docker.remove(each for each in containers if each.leaving and not each.alive)
         staying = [each for each in containers if not each.leaving]
-        return Observed(
+        return ObservedPool(
             running=sum(each.status == "running" for each in staying),
             stopping=sum(each.leaving and each.alive for each in containers),
-            died=tuple(self._died.pop(wanted.pool, ())),
+            died=tuple(self._died.pop(desired.pool, ())),
         )
 
-    async def scale(self, wanted: Wanted) -> None:
-        """Starts what is missing; tells what is too much to go, the newest first."""
-        containers = await self._containers(wanted)
-        await self._note_deaths(wanted.pool, containers)
-        # Compose would start them again, also those that left, or count them.
+    async def scale(self, desired: DesiredPool) -> None:
+        """Start missing workers, or stop surplus workers, newest first."""
+        containers = await self._containers(desired)
+        await self._record_deaths(desired.pool, containers)
+        # Compose would restart or count these containers, including those that have left.
         await self._docker.remove(each for each in containers if not each.alive)
         alive = [each for each in containers if each.alive]
         staying = [each for each in alive if not each.leaving]
-        if len(staying) > wanted.count:
+        if len(staying) > desired.count:
             staying.sort(key=lambda each: (each.status == "running", -each.number))
-            surplus = staying[: len(staying) - wanted.count]
-            await self._docker.dismiss(surplus, wanted.stop_limit_s)
-        elif len(staying) < wanted.count:
-            total = wanted.count + len(alive) - len(staying)
+            surplus = staying[: len(staying) - desired.count]
+            await self._docker.stop(surplus, desired.stop_limit_s)
+        elif len(staying) < desired.count:
+            total = desired.count + len(alive) - len(staying)
             options = (
                 "--detach",
                 "--no-recreate",
                 "--no-deps",
                 "--scale",
-                f"{wanted.pool}={total}",
+                f"{desired.pool}={total}",
             )
-            await self._compose(wanted, "up", *options, wanted.pool)
+            await self._compose(desired, "up", *options, desired.pool)
 
     async def close(self) -> None:
-        """Holds nothing; the containers run on."""
+        """Do nothing: no resources are held. The containers continue to run."""
 
-    # ---- what there is ----------------------------------------------------------------------
+    # ---- observing --------------------------------------------------------------------------
 
-    async def _containers(self, wanted: Wanted) -> list[Container]:
+    async def _containers(self, desired: DesiredPool) -> list[Container]:
         if self._project is not None:
-            return await self._docker.containers(self._project, wanted.pool)
-        # Asking Compose takes long; the first container knows which project it is of.
-        ids = (await self._compose(wanted, "ps", "--all", "--quiet", wanted.pool)).split()
+            return await self._docker.containers(self._project, desired.pool)
+        # Asking Compose is slow. The labels of the first container name the project.
+        ids = (await self._compose(desired, "ps", "--all", "--quiet", desired.pool)).split()
         known = await self._docker.inspect(ids[:1])
         if not known:
             return []
         self._project = known[0].project
-        return await self._docker.containers(self._project, wanted.pool)
+        return await self._docker.containers(self._project, desired.pool)
 
-    async def _note_deaths(self, pool: str, containers: list[Container]) -> None:
-        """Of those that were not told to go, and did not end with code 0."""
+    async def _record_deaths(self, pool: str, containers: list[Container]) -> None:
+        """Record containers that restarted, or ended with a code other than 0.
+
+        Containers that were asked to stop are left out.
+        """
         before = self._seen.get(pool, {})
         self._seen[pool] = {each.id: (each.restarts, each.finished_at) for each in containers}
         for each in containers:
@@ -117,20 +128,20 @@ class ComposeProvider:
             if each.leaving or before.get(each.id) == now or not (ended or restarted):
                 continue
             log = tail(await self._docker.last_log(each))
-            code = exit_code(each.exit_code) if ended else None
+            code = signal_of_shell_code(each.exit_code) if ended else None
             lived_s = each.lived_s if ended else 0.0
-            self._died.setdefault(pool, []).append(Died(code, log, lived_s))
+            self._died.setdefault(pool, []).append(DeadWorker(code, log, lived_s))
 
-    # ---- the command ------------------------------------------------------------------------
+    # ---- command ----------------------------------------------------------------------------
 
-    async def _compose(self, wanted: Wanted, *arguments: str) -> str:
-        """What the command prints. Raises ProviderMissing or ProviderFailed."""
+    async def _compose(self, desired: DesiredPool, *arguments: str) -> str:
+        """Return the output of the command. Raises ProviderMissing or ProviderFailed."""
         command = self._command or await self._find_command()
         environment = {
             **self._environment,
-            **wanted.environment,
-            "TASKMASTER_POOL_OPTIONS": shlex.join(wanted.argv),
-            "TASKMASTER_POOL_STOP_S": str(math.ceil(wanted.stop_limit_s)),
+            **desired.environment,
+            "TASKMASTER_POOL_OPTIONS": shlex.join(desired.argv),
+            "TASKMASTER_POOL_STOP_S": str(math.ceil(desired.stop_limit_s)),
         }
         done = await execute((*command, *arguments), environment)
         if done.code:
@@ -147,6 +158,6 @@ class ComposeProvider:
                 self._command = command
                 return command
         raise ProviderMissing(
-            "Docker Compose is not installed where the coordinator runs; install its plugin "
+            "Docker Compose is not installed on the coordinator's host; install its plugin "
             "(docker compose) or docker-compose."
         )

@@ -1,6 +1,6 @@
-"""Docker's command line: what the containers of a compose service do, and telling them to go.
+"""Inspect and stop the containers of a compose service with Docker's command line.
 
-DOCKER_HOST, DOCKER_CONTEXT and what else Docker reads from the environment hold here, too.
+DOCKER_HOST, DOCKER_CONTEXT and other variables that Docker reads apply here, too.
 """
 
 from __future__ import annotations
@@ -13,24 +13,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from workers.pools.commands import Finished, run
-from workers.pools.provider import LOG_LINES, ProviderFailed, ProviderMissing
+from taskmaster.workers.pools.commands import CommandResult, run
+from taskmaster.workers.pools.provider import LOG_LINES, ProviderFailed, ProviderMissing
 
 PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 _NUMBER = "com.docker.compose.container-number"
 _ONE_OFF = "com.docker.compose.oneoff"
-#: In the name of a container that was told to go: any coordinator can see it there.
+#: Part of the name of a container that was asked to stop. Every coordinator can see it there.
 _LEAVING = ".leaving."
-#: One that Docker starts again and again is not: whoever scales replaces it, with its own pauses.
+#: A container that Docker keeps restarting does not count as alive. The reconciler replaces it with
+#: its own pauses.
 _ALIVE = ("running", "paused", "created")
-#: `docker stop` tells 50 containers at a time, and the next when one of them has ended.
+#: `docker stop` signals 50 containers concurrently and the next one when one of them has ended.
 _STOP_BATCH = 40
-#: Beyond the stop limit, until what does not end is killed.
+#: Seconds beyond the stop limit until a container that does not end is killed.
 _KILL_S = 30
 _ERROR_MAX = 500
-#: Renames and returns; stops and removes in the background, in a process that needs nobody.
-_DISMISS = """\
+#: Renames the containers and returns. Stops and removes them in a background process that survives
+#: the coordinator.
+_STOP = """\
 limit=$1; shift
 for each in "$@"; do docker rename "${each%%=*}" "${each#*=}" || exit; done
 { docker stop -t "$limit" "${@%%=*}"; docker rm "${@%%=*}"; } </dev/null >/dev/null 2>&1 &
@@ -39,7 +41,7 @@ for each in "$@"; do docker rename "${each%%=*}" "${each#*=}" || exit; done
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container of a service, as the engine knows it."""
+    """Hold the state of a container, as reported by the engine."""
 
     id: str
     name: str
@@ -47,24 +49,24 @@ class Container:
     number: int
     status: str
     exit_code: int
-    #: How often Docker itself has started it again.
+    #: Number of restarts by Docker itself.
     restarts: int
     finished_at: str
     lived_s: float
 
     @property
     def alive(self) -> bool:
-        """Runs, or is about to."""
+        """Return whether the container runs or is about to run."""
         return self.status in _ALIVE
 
     @property
     def leaving(self) -> bool:
-        """Was told to go."""
+        """Return whether the container was asked to stop."""
         return _LEAVING in self.name
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Self:
-        """From the JSON of `docker inspect`."""
+        """Build a container from the JSON of `docker inspect`."""
         state, labels = found["State"], found["Config"]["Labels"]
         started, finished = _moment(state["StartedAt"]), _moment(state["FinishedAt"])
         return cls(
@@ -81,29 +83,29 @@ class Container:
 
 
 def _moment(text: str) -> datetime:
-    # Nanoseconds are more than a datetime knows; without a fraction the zone is at its place.
+    # A datetime cannot hold nanoseconds. The fraction and the zone, which is UTC, are cut off.
     return datetime.fromisoformat(text[:19] + "+00:00")
 
 
 class Docker:
-    """The command `docker`, with an environment."""
+    """Run the command `docker` with an environment."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
 
     async def version(self) -> str:
-        """The engine's. Raises ProviderMissing when none answers."""
-        return await self.say("version", "--format", "{{.Server.Version}}")
+        """Return the version of the engine. Raises ProviderMissing when no engine answers."""
+        return await self.output("version", "--format", "{{.Server.Version}}")
 
     async def containers(self, project: str, service: str) -> list[Container]:
-        """All of a service, also those that have ended."""
+        """Return all containers of a service, including those that have ended."""
         labels = {PROJECT: project, _SERVICE: service, _ONE_OFF: "False"}
         filters = [f"--filter=label={name}={value}" for name, value in labels.items()]
-        ids = await self.say("ps", "--all", "--quiet", "--no-trunc", *filters)
+        ids = await self.output("ps", "--all", "--quiet", "--no-trunc", *filters)
         return await self.inspect(ids.split())
 
     async def inspect(self, ids: Sequence[str]) -> list[Container]:
-        """Those of them that are still there."""
+        """Return those containers that still exist."""
         if not ids:
             return []
         done = await self._run("inspect", "--type", "container", *ids)
@@ -112,70 +114,73 @@ class Docker:
         return [Container.read(each) for each in json.loads(done.output or "[]")]
 
     async def last_log(self, container: Container) -> str:
-        """Its last lines; empty when there are none to be had."""
+        """Return the last lines of a container's log, or "" if there are none."""
         done = await self._run("logs", "--tail", str(LOG_LINES), container.id)
         return (done.output + done.errors) if not done.code else ""
 
     async def remove(self, containers: Iterable[Container]) -> None:
-        """Removes what does not run; what is gone already is no error."""
+        """Remove containers that do not run. A container that is already gone is not an error."""
         if ids := [each.id for each in containers]:
-            # By force, since between two starts it counts as running.
+            # Forced, because a container between two restarts counts as running.
             done = await self._run("rm", "--force", *ids)
             if done.code and "No such" not in done.errors and "in progress" not in done.errors:
                 raise _failure("docker rm", done)
 
-    async def dismiss(self, containers: Sequence[Container], limit_s: float) -> None:
-        """Marks them as leaving and sends SIGTERM; what still runs after the limit is killed."""
+    async def stop(self, containers: Sequence[Container], limit_s: float) -> None:
+        """Mark containers as leaving and send SIGTERM. They are killed after the limit."""
         limit = str(math.ceil(limit_s) + _KILL_S)
         for at in range(0, len(containers), _STOP_BATCH):
             batch = containers[at : at + _STOP_BATCH]
             pairs = [f"{each.id}={each.name}{_LEAVING}{each.id[:8]}" for each in batch]
-            done = await run(("bash", "-c", _DISMISS, "dismiss", limit, *pairs), self._environment)
+            done = await run(("bash", "-c", _STOP, "stop", limit, *pairs), self._environment)
             if done.code:
                 raise _failure("docker rename", done)
 
-    async def say(self, *arguments: str) -> str:
-        """What the command prints. Raises ProviderMissing or ProviderFailed."""
+    async def output(self, *arguments: str) -> str:
+        """Return the output of the command. Raises ProviderMissing or ProviderFailed."""
         done = await self._run(*arguments)
         if done.code:
             raise _failure(f"docker {arguments[0]}", done)
         return done.output.strip()
 
-    async def _run(self, *arguments: str) -> Finished:
+    async def _run(self, *arguments: str) -> CommandResult:
         return await execute(("docker", *arguments), self._environment)
 
 
-async def execute(argv: Sequence[str], environment: Mapping[str, str]) -> Finished:
-    """Runs it. Raises ProviderMissing when the command is not installed or no engine answers."""
+async def execute(argv: Sequence[str], environment: Mapping[str, str]) -> CommandResult:
+    """Run a command.
+
+    Raises ProviderMissing when the command is not installed or no engine answers.
+    """
     if not hasattr(os, "posix_spawnp"):
-        raise ProviderMissing("The provider compose needs POSIX: Linux or macOS.")
+        raise ProviderMissing("The provider compose requires Linux or macOS.")
     try:
         done = await run(argv, environment)
     except FileNotFoundError:
         raise ProviderMissing(
-            f"The command {argv[0]} is not installed where the coordinator runs; install Docker's "
+            f"The command {argv[0]} is not installed on the coordinator's host; install Docker's "
             "command line with Compose, or choose another provider."
         ) from None
     if done.code and _no_engine(done.errors):
         raise ProviderMissing(
-            f"No Docker engine answers the coordinator: {first_error(done.errors)} Start it, name "
-            "it with DOCKER_HOST, and let the coordinator's user use it."
+            f"The coordinator cannot reach a Docker engine: {first_error(done.errors)} Start it, "
+            "set DOCKER_HOST, and give the coordinator's user access to it."
         )
     return done
 
 
 def _no_engine(errors: str) -> bool:
-    words = ("cannot connect to the docker", "couldn't connect to docker", "error during connect")
+    phrases = ("cannot connect to the docker", "couldn't connect to docker", "error during connect")
     lower = errors.lower()
-    return any(each in lower for each in (*words, "permission denied", "is the docker daemon"))
+    return any(each in lower for each in (*phrases, "permission denied", "is the docker daemon"))
 
 
-def _failure(command: str, done: Finished) -> ProviderFailed:
+def _failure(command: str, done: CommandResult) -> ProviderFailed:
     return ProviderFailed(f"{command}: {first_error(done.errors)}")
 
 
 def first_error(errors: str) -> str:
-    """The line that says what is wrong."""
+    """Return the line that describes the error."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    said = next((each for each in lines if "error" in each.lower()), lines[-1] if lines else "")
-    return said[:_ERROR_MAX] or "no word why"
+    chosen = next((each for each in lines if "error" in each.lower()), lines[-1] if lines else "")
+    return chosen[:_ERROR_MAX] or "no error message"

@@ -1,9 +1,9 @@
-"""`kubernetes`: workers as pods of a Deployment that has the name of the pool.
+"""Run workers as pods of a Deployment that has the name of the pool.
 
-Its replicas are set through the scale subresource. What a worker is stands in the Deployment:
-its image, options, environment and grace. Options and environment of the pool reach
-it through the manifest alone. The cluster is that of KUBECONFIG, or the one that the coordinator's
-pod runs in, or that of ~/.kube/config; the namespace is the context's or the pod's.
+The replicas are set through the scale subresource. The Deployment defines the workers: image,
+options, environment and grace. Options and environment of the pool reach the workers only through
+the manifest. The cluster is the one of KUBECONFIG, or the one that runs the coordinator's pod, or
+the one of ~/.kube/config. The namespace is taken from the context or from the pod.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from workers.pools.provider import (
+from taskmaster.workers.pools.provider import (
     LOG_CHARACTERS,
     LOG_LINES,
-    Died,
-    Observed,
+    DeadWorker,
+    DesiredPool,
+    ObservedPool,
     ProviderFailed,
     ProviderMissing,
-    Wanted,
+    signal_of_shell_code,
     tail,
 )
-from workers.pools.providers.cluster import Cluster, connect
-from workers.pools.providers.containers import exit_code
+from taskmaster.workers.pools.providers.cluster import ClusterClient, connect
 
-_RIGHTS = "The rights that it needs are in deploy/kubernetes/base/access.yaml."
-#: Somebody else wrote the Deployment at the same moment; that passes.
+_RIGHTS = "The required rights are in deploy/kubernetes/base/access.yaml."
+#: Number of attempts when other clients write the Deployment concurrently.
 _CONFLICTS = 5
 _CONFLICT_PAUSE_S = 0.1
-#: A container that waits for one of these does not start by itself.
+#: Reasons for which a waiting container does not start without a change by an operator.
 _STUCK = (
     "ErrImagePull",
     "ImagePullBackOff",
@@ -45,24 +45,24 @@ _STUCK = (
 
 @dataclass(frozen=True, slots=True)
 class _Pod:
-    """What is looked at of a pod."""
+    """Hold the relevant state of a pod."""
 
     name: str
     leaving: bool
     phase: str
-    #: Of its containers: how often they ended, all together.
+    #: Number of times that its containers have ended.
     ends: int
     running: bool
-    #: How the container that ended last did so; None: none has.
+    #: Terminated state of the container that ended last. None: none has ended.
     end: Any
-    #: The log is that of the container before the one that is there now.
+    #: True: the log of the ended container is that of the previous instance.
     restarted: bool
-    #: Why it cannot start, if it cannot.
+    #: Why the pod cannot start, or "".
     stuck: str
 
     @classmethod
     def read(cls, pod: Any) -> _Pod:
-        """From a `V1Pod`."""
+        """Build the state from a `V1Pod`."""
         statuses = [each for each in pod.status.container_statuses or () if each.state]
         ends = [(each, _end(each)) for each in statuses]
         waiting = [each.state.waiting for each in statuses if each.state.waiting]
@@ -70,7 +70,7 @@ class _Pod:
             name=pod.metadata.name,
             leaving=pod.metadata.deletion_timestamp is not None,
             phase=pod.status.phase or "Pending",
-            # The end of one that does not run again yet is not among its restarts.
+            # The end of a container that has not restarted yet is not counted as a restart.
             ends=sum(
                 each.restart_count + (end is not None and not each.state.running)
                 for each, end in ends
@@ -86,121 +86,131 @@ class _Pod:
 
 
 def _end(status: Any) -> Any:
-    """How a container ended, now or the last time; None: it never has."""
+    """Return the newest terminated state of a container, or None if it has never ended."""
     before = status.last_state.terminated if status.last_state else None
     return status.state.terminated or before
 
 
 class KubernetesProvider:
-    """Of one coordinator."""
+    """Run pools with Kubernetes, for one coordinator."""
 
     name: ClassVar[str] = "kubernetes"
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._environment = os.environ if environment is None else environment
-        self._cluster: Cluster | None = None
-        #: What was last seen of each pod, by pool: how often it ended, and why it is stuck.
+        self._cluster: ClusterClient | None = None
+        #: Number of ends and stuck reason of each pod at the last observation, by pool.
         self._seen: dict[str, dict[str, tuple[int, str]]] = {}
 
-    async def check(self, wanted: Wanted) -> None:
-        """Raises ProviderMissing without cluster, Deployment or rights; changes nothing."""
-        await self._read_scale(wanted)
-        await self._write_scale(wanted, dry_run="All")
+    async def check(self, desired: DesiredPool) -> None:
+        """Raise ProviderMissing if the cluster, the Deployment or the rights are missing.
 
-    async def observe(self, wanted: Wanted) -> Observed:
-        """What the cluster says of the Deployment's pods."""
-        scale = await self._read_scale(wanted)
-        pods = [_Pod.read(each) for each in await self._pods(wanted, scale.status.selector)]
-        died = await self._deaths(wanted, pods)
-        return Observed(
+        Changes nothing.
+        """
+        await self._read_scale(desired)
+        await self._write_scale(desired, dry_run="All")
+
+    async def observe(self, desired: DesiredPool) -> ObservedPool:
+        """Return the state of the Deployment's pods, as reported by the cluster."""
+        scale = await self._read_scale(desired)
+        pods = [_Pod.read(each) for each in await self._pods(desired, scale.status.selector)]
+        died = await self._deaths(desired, pods)
+        return ObservedPool(
             running=sum(each.running and not each.leaving for each in pods),
             stopping=sum(each.leaving and each.phase in ("Pending", "Running") for each in pods),
             died=tuple(died),
         )
 
-    async def scale(self, wanted: Wanted) -> None:
-        """Sets the replicas; the cluster does the rest."""
-        await self._write_scale(wanted)
+    async def scale(self, desired: DesiredPool) -> None:
+        """Set the replicas. The cluster starts and stops the pods."""
+        await self._write_scale(desired)
 
     async def close(self) -> None:
-        """Closes the connections to the API."""
+        """Close the connections to the API."""
         cluster, self._cluster = self._cluster, None
         if cluster is not None:
             await cluster.client.close()
 
-    # ---- what there is ----------------------------------------------------------------------
+    # ---- observing --------------------------------------------------------------------------
 
-    async def _deaths(self, wanted: Wanted, pods: list[_Pod]) -> list[Died]:
-        """Of those that were not told to go, and did not end with code 0."""
-        first_look = wanted.pool not in self._seen
-        before = self._seen.get(wanted.pool, {})
-        self._seen[wanted.pool] = {each.name: (each.ends, each.stuck) for each in pods}
+    async def _deaths(self, desired: DesiredPool, pods: list[_Pod]) -> list[DeadWorker]:
+        """Return the pods that died or became stuck since the last observation.
+
+        Pods that were asked to stop and containers that ended with code 0 are left out.
+        """
+        first_observation = desired.pool not in self._seen
+        before = self._seen.get(desired.pool, {})
+        self._seen[desired.pool] = {each.name: (each.ends, each.stuck) for each in pods}
         died = []
         for pod in pods:
             ends, stuck = before.get(pod.name, (0, ""))
             if pod.leaving:
                 continue
             if pod.stuck and not stuck:
-                died.append(Died(None, tail(f"{pod.name}: {pod.stuck}")))
-            elif pod.ends > ends and not (first_look and pod.running):
+                died.append(DeadWorker(None, tail(f"{pod.name}: {pod.stuck}")))
+            elif pod.ends > ends and not (first_observation and pod.running):
                 end = pod.end
                 if end is None or end.exit_code == 0:
                     continue
                 lived = (end.finished_at - end.started_at) if end.started_at else None
-                log = await self._last_log(wanted, pod)
+                log = await self._last_log(desired, pod)
                 died.append(
-                    Died(exit_code(end.exit_code), log, lived.total_seconds() if lived else 0.0)
+                    DeadWorker(
+                        signal_of_shell_code(end.exit_code),
+                        log,
+                        lived.total_seconds() if lived else 0.0,
+                    )
                 )
         return died
 
-    # ---- the API ----------------------------------------------------------------------------
+    # ---- API calls --------------------------------------------------------------------------
 
-    async def _read_scale(self, wanted: Wanted) -> Any:
+    async def _read_scale(self, desired: DesiredPool) -> Any:
         cluster = await self._connected()
         apps = _api("AppsV1Api", cluster)
-        return await self._asked(
-            wanted, apps.read_namespaced_deployment_scale(wanted.pool, cluster.namespace)
+        return await self._call(
+            desired, apps.read_namespaced_deployment_scale(desired.pool, cluster.namespace)
         )
 
-    async def _write_scale(self, wanted: Wanted, **options: str) -> None:
+    async def _write_scale(self, desired: DesiredPool, **options: str) -> None:
         cluster = await self._connected()
         apps = _api("AppsV1Api", cluster)
-        for turn in range(_CONFLICTS):
+        for attempt in range(_CONFLICTS):
             try:
-                await self._asked(
-                    wanted,
+                await self._call(
+                    desired,
                     apps.patch_namespaced_deployment_scale(
-                        wanted.pool,
+                        desired.pool,
                         cluster.namespace,
-                        {"spec": {"replicas": wanted.count}},
+                        {"spec": {"replicas": desired.count}},
                         _content_type="application/merge-patch+json",
                         **options,
                     ),
                 )
                 return
             except _Conflict:
-                await asyncio.sleep(_CONFLICT_PAUSE_S * 2**turn)
+                await asyncio.sleep(_CONFLICT_PAUSE_S * 2**attempt)
         raise ProviderFailed(
-            f"The Deployment {wanted.pool} is written by somebody else all the time; is it scaled "
-            "by an autoscaler, too?"
+            f"The Deployment {desired.pool} is changed concurrently by another client; check "
+            "whether an autoscaler scales it, too."
         )
 
-    async def _pods(self, wanted: Wanted, selector: str) -> list[Any]:
+    async def _pods(self, desired: DesiredPool, selector: str) -> list[Any]:
         cluster = await self._connected()
-        found = await self._asked(
-            wanted,
+        found = await self._call(
+            desired,
             _api("CoreV1Api", cluster).list_namespaced_pod(
                 cluster.namespace, label_selector=selector
             ),
         )
         return list(found.items)
 
-    async def _last_log(self, wanted: Wanted, pod: _Pod) -> str:
-        """Empty when there is none to be had: the pod may be gone by now."""
+    async def _last_log(self, desired: DesiredPool, pod: _Pod) -> str:
+        """Return the end of a pod's log, or "" if it is not available. The pod may be gone."""
         cluster = await self._connected()
         try:
-            text = await self._asked(
-                wanted,
+            text = await self._call(
+                desired,
                 _api("CoreV1Api", cluster).read_namespaced_pod_log(
                     pod.name,
                     cluster.namespace,
@@ -213,49 +223,49 @@ class KubernetesProvider:
             return ""
         return tail(text)
 
-    async def _connected(self) -> Cluster:
+    async def _connected(self) -> ClusterClient:
         if self._cluster is None:
             self._cluster = await connect(self._environment)
         return self._cluster
 
-    async def _asked(self, wanted: Wanted, call: Awaitable[Any]) -> Any:
-        """What the API answers. Raises ProviderMissing, ProviderFailed or _Conflict."""
+    async def _call(self, desired: DesiredPool, call: Awaitable[Any]) -> Any:
+        """Return the API's answer. Raises ProviderMissing, ProviderFailed or _Conflict."""
         aiohttp = importlib.import_module("aiohttp")
         exceptions = importlib.import_module("kubernetes.aio.client.exceptions")
         assert self._cluster is not None
         try:
             return await call
         except exceptions.ApiException as error:
-            raise self._refusal(wanted, error) from None
+            raise self._refusal(desired, error) from None
         except (aiohttp.ClientError, OSError) as error:
             host = self._cluster.client.configuration.host
-            raise ProviderMissing(f"No cluster answers at {host}: {error}") from None
+            raise ProviderMissing(f"The cluster at {host} is unreachable: {error}") from None
 
-    def _refusal(self, wanted: Wanted, error: Any) -> Exception:
+    def _refusal(self, desired: DesiredPool, error: Any) -> Exception:
         assert self._cluster is not None
-        said = _message(error)
+        message = _message(error)
         if error.status in (401, 403):
-            return ProviderMissing(f"The cluster refuses: {said} {_RIGHTS}")
+            return ProviderMissing(f"The cluster denied access: {message} {_RIGHTS}")
         if error.status == 404:
             return ProviderMissing(
-                f"The namespace {self._cluster.namespace} has no Deployment {wanted.pool!r}, which "
-                f"a pool of that name needs: {said}"
+                f"The namespace {self._cluster.namespace} has no Deployment {desired.pool!r}, "
+                f"which the pool of that name needs: {message}"
             )
         if error.status == 409:
-            return _Conflict(said)
-        return ProviderFailed(f"Kubernetes answers {error.status}: {said}")
+            return _Conflict(message)
+        return ProviderFailed(f"Kubernetes answered {error.status}: {message}")
 
 
 class _Conflict(ProviderFailed):
-    """The object was changed meanwhile; the same again may do."""
+    """Raised when the object was changed concurrently. A repeated call may succeed."""
 
 
-def _api(name: str, cluster: Cluster) -> Any:
+def _api(name: str, cluster: ClusterClient) -> Any:
     return getattr(importlib.import_module("kubernetes.aio.client"), name)(cluster.client)
 
 
 def _message(error: Any) -> str:
-    """The words of the API's Status."""
+    """Return the message of the API's Status object."""
     try:
         return str(json.loads(error.body)["message"])[:500]
     except (TypeError, ValueError, LookupError):

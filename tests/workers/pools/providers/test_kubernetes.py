@@ -1,4 +1,4 @@
-"""The provider kubernetes, with the rights of the manifests and no others."""
+"""Test the provider `kubernetes` with exactly the rights of the manifests."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ import certifi
 import pytest
 import yaml
 
+from taskmaster.workers.pools.provider import (
+    DeadWorker,
+    DesiredPool,
+    ProviderFailed,
+    ProviderMissing,
+)
+from taskmaster.workers.pools.providers.cluster import connect
+from taskmaster.workers.pools.providers.kubernetes import KubernetesProvider
 from tests.postgres_plugin import ROOT
 from tests.workers.pools.contract import Bench, Contract, runs
 from tests.workers.pools.kubernetes_api import NAMESPACE, TOKEN, KubernetesApi
-from workers.pools.provider import Died, ProviderFailed, ProviderMissing, Wanted
-from workers.pools.providers.cluster import connect
-from workers.pools.providers.kubernetes import KubernetesProvider
 
 POOL = "workers"
 
 
 def granted() -> list[dict[str, Any]]:
-    """The rules of the Role that the manifests give to coordinators."""
+    """Return the rules of the Role that the manifests grant to coordinators."""
     text = (ROOT / "deploy/kubernetes/base/access.yaml").read_text()
     (role,) = [each for each in yaml.safe_load_all(text) if each["kind"] == "Role"]
     return list(role["rules"])
@@ -55,10 +60,10 @@ class Fake(Bench):
         path.write_text(yaml.safe_dump(config))
         return path
 
-    def wanted(self, count: int) -> Wanted:
-        return Wanted(POOL, count, ("--pool-name", POOL), {}, stop_limit_s=60.0)
+    def desired(self, count: int) -> DesiredPool:
+        return DesiredPool(POOL, count, ("--pool", POOL), {}, stop_limit_s=60.0)
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         self.api.finish_deleted()
 
     async def crash(self) -> None:
@@ -83,8 +88,10 @@ class TestContract(Contract):
     pass
 
 
-async def test_a_crash_loop_is_told_once_a_crash(bench: Fake, provider: KubernetesProvider) -> None:
-    one = bench.wanted(1)
+async def test_each_crash_of_a_loop_is_reported_once(
+    bench: Fake, provider: KubernetesProvider
+) -> None:
+    one = bench.desired(1)
     await provider.scale(one)
     await bench.until(provider, one, runs(1))
     bench.api.crash("it is over", 137, restarted=False)
@@ -98,36 +105,36 @@ async def test_a_crash_loop_is_told_once_a_crash(bench: Fake, provider: Kubernet
     assert death.last_log.endswith("again")
 
 
-async def test_an_image_that_cannot_be_pulled_is_told_once(
+async def test_an_image_that_cannot_be_pulled_is_reported_once(
     bench: Fake, provider: KubernetesProvider
 ) -> None:
     message = 'Back-off pulling image "taskmaster:latest"'
     bench.api.first_state = {"waiting": {"reason": "ImagePullBackOff", "message": message}}
-    one = bench.wanted(1)
+    one = bench.desired(1)
     await provider.scale(one)
     (death,) = (await provider.observe(one)).died
-    assert death == Died(None, death.last_log)
+    assert death == DeadWorker(None, death.last_log)
     assert message in death.last_log
     assert (await provider.observe(one)).died == ()
 
 
-async def test_a_conflict_is_tried_again_and_said_when_it_lasts(
+async def test_a_conflict_is_retried_and_reported_when_it_persists(
     bench: Fake, provider: KubernetesProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.pools.providers.kubernetes._CONFLICT_PAUSE_S", 0.001)
+    monkeypatch.setattr("taskmaster.workers.pools.providers.kubernetes._CONFLICT_PAUSE_S", 0.001)
     bench.api.conflicts = 3
-    await provider.scale(bench.wanted(2))
+    await provider.scale(bench.desired(2))
     assert bench.api.replicas[POOL] == 2
     bench.api.conflicts = 100
     with pytest.raises(ProviderFailed, match="autoscaler"):
-        await provider.scale(bench.wanted(3))
+        await provider.scale(bench.desired(3))
     assert bench.api.replicas[POOL] == 2
 
 
-async def test_a_cluster_that_hangs_is_given_up_and_works_again_afterwards(
+async def test_a_hanging_cluster_times_out_and_works_again_afterwards(
     bench: Fake, provider: KubernetesProvider
 ) -> None:
-    one = bench.wanted(1)
+    one = bench.desired(1)
     bench.api.answering.clear()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
@@ -144,7 +151,7 @@ async def test_a_pool_without_a_deployment_is_refused_by_name(
         {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["get"]}
     ]
     with pytest.raises(ProviderMissing, match=f"{NAMESPACE} has no Deployment 'other'"):
-        await provider.check(Wanted("other", 1, (), {}, 60.0))
+        await provider.check(DesiredPool("other", 1, (), {}, 60.0))
 
 
 @pytest.mark.parametrize("verbs", [[], ["get"]])
@@ -154,63 +161,65 @@ async def test_missing_rights_are_refused_before_anything_changes(
     scale = {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": verbs}
     bench.api.rules = [scale]
     with pytest.raises(ProviderMissing, match=r"forbidden.*cannot .*access\.yaml"):
-        await provider.check(bench.wanted(4))
+        await provider.check(bench.desired(4))
     assert bench.api.replicas[POOL] == 0
 
 
-async def test_the_manifests_grant_what_is_used_and_no_other_deployment(
+async def test_the_manifests_grant_only_the_rights_that_are_used(
     bench: Fake, provider: KubernetesProvider
 ) -> None:
     bench.api.replicas["web"] = 2
     with pytest.raises(ProviderMissing, match="forbidden"):
-        await provider.scale(Wanted("web", 0, (), {}, 60.0))
+        await provider.scale(DesiredPool("web", 0, (), {}, 60.0))
     assert bench.api.replicas["web"] == 2
 
 
 async def test_a_wrong_token_is_refused(bench: Fake) -> None:
     provider = bench.provider(token="wrong")
     with pytest.raises(ProviderMissing, match="Unauthorized"):
-        await provider.check(bench.wanted(1))
+        await provider.check(bench.desired(1))
     await provider.close()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (None, "No cluster is configured"),
-        ("{", "is no configuration for a cluster"),
-        ("", "cannot be used|is no configuration"),
+        ("{", "is not a valid cluster configuration"),
+        ("", "cannot be used|is not a valid"),
         ("users: [{name: u}]", "cannot be used"),
     ],
 )
-async def test_a_configuration_that_is_none_is_refused_in_a_line(
-    bench: Fake, tmp_path: Path, text: str | None, said: str
+async def test_an_invalid_configuration_is_refused_with_one_line(
+    bench: Fake, tmp_path: Path, text: str | None, message: str
 ) -> None:
     path = tmp_path / "config"
     if text is not None:
         path.write_text(text)
     provider = KubernetesProvider({"KUBECONFIG": str(path)})
-    with pytest.raises(ProviderMissing, match=said) as caught:
-        await provider.check(bench.wanted(1))
+    with pytest.raises(ProviderMissing, match=message) as caught:
+        await provider.check(bench.desired(1))
     assert "\n" not in str(caught.value)
 
 
 async def test_credentials_from_a_command_are_refused(bench: Fake) -> None:
     provider = bench.provider(exec={"apiVersion": "v1", "command": "true"})
     with pytest.raises(ProviderMissing, match="service account"):
-        await provider.check(bench.wanted(1))
+        await provider.check(bench.desired(1))
 
 
 async def test_a_pod_uses_its_own_cluster_namespace_and_token(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Where Kubernetes puts them in a pod.
+    # The location in a real pod.
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "namespace").write_text("shop\n")
     loader = "kubernetes.aio.config.incluster_config"
     monkeypatch.setattr(f"{loader}.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(f"{loader}.SERVICE_CERT_FILENAME", certifi.where())
-    monkeypatch.setattr("workers.pools.providers.cluster._NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setattr(
+        "taskmaster.workers.pools.providers.cluster._NAMESPACE", tmp_path / "namespace"
+    )
     environment = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""The provider local keeps the contract of all providers."""
+"""Test that the provider `local` keeps the contract of all providers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 from asgiref.sync import sync_to_async
 
+from taskmaster.workers.models import PoolMember
+from taskmaster.workers.pools.provider import DeadWorker, DesiredPool, ObservedPool, Provider
+from taskmaster.workers.pools.providers.local import LocalProvider
 from tests.workers.pools.contract import Bench, Contract
-from tests.workers.pools.local import end_all, pids, provider, wanted
-from workers.models import PoolMember
-from workers.pools.provider import Died, Observed, Provider, Wanted
-from workers.pools.providers.local import LocalProvider
+from tests.workers.pools.local import desired_pool, end_all, pids, provider
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Machine(Bench):
-    """This one. A worker without a task would leave at once, so those that are there are frozen."""
+    """Control local workers. They are frozen, because idle workers would stop immediately."""
 
     exit_code = -signal.SIGKILL
 
@@ -35,17 +35,17 @@ class Machine(Bench):
         self.monkeypatch.delattr(os, "posix_spawn")
         return provider(self.folder)
 
-    def wanted(self, count: int) -> Wanted:
-        return wanted(count)
+    def desired(self, count: int) -> DesiredPool:
+        return desired_pool(count)
 
     async def until(
-        self, provider: Provider, wanted: Wanted, holds: Callable[[Observed], bool]
-    ) -> tuple[Died, ...]:
-        died = await super().until(provider, wanted, holds)
+        self, provider: Provider, desired: DesiredPool, holds: Callable[[ObservedPool], bool]
+    ) -> tuple[DeadWorker, ...]:
+        died = await super().until(provider, desired, holds)
         await self._signal(signal.SIGSTOP)
         return died
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         await self._signal(signal.SIGCONT)
 
     async def crash(self) -> None:
@@ -68,4 +68,4 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
 
 
 class TestContract(Contract):
-    """All of it."""
+    """Run the tests of the contract."""

@@ -1,0 +1,136 @@
+"""Hold tasks that the look-ahead has claimed, and offer them at their due time.
+
+The look-ahead claims tasks that fall due soon, so that they start on time. A held task can still be
+cancelled or rescheduled in the database. When it falls due, its lease is checked there, and the
+task is dropped if the lease is not held any more. A due task that finds no free slot is released
+after `hold_release_s`, so that a worker of another coordinator can run it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Callable, Sequence
+
+from taskmaster.coordinator.dispatch.dispatcher import Dispatcher
+from taskmaster.coordinator.support.database import OUTAGE_ERRORS, Database
+from taskmaster.tasks.conf import Settings
+from taskmaster.tasks.messages import ClaimedTask, Lease
+from taskmaster.tasks.store import async_store as store
+
+#: Seconds after which due tasks are checked again when the database was not available.
+_RETRY_S = 0.1
+
+
+class LookaheadQueue:
+    """Keep a heap of tasks by due time, and a list of due tasks that wait for a free slot."""
+
+    def __init__(
+        self,
+        database: Database,
+        dispatcher: Dispatcher,
+        conf: Settings,
+        *,
+        on_release: Callable[[Sequence[Lease]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._dispatcher = dispatcher
+        self._conf = conf
+        self._on_release = on_release
+        self._clock = clock
+        #: Tasks that are not due yet, as (time when due, task id, task). The id breaks ties.
+        self._heap: list[tuple[float, int, ClaimedTask]] = []
+        #: Due tasks whose leases are being checked in the database. They still count as held.
+        self._due: list[ClaimedTask] = []
+        #: Due tasks with a confirmed lease that wait for a free slot, as (time of release, task).
+        self._ready: list[tuple[float, ClaimedTask]] = []
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._heap) + len(self._due) + len(self._ready)
+
+    @property
+    def capacity(self) -> int:
+        """Return how many more tasks can be held."""
+        return max(0, self._conf.held_max - len(self))
+
+    def push(self, tasks: Sequence[ClaimedTask]) -> None:
+        """Hold tasks until they are due."""
+        now = self._clock()
+        for task in tasks:
+            heapq.heappush(self._heap, (now + task.due_in_s, task.task_id, task))
+        self._changed.set()
+
+    def capacity_freed(self) -> None:
+        """Wake the loop if due tasks wait for a slot: one may be free."""
+        if self._ready:
+            self._changed.set()
+
+    def leases(self) -> list[Lease]:
+        """Return the leases of all held tasks."""
+        tasks = [task for _, _, task in self._heap] + self._due
+        tasks += [task for _, task in self._ready]
+        return [Lease(task.task_id, task.lease) for task in tasks]
+
+    def clear(self) -> list[Lease]:
+        """Remove all held tasks. Return their leases."""
+        leases = self.leases()
+        self._heap.clear()
+        self._due.clear()
+        self._ready.clear()
+        return leases
+
+    async def run(self) -> None:
+        """Offer tasks as they fall due, until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._wait_s()):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            self._offer_ready()
+            await self._offer_due()
+
+    def _wait_s(self) -> float | None:
+        """Return the seconds until the next task is due or must be released, None without tasks."""
+        moments = [self._heap[0][0]] if self._heap else []
+        if self._ready:
+            moments.append(min(at for at, _ in self._ready))
+        return max(0.0, min(moments) - self._clock()) if moments else None
+
+    async def _offer_due(self) -> None:
+        """Check in the database that the tasks that are due are still held, then offer them."""
+        now, due = self._clock(), self._due
+        while self._heap and self._heap[0][0] <= now:
+            due.append(heapq.heappop(self._heap)[2])
+        if not due:
+            return
+        leases = [Lease(task.task_id, task.lease) for task in due]
+        try:
+            async with self._database.connection() as connection:
+                held = await store.filter_held_leases(connection, leases)
+        except OUTAGE_ERRORS:
+            for task in due:
+                heapq.heappush(self._heap, (now + _RETRY_S, task.task_id, task))
+            due.clear()
+            return
+        release_at = self._clock() + self._conf.hold_release_s
+        self._ready.extend((release_at, task) for task in due if task.task_id in held)
+        due.clear()
+        self._offer_ready()
+
+    def _offer_ready(self) -> None:
+        """Offer due tasks to free slots. Release those that have waited for `hold_release_s`."""
+        if not self._ready:
+            return
+        self._ready.sort(key=lambda each: (-each[1].priority, each[1].scheduled_at))
+        left = self._dispatcher.offer([task for _, task in self._ready], prefetch=False)
+        waiting, now = {task.task_id for task in left}, self._clock()
+        self._ready = [each for each in self._ready if each[1].task_id in waiting]
+        late = [task for at, task in self._ready if at <= now]
+        if late:
+            self._ready = [each for each in self._ready if each[0] > now]
+            self._on_release([Lease(task.task_id, task.lease) for task in late])

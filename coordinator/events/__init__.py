@@ -1,0 +1,1 @@
+"""Publish the events of one coordinator in batches."""

@@ -1,1 +1,0 @@
-"""gRPC in and out: translation only."""

@@ -1,0 +1,1 @@
+"""Provide database connections and rate-limited logging."""

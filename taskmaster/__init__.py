@@ -1,0 +1,37 @@
+"""Schedule tasks across many workers for Django. TaskMaster needs only PostgreSQL.
+
+The package folders are at the top of the checkout. `taskmaster/` links to them, so imports have the
+form `taskmaster.…` both in a checkout and in an installed wheel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taskmaster.tasks.declaration import task
+
+__all__ = ["__version__", "require_full_name", "task"]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    """Import the decorator `task` on first access and return it."""
+    if name == "task":
+        from taskmaster.tasks.declaration import task
+
+        return task
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def require_full_name(module: str) -> None:
+    """Raise ImportError unless `module` is imported below `taskmaster`.
+
+    The checkout is on `sys.path`, so `import tasks` would find the folder a second time and
+    register every model twice.
+    """
+    if not module.startswith(f"{__name__}."):
+        raise ImportError(
+            f"{module} was imported as a top-level package; import {__name__}.{module} instead."
+        )

@@ -1,0 +1,1 @@
+"""Run the demo: PostgreSQL, web, coordinator and a pool of workers on one machine."""

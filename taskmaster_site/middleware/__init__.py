@@ -1,0 +1,1 @@
+"""Set the content security policy, reject U+0000, and answer database outages."""

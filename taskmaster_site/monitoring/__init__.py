@@ -1,0 +1,1 @@
+"""Serve metrics and health, and provide the health probe for containers."""

@@ -1,0 +1,270 @@
+"""Define the messages between the parts: submissions, claimed tasks, reports, and store results.
+
+They are named tuples because twenty thousand a second are created and converted to columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from taskmaster.tasks.lifecycle import Status
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """Hold a valid submission.
+
+    `args` and `kwargs` are JSON text. A `scheduled_at` of None means now.
+    """
+
+    name: str
+    args: str = "[]"
+    kwargs: str = "{}"
+    queue: str = "default"
+    priority: int = 0
+    scheduled_at: datetime | None = None
+    max_attempts: int = 3
+    timeout_s: float = 3600.0
+    retry_base_s: float = 1.0
+    retry_cap_s: float = 600.0
+    #: Either `continue` or `stop`.
+    on_lost_contact: str = "continue"
+    tags: tuple[str, ...] = ()
+
+
+class Lease(NamedTuple):
+    """Identify one claim of one task. The pair is the fencing token."""
+
+    task_id: int
+    lease: int
+
+
+class QueuePriority(NamedTuple):
+    """Describe a queue and priority with pending tasks.
+
+    `due_in_s` is the time until the first of them is due, and negative once it is due.
+    """
+
+    queue: str
+    priority: int
+    first_at: datetime
+    due_in_s: float
+
+
+class ClaimedTask(NamedTuple):
+    """Describe a task that this coordinator has claimed. `args` and `kwargs` are JSON text."""
+
+    task_id: int
+    lease: int
+    attempt: int
+    max_attempts: int
+    name: str
+    args: str
+    kwargs: str
+    queue: str
+    priority: int
+    timeout_s: float
+    scheduled_at: datetime
+    due_in_s: float
+    created_at: datetime
+    #: Either `continue` or `stop`.
+    on_lost_contact: str
+
+
+class QueueCapacity(NamedTuple):
+    """State the capacity of a coordinator's workers for a queue.
+
+    The queue '' represents all queues without an entry of their own.
+    """
+
+    queue: str
+    #: Number of workers that accept tasks. Draining workers are not counted.
+    workers: int
+    slots: int
+    free: int
+
+
+class AdoptedAttempt(NamedTuple):
+    """Describe a running execution that a coordinator took over with its worker."""
+
+    task_id: int
+    attempt: int
+    max_attempts: int
+    queue: str
+
+
+class RecordedAttempt(NamedTuple):
+    """Identify a task whose start or result was written. `wait_s` is the time from due to start."""
+
+    task_id: int
+    name: str
+    queue: str
+    wait_s: float
+
+
+class TaskChange(NamedTuple):
+    """Describe a task after it failed, was released or was rescued."""
+
+    task_id: int
+    name: str
+    queue: str
+    status: str
+    attempt: int
+    max_attempts: int
+    #: Name of the worker of the newest attempt.
+    worker: str
+    worker_id: UUID | None
+    #: Time until the task is due.
+    due_in_s: float
+
+
+class ReportedExecution(NamedTuple):
+    """State the ownership of an execution that a worker named.
+
+    `own` is true if it belongs to that worker, `live` if it is in flight.
+    """
+
+    lease: Lease
+    #: The attempt number from the worker's report, or None.
+    attempt: int | None
+    own: bool
+    live: bool
+
+
+class Start(NamedTuple):
+    """Report a started attempt. Ages are seconds before the report is written."""
+
+    task_id: int
+    lease: int
+    attempt: int
+    started_age_s: float
+    worker: str
+    worker_id: UUID
+
+
+class Completion(NamedTuple):
+    """Report a completed attempt. `result` is JSON text, or None for null."""
+
+    task_id: int
+    lease: int
+    attempt: int
+    started_age_s: float
+    finished_age_s: float
+    worker: str
+    worker_id: UUID
+    result: str | None
+
+
+class Failure(NamedTuple):
+    """Report a failed attempt. `error` is the JSON text of its entry in `errors`."""
+
+    task_id: int
+    lease: int
+    attempt: int
+    started_age_s: float
+    finished_age_s: float
+    worker: str
+    worker_id: UUID
+    error: str
+    #: Whether the task fails even if attempts are left.
+    final: bool
+    #: Pause before the next attempt. None: the pause from the task's retry policy.
+    pause_s: float | None
+
+
+class Release(NamedTuple):
+    """Report a task to release.
+
+    `handed_back` is true if the worker hands the task back. The attempt may have started then.
+    """
+
+    task_id: int
+    lease: int
+    handed_back: bool
+
+
+class OutputChunk(NamedTuple):
+    """Hold a piece of an attempt's output."""
+
+    task_id: int
+    lease: int
+    attempt: int
+    seq: int
+    stream: str
+    text: str
+    worker_id: UUID
+
+
+class ChangedTask(NamedTuple):
+    """Identify a task that a user or a program has changed."""
+
+    task_id: int
+    name: str
+    queue: str
+    #: Status before the change; empty unless the statement returns it.
+    before: str = ""
+    worker: str = ""
+    worker_id: UUID | None = None
+
+
+class QueueOutlook(NamedTuple):
+    """Hold the outlook of a task: its due time and the capacity of live coordinators."""
+
+    #: Time until the task is due, and negative once it is due.
+    due_in_s: float
+    coordinators: int
+    #: Number of workers that serve the queue and accept tasks. `slots` and `free` are theirs.
+    workers: int
+    slots: int
+    free: int
+    #: Whether the coordinator that holds the task is alive.
+    holder_lives: bool
+
+
+class OutputRow(NamedTuple):
+    """Hold a stored output chunk, without its first `skipped` characters."""
+
+    lease: int
+    seq: int
+    stream: str
+    skipped: int
+    piece: str
+
+
+class EndedTasks(NamedTuple):
+    """Hold the number of tasks that ended, by status, for the statistics.
+
+    A number is negative if tasks left the status. `wait` and `run` are histograms of the times of
+    complete tasks; they are empty if there are none.
+    """
+
+    complete: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    retried: int = 0
+    wait: Sequence[int] = ()
+    run: Sequence[int] = ()
+
+    def __bool__(self) -> bool:
+        """Return whether any number is not zero."""
+        return any(self[:4])
+
+
+def count_failures(changes: Sequence[TaskChange]) -> EndedTasks:
+    """Count rescued tasks or failed attempts, as failed or retried."""
+    failed = sum(task.status == Status.FAILED for task in changes)
+    return EndedTasks(failed=failed, retried=len(changes) - failed)
+
+
+class EndedTotals(NamedTuple):
+    """Hold the number of ended tasks by status, and the newest rates."""
+
+    complete: int
+    failed: int
+    cancelled: int
+    complete_per_s: float
+    failed_per_s: float

@@ -1,0 +1,1 @@
+"""Format tasks for display."""

@@ -1,0 +1,1 @@
+"""Query tasks for pages, REST, commands and bulk operations."""

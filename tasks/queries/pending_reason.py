@@ -1,0 +1,105 @@
+"""Explain in one sentence why a task is not running.
+
+The coordinators store the capacity of their workers when it changes, at most once a second
+(`QueueState`). The sentences state only facts that these figures prove. The figures may be a second
+old, and their coordinator may be dead.
+"""
+
+from __future__ import annotations
+
+from django.db import DEFAULT_DB_ALIAS
+
+from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.messages import QueueOutlook
+from taskmaster.tasks.models import Task
+from taskmaster.tasks.store import sync_store as store
+from taskmaster.tasks.templatetags.taskmaster import duration
+
+#: Age in seconds above which a coordinator's capacity rows are ignored: it may be dead.
+CAPACITY_AGE_MAX_S = 15.0
+#: Limit of the count of tasks that are claimed before a task.
+COUNT_MAX = 1_000
+
+
+def explain_pending(task: Task) -> str | None:
+    """Return a sentence why the task is not running, or None if it runs or has ended."""
+    using = task._state.db or DEFAULT_DB_ALIAS
+    match task.status:
+        case Status.WAITING:
+            return "The task waits for other tasks to end."
+        case Status.PENDING:
+            return _pending(task, _outlook(task, using), using)
+        case Status.PICKED:
+            return _picked(task, _outlook(task, using))
+        case _:
+            return None
+
+
+def _outlook(task: Task, using: str) -> QueueOutlook:
+    return store.read_queue_outlook(
+        task.queue, task.scheduled_at, task.coordinator, silence_s=CAPACITY_AGE_MAX_S, using=using
+    )
+
+
+def _pending(task: Task, outlook: QueueOutlook, using: str) -> str:
+    if outlook.due_in_s > 0:
+        due = duration(outlook.due_in_s)
+        return _between_attempts(task, due) or f"The task is due in {due}."
+    if not outlook.coordinators:
+        return (
+            f"No coordinator seems to be running: none has reported for {CAPACITY_AGE_MAX_S:.0f} s."
+        )
+    if not outlook.workers:
+        return f"No worker serves the queue `{task.queue}`."
+    if not outlook.free:
+        return f"{_no_free_slot(task.queue, outlook)}; {_tasks_ahead(task, using)}."
+    return "The task is due and waits to be claimed."
+
+
+def _picked(task: Task, outlook: QueueOutlook) -> str:
+    if not outlook.holder_lives:
+        return (
+            f"The coordinator that holds the task has not reported for {CAPACITY_AGE_MAX_S:.0f} s."
+        )
+    if outlook.due_in_s > 0:
+        due = duration(outlook.due_in_s)
+        return (
+            _between_attempts(task, due)
+            or f"A coordinator holds the task until it is due in {due}."
+        )
+    return "A coordinator has claimed the task; no worker has accepted it yet."
+
+
+def _between_attempts(task: Task, due: str) -> str | None:
+    """Return how the newest attempt failed and when the next is due, or None if none failed."""
+    if not task.attempt or not task.errors or task.errors[-1].get("attempt") != task.attempt:
+        return None
+    lost = task.errors[-1].get("class") == "lost"
+    outcome = "was lost with its worker" if lost else "failed"
+    return f"Attempt {task.attempt} of {task.max_attempts} {outcome}; the next is due in {due}."
+
+
+def _no_free_slot(queue: str, outlook: QueueOutlook) -> str:
+    """Return that no slot is free. A slot can be reserved without being busy."""
+    slots, workers = outlook.slots, outlook.workers
+    if slots == 1:
+        return f"The only slot of the worker that serves `{queue}` is not free"
+    served = "worker that serves" if workers == 1 else f"{workers:,} workers that serve"
+    return f"None of the {slots:,} slots of the {served} `{queue}` is free"
+
+
+def _tasks_ahead(task: Task, using: str) -> str:
+    count = store.count_tasks_ahead(
+        task.pk,
+        queue=task.queue,
+        priority=task.priority,
+        scheduled_at=task.scheduled_at,
+        limit=COUNT_MAX + 1,
+        using=using,
+    )
+    if not count:
+        return "the task is the next in its queue"
+    if count == 1:
+        return "1 task in the queue is ahead of it"
+    many = f"more than {COUNT_MAX:,}" if count > COUNT_MAX else f"{count:,}"
+    return f"{many} tasks in the queue are ahead of it"

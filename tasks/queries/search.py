@@ -1,0 +1,111 @@
+"""Search tasks, and limit the range of lists, for REST, admin, dashboard and bulk operations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import F, Func, IntegerField, Max, Q, QuerySet, TextField
+from django.db.models.functions import Cast
+from django.db.models.lookups import Exact
+
+from taskmaster.tasks.ids import MAX_ID
+from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.models import Task
+
+#: Number of newest ids that a search covers. No index serves a search, so it reads all these rows.
+REACH = 100_000
+#: If a status with an index has at most this number of tasks, lists include all of them.
+FEW = 10_000
+#: Sets of statuses that have a partial index.
+_INDEXED = (frozenset({Status.PENDING}), frozenset({Status.PICKED, Status.STARTED}))
+#: Maximum stored size in bytes of arguments that are searched. Larger ones are skipped.
+MAX_STORED = 8_000
+#: Maximum length of a search text.
+MAX_TEXT = 200
+
+
+def newest_id(using: str | None = None) -> int:
+    """Return the id of the newest task, or 0 if there are no tasks.
+
+    `using` is the database alias. The default is the database that the router selects for reads.
+    """
+    return int(Task.objects.using(using).aggregate(newest=Max("pk"))["newest"] or 0)
+
+
+def within_reach(tasks: QuerySet[Task], statuses: Iterable[str] = ()) -> tuple[QuerySet[Task], str]:
+    """Limit a filtered list so that its query does not read the whole table.
+
+    Return the limited list and a text that names the limit, or '' without a limit. `statuses` are
+    the statuses of the filter; empty means any. The list covers all tasks if the table is small or
+    the statuses have an index and few tasks. Otherwise it covers the newest `REACH` ids.
+    """
+    newest = newest_id()
+    if newest <= REACH:
+        return tasks, ""
+    selected = frozenset(statuses)
+    if selected and any(selected <= indexed for indexed in _INDEXED):
+        found = Task.objects.filter(status__in=selected)
+        if found.order_by().values("pk")[: FEW + 1].count() <= FEW:
+            return tasks.filter(_OneOf(found)), ""
+    return tasks.filter(pk__gt=newest - REACH), f"among the newest {REACH:,} tasks"
+
+
+def search(tasks: QuerySet[Task], text: str, *, newest: int | None = None) -> QuerySet[Task]:
+    """Return the tasks among the newest `REACH` that match each word of `text`.
+
+    A word matches a part of the name, of args or of kwargs (as JSON), or a whole queue, worker or
+    tag. The comparison ignores case, except for tags. If the text consists of digits, it also
+    matches the id of any task. `newest` is the id from which `REACH` is counted. A fixed value
+    keeps the result of a search stable.
+    """
+    words = text.replace("\0", " ")[:MAX_TEXT].split()
+    if not words:
+        return tasks
+    since = (newest_id() if newest is None else newest) - REACH
+    if len(words) == 1 and words[0].isascii() and words[0].isdigit():
+        by_id = Q(pk=min(int(words[0][:19]), MAX_ID))
+        return tasks.filter(by_id | _OneOf(_match(Task.objects.all(), words, since)))
+    return _match(tasks, words, since)
+
+
+def _match(tasks: QuerySet[Task], words: list[str], since: int) -> QuerySet[Task]:
+    tasks = tasks.filter(pk__gt=since)
+    for field in ("args", "kwargs"):
+        tasks = tasks.alias(
+            **{
+                f"{field}_stored": Func(
+                    F(field), function="pg_column_size", output_field=IntegerField()
+                ),
+                f"{field}_text": Cast(field, TextField()),
+            }
+        )
+    for word in words:
+        # Search for the word as JSON escapes it, such as a quote with a backslash.
+        escaped = json.dumps(word, ensure_ascii=False)[1:-1]
+        tasks = tasks.filter(
+            Q(name__icontains=word)
+            | Q(queue__iexact=word)
+            | Q(worker__iexact=word)
+            | Q(tags__contains=[word])
+            | Q(args_stored__lte=MAX_STORED, args_text__icontains=escaped)
+            | Q(kwargs_stored__lte=MAX_STORED, kwargs_text__icontains=escaped)
+        )
+    return tasks
+
+
+class _OneOf(Exact):
+    """Compare the id with the ids that a subquery returns.
+
+    The subquery becomes an array. PostgreSQL evaluates it once and looks the ids up by the primary
+    key. With a plain subquery the planner may scan the whole table.
+    """
+
+    def __init__(self, found: QuerySet[Task]) -> None:
+        super().__init__(F("pk"), ArraySubquery(found.order_by().values("pk")))
+
+    def get_rhs_op(self, connection: Any, rhs: str) -> str:
+        """Return the operator and its right operand."""
+        return f"= ANY({rhs})"

@@ -1,0 +1,157 @@
+"""Test the pages while a link is broken and after the session has ended."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import WAIT_MS, Errors
+from tests.browser.fleet import Fleet
+
+pytestmark = pytest.mark.timeout(180)
+expect.set_options(timeout=WAIT_MS)
+#: Limit for a link to be back, which includes the start of a process.
+LONG_MS = 60_000
+
+
+#: Errors that the browser logs itself while the server or the database is away.
+AWAY = (
+    "ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED|ERR_CONNECTION_RESET|ERR_EMPTY|503|ERR_TIMED_OUT"
+)
+
+
+@dataclass(frozen=True)
+class Break:
+    """How a link is broken and mended, and what the page then shows."""
+
+    by: Callable[[Fleet], None]
+    mend: Callable[[Fleet], object]
+    light: str
+    banner: str
+    #: What turns grey.
+    stale: str
+    #: Headline while the link is back.
+    back: str = ""
+
+
+SERVER = ("Server away", "The server does not answer since", "main.stale", "The server answers")
+DATABASE = (
+    "Database away", "The database does not answer since", "main.stale", "The database answers",
+)  # fmt: skip
+COORDINATOR = (
+    "No coordinator",
+    "No coordinator answers since",
+    ".no-coordinator .counter.pending",
+    "The coordinator answers",
+)
+WORKER = ("1 worker silent", "1 of 2 workers silent since", ".worker.late")
+
+
+def killing(name: str) -> Callable[[Fleet], None]:
+    return lambda fleet: fleet.kill(name)
+
+
+def freezing(name: str) -> Callable[[Fleet], None]:
+    return lambda fleet: fleet.freeze(name)
+
+
+def thawing(name: str) -> Callable[[Fleet], None]:
+    return lambda fleet: fleet.thaw(name)
+
+
+BREAKS = {
+    "server killed": Break(killing("web"), Fleet.run_web, *SERVER),
+    "server frozen": Break(freezing("web"), thawing("web"), *SERVER),
+    "database killed": Break(
+        lambda fleet: fleet.server.kill(), lambda fleet: fleet.server.start(), *DATABASE
+    ),
+    "database frozen": Break(
+        lambda fleet: fleet.server.freeze(), lambda fleet: fleet.server.thaw(), *DATABASE
+    ),
+    "coordinator killed": Break(killing("coordinator"), Fleet.run_coordinator, *COORDINATOR),
+    "coordinator frozen": Break(freezing("coordinator"), thawing("coordinator"), *COORDINATOR),
+    "worker frozen": Break(freezing("worker-1"), thawing("worker-1"), *WORKER),
+}
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_broken_link_is_shown_with_its_time_and_what_is_out_of_date_is_grey(
+    name: str,
+    page: Page,
+    fleet: Fleet,
+    errors: Errors,
+    photograph: Callable[[Page, str], None],
+) -> None:
+    broken = BREAKS[name]
+    errors.expected.append(AWAY)
+    page.evaluate("window.neverReloaded = true")
+    light, banner = page.locator(".light"), page.locator(".banner")
+    expect(page.locator(".chain li.unknown")).to_have_count(0)
+    began = time.monotonic()
+    broken.by(fleet)
+    try:
+        expect(banner).to_have_text(re.compile(rf"{broken.banner} \d\d:\d\d:\d\d"))
+        shown_s = time.monotonic() - began
+        expect(light.locator("summary")).to_contain_text(broken.light)
+        stale = page.locator(broken.stale).first
+        expect(stale).to_be_visible()
+        assert "grayscale" in stale.evaluate("element => getComputedStyle(element).filter")
+        light.locator("summary").click()
+        photograph(page, f"status-{name.replace(' ', '-')}")
+        light.locator("summary").click()
+    finally:
+        mended = time.monotonic()
+        broken.mend(fleet)
+    if broken.back:
+        expect(banner).to_contain_text(f"{broken.back} again.", timeout=LONG_MS)
+    expect(light).to_have_attribute("data-state", "live", timeout=LONG_MS)
+    print(f"{name}: shown after {shown_s:.1f} s, live {time.monotonic() - mended:.1f} s later")
+    fleet.run_missing()
+    task = fleet.submit(name="examples.tasks.add", args=[1, 2])
+    expect(page.locator(f"#task-{task} .mark")).to_have_text("complete", timeout=LONG_MS)
+    assert page.evaluate("window.neverReloaded") is True
+
+
+def test_a_killed_worker_leaves_the_page(page: Page, fleet: Fleet) -> None:
+    worker = page.locator(".worker", has_text="worker-1")
+    expect(worker).to_be_visible()
+    fleet.kill("worker-1")
+    expect(worker).to_be_hidden()
+    expect(page.locator(".chain li").last).to_contain_text("1 of 1")
+
+
+def test_a_change_during_an_outage_is_refused_with_the_reason(
+    page: Page, fleet: Fleet, errors: Errors
+) -> None:
+    errors.expected.append(AWAY)
+    fleet.server.freeze()
+    try:
+        expect(page.locator(".light summary")).to_contain_text("Database away")
+        page.locator("#create-form [type=submit]").click()
+        expect(page.locator(".toast")).to_contain_text("Nothing was changed.")
+    finally:
+        fleet.server.thaw()
+    expect(page.locator(".light")).to_have_attribute("data-state", "live", timeout=LONG_MS)
+
+
+def test_the_login_page_appears_when_the_session_has_ended(
+    page: Page, fleet: Fleet, errors: Errors
+) -> None:
+    errors.expected.append("401|403|Failed to load resource")
+    fleet.server.ask("DELETE FROM django_session")
+    expect(page.locator("#id_username")).to_be_visible(timeout=60_000)
+    expect(page).to_have_url(re.compile(r"/admin/login/\?next=/"))
+
+
+def test_a_button_leads_to_the_login_page_when_the_session_has_ended(
+    page: Page, fleet: Fleet, errors: Errors
+) -> None:
+    errors.expected.append("401|403|Failed to load resource")
+    fleet.server.ask("DELETE FROM django_session")
+    page.locator("#create-form [type=submit]").click()
+    expect(page.locator("#id_username")).to_be_visible()

@@ -1,0 +1,1 @@
+"""Test TaskMaster installed from its wheel as part of another Django project."""

@@ -1,0 +1,1 @@
+"""A project with only the base installation of TaskMaster."""

@@ -1,0 +1,93 @@
+"""A web process without a database answers 503 and logs the outage once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+import psycopg
+import pytest
+from django.contrib.auth.models import User
+from django.db import InternalError, OperationalError
+from django.test import Client
+from psycopg_pool import PoolTimeout
+
+from taskmaster.taskmaster_site.pages import page_context
+from taskmaster.tasks import outage_log
+from taskmaster.tasks.outage_log import OutageLog
+from taskmaster.tasks.store import sync_store
+from tests.coordinator.sample import Clock
+from tests.tasks.api.people import ALL, assert_problem, client_with
+
+pytestmark = pytest.mark.django_db
+
+
+def read_only() -> InternalError:
+    error = InternalError("cannot execute INSERT in a read-only transaction")
+    error.__cause__ = psycopg.errors.ReadOnlySqlTransaction(str(error))
+    return error
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    fresh = OutageLog("outage", quiet_s=10, clock=clock)
+    monkeypatch.setattr(outage_log, "request_outage", fresh)
+    return clock
+
+
+@pytest.fixture
+def browser(clock: Clock) -> Client:
+    browser = Client(raise_request_exception=False)
+    browser.force_login(User.objects.create_superuser("ada"))
+    return browser
+
+
+@pytest.mark.parametrize("error", [OperationalError("host=x"), PoolTimeout("2 s"), read_only()])
+def test_a_page_is_a_503_and_the_log_gets_one_line_for_many(
+    browser: Client,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(page_context, "counters", raising(error))
+        for _ in range(5):
+            answer = browser.get("/")
+            assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+            assert b"Database unavailable" in answer.content
+            assert str(error).encode() not in answer.content
+    mine = [each for each in caplog.records if each.name == "taskmaster.tasks.outage_log"]
+    assert [each.getMessage() for each in mine] == ["outage"]
+    caplog.set_level("INFO", "taskmaster.tasks.outage_log")
+    assert browser.get("/").status_code == HTTPStatus.OK
+    assert "database available again" not in caplog.messages
+    clock.now += 10
+    assert browser.get("/").status_code == HTTPStatus.OK
+    assert "database available again" in caplog.messages
+
+
+@pytest.mark.parametrize("error", [OperationalError("away"), PoolTimeout("full"), read_only()])
+def test_the_api_is_a_503_too(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(sync_store, "insert_task", raising(error))
+    answer = client_with(*ALL).post("/api/tasks/", {"command": "true"}, format="json")
+    assert_problem(answer, HTTPStatus.SERVICE_UNAVAILABLE, "database is unavailable")
+    assert answer.headers["Retry-After"] == "2"
+
+
+def test_a_bug_is_not_an_outage(
+    browser: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(page_context, "counters", raising(InternalError("a fault")))
+    assert browser.get("/").status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert "outage" not in caplog.messages

@@ -1,0 +1,1 @@
+"""An app with its own tasks, for the tests of discovery."""

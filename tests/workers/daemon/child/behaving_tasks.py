@@ -1,0 +1,162 @@
+"""Tasks that notice what an earlier task left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import decimal
+import gc
+import logging
+import logging.config
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils import timezone, translation
+
+from taskmaster import task
+
+log = logging.getLogger(__name__)
+#: A generator of a module, which a fork copies.
+RNG = random.Random()
+
+
+def _process_state() -> dict[str, Any]:
+    umask = os.umask(0o22)
+    os.umask(umask)
+    folder = os.open(".", os.O_RDONLY)
+    inode = os.fstat(folder).st_ino
+    os.close(folder)
+    return {
+        "folder": inode,
+        "umask": umask,
+        "environ": sorted(f"{key}={value}" for key, value in os.environ.items()),
+        "zone": time.strftime("%z"),
+        "handlers": [repr(signal.getsignal(each)) for each in signal.valid_signals()],
+        "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        "timers": [signal.getitimer(each)[0] for each in (0, 1, 2)],
+        "streams": [
+            (type(each).__name__, each.encoding, each.line_buffering, each.closed)
+            for each in (sys.stdin, sys.stdout, sys.stderr)
+        ],
+        "blocking": [os.get_blocking(fd) for fd in (1, 2)],
+        "limits": [sys.getrecursionlimit(), sys.getswitchinterval(), socket.getdefaulttimeout()],
+        "gc": gc.isenabled(),
+        "tracing": [repr(sys.gettrace()), repr(sys.getprofile())],
+        "log": [logging.getLogger().level, logging.root.manager.disable, log.disabled],
+        "context": [
+            decimal.getcontext().prec,
+            translation.get_language(),
+            str(timezone.get_current_timezone()),
+        ],
+    }
+
+
+def _database_state() -> dict[str, Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('search_path'), current_setting('TimeZone'), current_user, "
+            "current_setting('statement_timeout'), "
+            "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid <> 0), "
+            "(SELECT count(*) FROM pg_cursors), (SELECT count(*) FROM pg_listening_channels()), "
+            "(SELECT count(*) FROM pg_prepared_statements WHERE from_sql), to_regclass('left_over')"
+        )
+        row = list(cursor.fetchone())
+    return {
+        "session": row,
+        "autocommit": connection.get_autocommit(),
+        "atomic": connection.in_atomic_block,
+        "wrappers": len(connection.execute_wrappers),
+        "users": User.objects.filter(username="left_over").count(),
+    }
+
+
+def _print_lines(number: int) -> None:
+    print(f"out {number} äöü")
+    print(f"err {number}", file=sys.stderr)
+    log.info("log %d", number)
+
+
+@task
+def behave(number: int) -> dict[str, Any]:
+    """Print, and return everything that a task may rely on."""
+    state = _process_state() | _database_state()
+    _print_lines(number)
+    return state
+
+
+@task
+async def behave_async(number: int) -> dict[str, Any]:
+    """Do the same in a coroutine."""
+    state = _process_state() | await sync_to_async(_database_state)()
+    _print_lines(number)
+    return state
+
+
+@task
+def wait(path: str) -> str:
+    """Run until a file exists."""
+    while not os.path.exists(path):
+        time.sleep(0.02)
+    return "waited"
+
+
+@task
+async def wait_async(path: str) -> str:
+    while not os.path.exists(path):
+        await asyncio.sleep(0.02)
+    return "waited"
+
+
+@task
+def count_users() -> int:
+    return User.objects.count()
+
+
+@task
+def count_and_sleep(seconds: float) -> int:
+    count = User.objects.count()
+    time.sleep(seconds)
+    return count
+
+
+@task
+async def count_users_async() -> int:
+    return await User.objects.acount()
+
+
+@task
+def nap(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@task
+def change_state_later(path: str) -> None:
+    """Leave a thread behind that changes the state while the child is idle."""
+
+    def work() -> None:
+        while not os.path.exists(path):
+            time.sleep(0.02)
+        os.chdir("/")
+        os.umask(0o777)
+        os.unlink(path)
+        threading.Event().wait()
+
+    threading.Thread(target=work, daemon=True).start()
+
+
+@task
+def draw() -> float:
+    return RNG.random()
+
+
+@task
+def own_pid() -> int:
+    return os.getpid()

@@ -1,0 +1,34 @@
+"""Test the environment in which another Python process of the project starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from taskmaster.workers import python_process
+
+
+def test_the_path_has_the_project_but_not_the_standard_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    made = python_process.environment({"PYTHONPATH": "/given/by/hand", "HOME": "/nowhere"})
+    path = made["PYTHONPATH"].split(os.pathsep)
+    assert str(tmp_path) in path
+    assert path[-1] == "/given/by/hand"
+    assert made["HOME"] == "/nowhere"
+    own = subprocess.run(
+        [sys.executable, "-I", "-c", "import sys; print(*sys.path, sep=chr(10))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not set(path) & set(own.stdout.split())
+
+
+def test_a_module_is_run_independently_of_the_working_directory() -> None:
+    assert python_process.command("a.module", "x") == [sys.executable, "-P", "-m", "a.module", "x"]

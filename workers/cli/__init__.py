@@ -1,0 +1,1 @@
+"""Provide the `manage.py taskmaster` actions for workers, pools and join tokens."""

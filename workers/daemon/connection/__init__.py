@@ -1,0 +1,1 @@
+"""Connect a worker to its coordinator: stream, heartbeats and reports."""

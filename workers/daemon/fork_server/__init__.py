@@ -1,0 +1,1 @@
+"""Provide the process that forks children and starts commands, and its client."""

@@ -1,0 +1,58 @@
+"""Provide the main function of a worker.
+
+It is the same for a process that was executed and for one that was forked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from taskmaster.tasks.conf import settings
+from taskmaster.tasks.errors import TaskMasterError
+from taskmaster.tasks.logs import ensure_handler
+from taskmaster.workers.daemon import options
+from taskmaster.workers.daemon.fork_server import process_tree
+from taskmaster.workers.daemon.fork_server.client import ForkServerProcess
+
+#: Starts the fork server. Returns its process and the supervisor's end of the connection to it.
+StartForkServer = Callable[[], tuple[ForkServerProcess, socket.socket]]
+
+
+def run(argv: Sequence[str], start_fork_server: StartForkServer) -> int:
+    """Run a worker with these options and return its exit code.
+
+    The fork server is started before gRPC is imported, see
+    `taskmaster.workers.daemon.fork_server.server`.
+    """
+    ensure_handler()
+    log = logging.getLogger("taskmaster.workers.daemon")
+    try:
+        conf = settings()
+        worker_options = options.parse(argv, os.environ, conf)
+        # If the fork server dies, this process adopts and ends what it leaves.
+        process_tree.adopt_orphans()
+        fork_server, control = start_fork_server()
+
+        from taskmaster.workers.daemon.supervisor import Supervisor
+
+        async def work() -> int:
+            return await Supervisor(worker_options, conf, fork_server, control).run()
+
+        return _run_loop(work())
+    except TaskMasterError as error:
+        log.error("worker failed", extra={"error": str(error)})
+        log.debug("worker failed", exc_info=True)
+        return 1
+
+
+def _run_loop(work: Coroutine[Any, Any, int]) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)

@@ -1,1 +1,0 @@
-"""How workers of other hosts join: by a token, over TLS."""

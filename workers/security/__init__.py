@@ -1,0 +1,1 @@
+"""Authenticate workers of other hosts with join tokens and TLS."""

@@ -1,0 +1,11 @@
+-- Purpose: take the workers of a dead coordinator offline that have not reconnected elsewhere.
+-- Guard: the worker still belongs to that coordinator.
+-- Index: none.
+-- Called by taskmaster.coordinator.process and taskmaster.coordinator.liveness.peers.
+UPDATE taskmaster_workers_worker AS worker
+SET
+    status = 'offline',
+    busy = 0
+WHERE
+    worker.coordinator = %(coordinator)s
+    AND worker.status <> 'offline'
