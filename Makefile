@@ -15,7 +15,7 @@ DEV_LOCK := $(subst requirements.txt,requirements-dev.txt,$(LOCK))
 protoc = PATH="$$PWD/.venv/bin:$$PATH" $(PY) -m grpc_tools.protoc -I . --python_out=$(1) \
 	--grpc_python_out=$(1) --mypy_out=$(1) --mypy_grpc_out=$(1) taskmaster/proto/taskmaster.proto
 
-.PHONY: help setup setup-dev demo password test test-docker test-k8s bench chaos example screenshots docs docs-links proto lint lock wheel clean \
+.PHONY: help setup setup-dev demo password test test-long test-docker test-k8s bench chaos example screenshots docs docs-links proto lint lock wheel clean \
 	check-style check-types check-imports check-proto check-migrations
 
 help: ## list the targets
@@ -36,6 +36,9 @@ password: setup ## set and print a new random password for the demo's user admin
 
 test: setup-dev ## run the whole suite
 	@$(PY) -m pytest $(ARGS)
+
+test-long: setup-dev ## run the tests that take too long for `make test`
+	@$(PY) -m pytest -m long -n 2 $(ARGS)
 
 test-docker: setup-dev ## test the compose file and provider on a Docker engine: a running one, or (as root) a new one
 	@TASKMASTER_TEST_DOCKER=1 $(PY) -m pytest -n 0 --timeout 1200 -rs tests/docker $(ARGS)

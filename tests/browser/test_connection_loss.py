@@ -77,9 +77,14 @@ BREAKS = {
     "coordinator frozen": Break(freezing("coordinator"), thawing("coordinator"), *COORDINATOR),
     "worker frozen": Break(freezing("worker-1"), thawing("worker-1"), *WORKER),
 }
+#: The others are tested in the long form.
+_SHORT = ("server killed", "database killed", "worker frozen")
 
 
-@pytest.mark.parametrize("name", BREAKS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name in _SHORT else pytest.param(name, marks=pytest.mark.long) for name in BREAKS],
+)
 def test_a_broken_link_is_shown_with_its_time_and_what_is_out_of_date_is_grey(
     name: str,
     page: Page,

@@ -32,6 +32,7 @@ from tests.waiting import until, until_counted, until_finished, wait_until
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(
         not LIBRARIES, reason="needs libfaketimeMT.so.1; on Debian: apt-get install libfaketime"

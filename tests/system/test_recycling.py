@@ -97,6 +97,7 @@ async def test_a_leaking_child_finishes_its_tasks(executor: str) -> None:
         await until(lambda: not psutil.pid_exists(old))
 
 
+@pytest.mark.long
 @EXECUTORS
 async def test_many_short_tasks_succeed_while_children_are_replaced(executor: str) -> None:
     options = ("--executor", executor, "--concurrency", "4", "--max-tasks-per-child", "7")

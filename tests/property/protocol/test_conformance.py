@@ -43,6 +43,7 @@ def batches(calls: set[tuple[Row, Call]]) -> list[list[tuple[Row, Call]]]:
     return list(found.values())
 
 
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 # It takes forty seconds on an idle machine.
 @pytest.mark.timeout(400)

@@ -50,9 +50,11 @@ def machine_for(database: Database, rules: Rules = AS_IS) -> type[Machine]:
     return type("Protocol", (Machine,), fields)
 
 
-def test_the_laws_hold_in_random_histories(database: Database) -> None:
+@pytest.mark.parametrize("histories", [60, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.timeout(400)
+def test_the_laws_hold_in_random_histories(database: Database, histories: int) -> None:
     machine = machine_for(database)
-    run_state_machine_as_test(machine, settings=_SETTINGS)
+    run_state_machine_as_test(machine, settings=settings(_SETTINGS, max_examples=histories))
     steps = ", ".join(f"{kind} {count}" for kind, count in machine.counts.most_common())
     print(f"\nmachine: {machine.counts.total():,} steps: {steps}")
     # The histories are long enough to be meaningful.

@@ -71,6 +71,7 @@ def test_a_killed_server_starts_again_at_its_port_and_no_process_remains(checkou
         demo.discard()
 
 
+@pytest.mark.long
 def test_no_process_remains_when_the_server_is_down_at_ctrl_c(tmp_path: Path) -> None:
     cluster = EmbeddedPostgres(tmp_path / "postgres")
     demo = Demo(shell_environment(DATABASE_URL=cluster.start()))
@@ -87,6 +88,7 @@ def test_no_process_remains_when_the_server_is_down_at_ctrl_c(tmp_path: Path) ->
         cluster.remove()
 
 
+@pytest.mark.long
 def test_the_next_demo_stops_what_a_killed_demo_left(checkout: Path) -> None:
     demo = in_checkout(checkout)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,13 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("child_environment"),
 ]
-EXECUTORS = pytest.mark.parametrize("executor", ["process", "thread", "async"])
-#: Set TASKMASTER_TEST_HOSTILE=1 to run all hostile tasks in every executor.
-EVERY = 1 if os.environ.get("TASKMASTER_TEST_HOSTILE") else 4
+#: Executors, and which of the hostile tasks each of them runs: every one or every fourth.
+SHARED = [
+    ("thread", 4),
+    ("async", 4),
+    pytest.param("thread", 1, marks=pytest.mark.long),
+    pytest.param("async", 1, marks=pytest.mark.long),
+]
 
 
 async def observe(slots: RunningSlots, task: str, number: int) -> dict[str, Any]:
@@ -32,27 +35,26 @@ async def observe(slots: RunningSlots, task: str, number: int) -> dict[str, Any]
     return state
 
 
-@EXECUTORS
-async def test_a_task_finds_the_slot_as_the_first_one_did(executor: str) -> None:
+@pytest.mark.parametrize(("executor", "every"), [("process", 1), *SHARED])
+async def test_a_task_finds_the_slot_as_the_first_one_did(executor: str, every: int) -> None:
     async with running_slots(executor) as slots:
         tasks = ("behave", "behave_async")
         first = {task: await observe(slots, task, -1) for task in tasks}
-        chosen = HOSTILE if executor == "process" else HOSTILE[::EVERY]
-        for number, (hostile, expected, _) in enumerate(chosen):
+        for number, (hostile, expected, _) in enumerate(HOSTILE[::every]):
             outcome = await slots.outcome(hostile)
             assert expected == ANY or outcome == expected, (hostile, outcome)
             for task in tasks:
                 assert await observe(slots, task, number) == first[task], hostile
 
 
-@pytest.mark.parametrize("executor", ["thread", "async"])
+@pytest.mark.parametrize(("executor", "every"), SHARED)
 async def test_tasks_that_follow_a_change_get_a_new_child_while_others_run(
-    executor: str, tmp_path: Path
+    executor: str, every: int, tmp_path: Path
 ) -> None:
     async with running_slots(executor, 3) as slots:
         tasks = ("behave", "behave_async")
         first = {task: await observe(slots, task, -1) for task in tasks}
-        for number, (hostile, expected, fatal) in enumerate(HOSTILE[1::EVERY]):
+        for number, (hostile, expected, fatal) in enumerate(HOSTILE[every // 4 :: every]):
             if fatal:
                 continue
             path = tmp_path / hostile
