@@ -51,7 +51,7 @@ def machine_for(database: Database, rules: Rules = AS_IS) -> type[Machine]:
 
 
 @pytest.mark.parametrize("histories", [60, pytest.param(200, marks=pytest.mark.long)])
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_the_laws_hold_in_random_histories(database: Database, histories: int) -> None:
     machine = machine_for(database)
     run_state_machine_as_test(machine, settings=settings(_SETTINGS, max_examples=histories))
