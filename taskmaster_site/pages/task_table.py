@@ -69,6 +69,12 @@ class TableFilter:
         return {name: value for name, value in self.others.items() if name not in ("queue", "name")}
 
     @property
+    def admin_query(self) -> str | None:
+        """Return the query string for the admin's list, or None if that has no such filter."""
+        has_filter = "tag" not in self.chosen and "," not in self.status
+        return self.query if has_filter else None
+
+    @property
     def query(self) -> str:
         """Return the query string with its question mark, or an empty string without a filter."""
         return f"?{urlencode(self.conditions)}" if self.active else ""

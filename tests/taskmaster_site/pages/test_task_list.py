@@ -196,6 +196,22 @@ def test_the_dashboard_leads_to_the_list_with_its_filter() -> None:
         assert f'href="{address}"' in page
 
 
+def test_staff_reach_the_bulk_actions_of_the_admin_with_the_filter() -> None:
+    stored(queue="mail", tags=("nightly",))
+    browser = client("view_task")
+    admin = "/admin/taskmaster_tasks/task/"
+    assert admin not in text(browser.get("/tasks/"))
+    User.objects.update(is_staff=True)
+    page = text(browser.get("/tasks/?queue=mail&status=pending&q=true"))
+    address = f"{admin}?status=pending&queue=mail&q=true"
+    assert f'href="{address.replace("&", "&amp;")}"' in page
+    assert shown(browser.get("/tasks/?queue=mail&status=pending&q=true"))
+    assert browser.get(address).context["cl"].result_count == 1
+    # The admin's list has no such filter, and a link must not drop it.
+    for query in ("tag=nightly", "status=pending,started"):
+        assert admin not in text(browser.get(f"/tasks/?{query}"))
+
+
 def test_the_number_of_queries_does_not_depend_on_the_rows(
     django_assert_max_num_queries: Any,
 ) -> None:
