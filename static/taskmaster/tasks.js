@@ -6,7 +6,7 @@ import { isBusy, morph } from "./morph.js";
 
 const SOONEST_MS = 250; // At most four changes a second.
 const LONGEST_MS = 10000; // Tasks can change without an event that this page receives.
-const SHARE = 10; // The pause after a fetch, as a multiple of its duration.
+const SHARE = 20; // The pause after a fetch, as a multiple of its duration: each open page costs 5 %.
 
 const list = document.getElementById("tasks");
 let timer = 0;
