@@ -47,15 +47,15 @@ def test_a_viewer_without_staff_sees_tasks_and_reaches_them_from_every_page() ->
 
 def test_without_the_permission_the_page_shows_neither_tasks_nor_counts() -> None:
     stored(7, queue="secret-queue")
-    for browser in (client("view_worker", "add_task", "change_task"),):
-        for address in ("/tasks/", "/tasks/?queue=secret-queue"):
-            answer = browser.get(address)
-            assert answer.status_code == 403
-            assert "<code>taskmaster_tasks.view_task</code>" in text(answer)
-            assert "secret" not in text(answer)
-            assert "7 " not in re.sub(r"<svg.*?</svg>", "", text(answer), flags=re.S)
-            assert 'data-go="t"' not in text(answer)
-        assert browser.get("/tasks/", headers=SCRIPT).status_code == 403
+    browser = client("view_worker", "add_task", "change_task")
+    for address in ("/tasks/", "/tasks/?queue=secret-queue"):
+        answer = browser.get(address)
+        assert answer.status_code == 403
+        page = re.sub(r"<svg.*?</svg>", "", text(answer), flags=re.S)
+        assert "<code>taskmaster_tasks.view_task</code>" in page
+        for hidden in ("secret", "7 ", 'data-go="t"'):
+            assert hidden not in page
+    assert browser.get("/tasks/", headers=SCRIPT).status_code == 403
     answer = Client().get("/tasks/?q=x")
     assert answer.status_code == 302
     assert "next=/tasks/%3Fq%3Dx" in answer.headers["Location"]
