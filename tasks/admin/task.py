@@ -186,7 +186,7 @@ class TaskAdmin(ModelAdmin[Task]):
         command = getattr(task, "command", None)
         return f"{task.name}: {command}" if command else task.name
 
-    @admin.display(description="error")
+    @admin.display(description="error", empty_value="–")
     def error_text(self, task: Task) -> SafeString:
         return error_line.cell(task)
 
