@@ -24,6 +24,9 @@ LIMIT_MS = 200.0
 #: The pages, and whether each must meet the limit.
 PAGES = {
     "dashboard": ("/", True),
+    "tasks, all": ("/tasks/", True),
+    "tasks, failed": ("/tasks/?status=failed", True),
+    "tasks, search that finds nothing": ("/tasks/?q=nowhere", False),
     "admin, all tasks": ("/admin/taskmaster_tasks/task/", True),
     "admin, complete": ("/admin/taskmaster_tasks/task/?status=complete", True),
     "admin, failed": ("/admin/taskmaster_tasks/task/?status=failed", True),

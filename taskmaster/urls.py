@@ -30,7 +30,7 @@ from taskmaster.taskmaster_site.console.consumer import needs_websocket
 from taskmaster.taskmaster_site.middleware import database_outage, security
 from taskmaster.taskmaster_site.monitoring.health import healthz
 from taskmaster.taskmaster_site.monitoring.metrics import MetricsView
-from taskmaster.taskmaster_site.pages import create, dashboard, pools, task, workers
+from taskmaster.taskmaster_site.pages import create, dashboard, pools, task, task_list, workers
 
 #: Middleware of the pages, applied wherever the URLs are included. The last is the innermost.
 _PAGE_MIDDLEWARE = [
@@ -52,7 +52,8 @@ def _page(route: str, view: Callable[..., Any], name: str) -> URLPattern:
 app_name = "taskmaster"
 urlpatterns = [
     _page("", dashboard.dashboard, "dashboard"),
-    _page("tasks/", dashboard.table, "task-table"),
+    _page("dashboard/tasks/", dashboard.table, "task-table"),
+    _page("tasks/", task_list.task_list, "tasks"),
     _page("tasks/<int:task_id>/", task.task, "task"),
     _page("tasks/<int:task_id>/cancel/", task.cancel, "task-cancel"),
     _page("tasks/<int:task_id>/retry/", task.retry, "task-retry"),

@@ -1,6 +1,7 @@
 // Update the dashboard: insert pushed fragments, and handle the filter of the task table.
 
 import { showCharts } from "./charts.js";
+import { isActive } from "./filter.js";
 import { listen } from "./live.js";
 import { isBusy, morph } from "./morph.js";
 import "./creation.js";
@@ -14,10 +15,6 @@ const pending = new Map();
 let shownAt = 0;
 let timer = 0;
 let filteredAt = 0;
-
-function filterIsActive() {
-  return [...new FormData(filter)].some(([, value]) => value);
-}
 
 function refreshFiltered() {
   if (performance.now() - filteredAt < FILTERED_EVERY_MS) return false;
@@ -36,7 +33,7 @@ function show(name, content) {
   const target = document.querySelector(`[data-fragment="${CSS.escape(name)}"]`);
   if (!target) return true;
   if (name !== "counters" && isBusy(target)) return false;
-  if (name === "tasks" && filterIsActive()) return refreshFiltered();
+  if (name === "tasks" && isActive(filter)) return refreshFiltered();
   morph(target, content);
   return true;
 }
@@ -58,12 +55,6 @@ function receive(fragments) {
   schedule();
 }
 
-filter.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-remove-filter]");
-  if (!button) return;
-  button.parentElement.remove();
-  filter.requestSubmit();
-});
 // Show pushed fragments of the table again after the last filter is removed.
 filter.addEventListener("htmx:after:request", () => (filteredAt = performance.now()));
 

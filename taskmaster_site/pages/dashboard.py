@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -12,7 +10,7 @@ from django.views.decorators.http import require_safe
 
 from taskmaster.taskmaster_site.pages import page_context, task_table
 from taskmaster.taskmaster_site.pages.permissions import needs
-from taskmaster.taskmaster_site.pages.responses import is_fragment
+from taskmaster.taskmaster_site.pages.responses import is_fragment, keep_address
 from taskmaster.tasks.forms import NewTasksForm, creatable_tasks
 from taskmaster.tasks.permissions import ADD, VIEW
 from taskmaster.workers import permissions as worker_permissions
@@ -50,14 +48,6 @@ def table(request: HttpRequest) -> HttpResponse:
     url = reverse("taskmaster:dashboard") + table_filter.query
     if not is_fragment(request):
         return redirect(url)
-    response = render(
-        request, "taskmaster/fragments/tasks.html", page_context.tasks(None, table_filter)
-    )
-    previous = task_table.TableFilter.from_query(
-        QueryDict(urlsplit(request.headers.get("HX-Current-URL", "")).query)
-    )
-    if previous != table_filter:
-        # While a search is typed, replace the URL, so that each letter adds no history entry.
-        typed = previous.search != table_filter.search
-        response.headers["HX-Replace-Url" if typed else "HX-Push-Url"] = url
-    return response
+    context = page_context.tasks(None, table_filter)
+    response = render(request, "taskmaster/fragments/tasks.html", context)
+    return keep_address(request, response, table_filter, url)

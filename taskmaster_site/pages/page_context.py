@@ -68,8 +68,8 @@ def tasks(
 ) -> Context:
     """Return the newest tasks that match the filter."""
     table_filter = table_filter or task_table.TableFilter()
-    found, remark = task_table.newest(table_filter)
-    return {"now": now, "tasks": found, "remark": remark, "filter": table_filter}
+    page = task_table.read_page(table_filter, rows=task_table.ROWS)
+    return {"now": now, "tasks": page.rows, "remark": page.remark, "filter": table_filter}
 
 
 def activity(now: datetime | None = None) -> Context:

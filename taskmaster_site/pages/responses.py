@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from urllib.parse import urlsplit
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
 from django.views.defaults import server_error as html_server_error
 
+from taskmaster.taskmaster_site.pages.task_table import Position, TableFilter
 from taskmaster.tasks.api import errors
 
 
@@ -44,6 +47,24 @@ def toast(
     # These headers override the target of the button that sent the request.
     response.headers["HX-Retarget"] = "#toasts"
     response.headers["HX-Reswap"] = "afterbegin"
+    return response
+
+
+def keep_address(
+    request: HttpRequest, response: HttpResponse, table_filter: TableFilter, url: str
+) -> HttpResponse:
+    """Let the browser's address follow a changed filter, and return the response of the fragment.
+
+    While a search is typed, replace the address, so that each letter adds no history entry. A
+    request with a position refreshes a page of the list; a form never sends one.
+    """
+    if Position.from_query(request.GET) != Position():
+        return response
+    current = QueryDict(urlsplit(request.headers.get("HX-Current-URL", "")).query)
+    previous = TableFilter.from_query(current)
+    if previous != table_filter or Position.from_query(current) != Position():
+        typed = previous.search != table_filter.search
+        response.headers["HX-Replace-Url" if typed else "HX-Push-Url"] = url
     return response
 
 

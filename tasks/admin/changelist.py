@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from taskmaster.tasks.admin.filters import NAMES
 from taskmaster.tasks.admin.model_admin import Paginator
 from taskmaster.tasks.models import Task
-from taskmaster.tasks.queries.search import FEW, REACH, newest_id, within_reach
+from taskmaster.tasks.queries.search import FEW, REACH, search_limit, within_reach
 from taskmaster.tasks.templatetags.taskmaster import tasks
 
 
@@ -62,7 +62,7 @@ class TaskList(ChangeList):
         tasks: QuerySet[Task] = super().get_queryset(request, exclude_parameters)
         active_filters = self.active_filters
         if "q" in active_filters:
-            self.remark = f"among the newest {REACH:,} tasks" if newest_id() > REACH else ""
+            self.remark = search_limit(self.query)
         elif active_filters:
             status = active_filters.get("status")
             tasks, self.remark = within_reach(tasks, [status] if status else [])

@@ -17,10 +17,8 @@ from taskmaster.tasks import registry
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Task
-from taskmaster.tasks.store import sync_store as store
+from taskmaster.tasks.queries.choices import known_queues
 
-#: Number of newest tasks whose queues are offered as choices.
-_NEW = 1_000
 _HOUR_S = 3_600
 
 
@@ -68,9 +66,7 @@ class QueueFilter(Equal):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the queues of declared, pending and recent tasks, and the chosen queue."""
-        queues = {"default", *(task.queue_name for task in registry.load().values())}
-        queues.update(Task.objects.order_by("-pk").values_list("queue", flat=True)[:_NEW])
-        queues.update(pair.queue for pair in store.list_due_queues())
+        queues = set(known_queues())
         if chosen := request.GET.get("queue"):
             queues.add(chosen)
         return [(queue, queue) for queue in sorted(queues)]

@@ -30,6 +30,7 @@ from taskmaster.tasks.lifecycle import Status, Transition, allows
 from taskmaster.tasks.models import Task
 from taskmaster.tasks.models.task import command_head
 from taskmaster.tasks.permissions import CHANGE, DELETE, VIEW
+from taskmaster.tasks.presentation import error_line
 from taskmaster.tasks.presentation.status_badge import mark
 from taskmaster.tasks.queries.pending_reason import explain_pending
 from taskmaster.tasks.queries.search import REACH, search
@@ -39,7 +40,7 @@ from taskmaster.tasks.templatetags.taskmaster import duration, running_s, waitin
 @admin.register(Task)
 class TaskAdmin(ModelAdmin[Task]):
     list_display = (
-        "id", "state", "call", "queue", "priority", "tag_list", "worker", "attempts",
+        "id", "state", "call", "error_text", "queue", "priority", "tag_list", "worker", "attempts",
         "created", "scheduled", "wait", "run",
     )  # fmt: skip
     list_display_links = ("id", "call")
@@ -50,8 +51,8 @@ class TaskAdmin(ModelAdmin[Task]):
     show_facets = admin.ShowFacets.NEVER
     search_fields = ("name",)
     search_help_text = (
-        f"Searches the newest {REACH:,} tasks for words in name and arguments, or for a whole tag, "
-        "queue or worker. Digits also match any id."
+        f"Searches the newest {REACH:,} tasks for words in name, arguments and error, or for a "
+        "whole tag, queue, worker or submitter. Digits also match any id, #7 only the id 7."
     )
     show_full_result_count = False
     ordering = ("-id",)
@@ -184,6 +185,10 @@ class TaskAdmin(ModelAdmin[Task]):
     def call(self, task: Task) -> str:
         command = getattr(task, "command", None)
         return f"{task.name}: {command}" if command else task.name
+
+    @admin.display(description="error", empty_value="–")
+    def error_text(self, task: Task) -> SafeString:
+        return error_line.cell(task)
 
     @admin.display(description="tags")
     def tag_list(self, task: Task) -> str:

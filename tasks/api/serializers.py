@@ -21,6 +21,7 @@ from taskmaster.tasks.options import (
     MIN_PRIORITY,
     ON_LOST_CONTACT,
 )
+from taskmaster.tasks.presentation import error_line
 from taskmaster.tasks.queries.pending_reason import explain_pending
 from taskmaster.tasks.registry import MAX_NAME
 
@@ -34,6 +35,7 @@ _LISTED = [
     "attempt",
     "max_attempts",
     "worker",
+    "error",
     "created_at",
     "scheduled_at",
     "picked_at",
@@ -62,14 +64,22 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 class TaskRowSerializer(IsoTimes, serializers.ModelSerializer[Task]):
-    """Task in a list, without arguments, result and errors."""
+    """Task in a list, without arguments, result and the details of its errors."""
 
     status = serializers.ChoiceField([status.value for status in Status])
+    error = serializers.SerializerMethodField(
+        help_text="Class and first line of the message of the newest failed attempt. Null if the "
+        "task has none, is running or is complete."
+    )
 
     class Meta:
         model = Task
         fields = _LISTED
         read_only_fields = _LISTED
+
+    def get_error(self, task: Task) -> str | None:
+        """Return the error in one line, or None."""
+        return error_line.of(task) or None
 
 
 class TaskSerializer(TaskRowSerializer):

@@ -23,6 +23,7 @@ from taskmaster.tasks.models import Task, TaskOutput
 from taskmaster.tasks.models.task import command_head
 from taskmaster.tasks.queries.filters import TaskFilter
 from taskmaster.tasks.queries.pending_reason import explain_pending
+from taskmaster.tasks.queries.search import search_limit
 
 #: First and longest interval at which --wait polls the task, in seconds. The interval doubles.
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.02, 0.5
@@ -62,7 +63,7 @@ def submit(options: Mapping[str, Any], out: TerminalPrinter) -> None:
 def list_tasks(options: Mapping[str, Any], out: TerminalPrinter) -> None:
     """List the newest tasks that match every filter. Raises InvalidField."""
     limit = arguments.limit(options["limit"])
-    given = {name: options[name] for name in ("status", "queue", "name", "tag")}
+    given = {name: options[name] for name in ("status", "queue", "name", "tag", "q")}
     filterset = TaskFilter(
         {name: value for name, value in given.items() if value is not None},
         queryset=Task.objects.defer("args", "kwargs", "result", "errors"),
@@ -78,7 +79,9 @@ def list_tasks(options: Mapping[str, Any], out: TerminalPrinter) -> None:
     elif rows := list(tasks):
         out.table(rows)
     else:
-        out.line("No tasks." if not any(given.values()) else "No tasks match.")
+        limit_text = search_limit(given["q"]) if given["q"] else ""
+        match = f"No tasks match {limit_text}".rstrip() + "."
+        out.line(match if any(given.values()) else "No tasks.")
 
 
 def show(options: Mapping[str, Any], out: TerminalPrinter) -> None:

@@ -25,6 +25,7 @@ _LIST_EXAMPLES = """\
 examples:
   manage.py taskmaster list --status failed --queue reports
   manage.py taskmaster list --name shell --tag nightly --limit 100
+  manage.py taskmaster list --q TimeoutError --status failed
   manage.py taskmaster list --status pending,started --json | jq '.[].id'
 """
 _SHOW_EXAMPLES = """\
@@ -189,6 +190,13 @@ def add_filters(parser: ArgumentParser) -> None:
     add("--queue", metavar="QUEUE", help="only tasks of this queue")
     add("--name", metavar="NAME", help="only tasks of this dotted path, or shell")
     add("--tag", metavar="TAG", help="only tasks with this tag")
+    add(
+        "--q",
+        metavar="TEXT",
+        help="only tasks that match this search text: words in name, arguments and error, a whole "
+        "queue, worker, tag or submitter, an id, or #ID for one task; the search looks among the "
+        "newest 100,000 tasks",
+    )
 
 
 def submission_fields(options: Mapping[str, Any]) -> dict[str, object]:

@@ -43,7 +43,6 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("operation", metavar="ACTION", help=", ".join(Action))
     arguments.add_filters(parser)
-    add("--q", metavar="TEXT", help="only tasks that match this search text")
     add("--to-queue", metavar="QUEUE", help="new queue, for set_queue")
     add("--to-priority", metavar="N", help="new priority, for set_priority; from -100 to 100")
     add("--dry-run", action="store_true", help="only count the tasks to change")

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Task, TaskOutput
+from taskmaster.tasks.presentation import error_line
 from taskmaster.tasks.presentation.status_badge import MARKS
 from taskmaster.tasks.templatetags.taskmaster import duration, running_s
 
@@ -28,7 +29,20 @@ _TIMES = (
     "failed_at",
     "cancelled_at",
 )
-_HEAD = ("ID", "STATUS", "QUEUE", "PRIORITY", "ATTEMPT", "CREATED", "RAN", "WORKER", "TASK")
+_HEAD = (
+    "ID",
+    "STATUS",
+    "QUEUE",
+    "PRIORITY",
+    "ATTEMPT",
+    "CREATED",
+    "RAN",
+    "WORKER",
+    "TASK",
+    "ERROR",
+)
+#: Maximum length of an error in the list, in characters. `show` prints all of it.
+_ERROR_LENGTH = 100
 
 
 class TerminalPrinter:
@@ -114,8 +128,13 @@ def _cells(task: Task) -> tuple[str, ...]:
             duration(running_s(task)),
             task.worker or "–",
             task.name if command is None else f"{task.name}: {command}",
+            _shortened(error_line.of(task)),
         )
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _ERROR_LENGTH else f"{text[: _ERROR_LENGTH - 1]}…"
 
 
 def _facts(task: Task) -> Iterable[tuple[str, str]]:

@@ -126,6 +126,17 @@ class Task(models.Model):
     errors = models.JSONField(
         default=list, db_default=[], editable=False, help_text="One entry for each failed attempt."
     )
+    # PostgreSQL computes it when an attempt fails, so lists and searches read no tracebacks.
+    error = models.GeneratedField(
+        expression=models.Func(
+            "errors",
+            function="taskmaster_tasks_error_line",
+            output_field=models.TextField(null=True),
+        ),
+        output_field=models.TextField(null=True),
+        db_persist=True,
+        help_text="Class and first line of the message of the newest failed attempt.",
+    )
     result = JSONTextField(null=True, editable=False)
 
     class Meta:

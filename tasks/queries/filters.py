@@ -66,8 +66,9 @@ class TaskFilter(filters.FilterSet):
         method="matching",
         max_length=MAX_TEXT,
         help_text=(
-            f"Search the newest {REACH:,} tasks. Each word must occur in name, args or kwargs (as "
-            "JSON), or equal the queue, the worker or a tag. Digits also match the id of any task."
+            f"Search the newest {REACH:,} tasks. Each word must occur in name, error, args or "
+            "kwargs (as JSON), or equal the queue, the worker, a tag or the name of the submitter. "
+            "Digits also match the id of any task. `#7` matches only the task 7."
         ),
     )
 

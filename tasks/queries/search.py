@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, Func, IntegerField, Max, Q, QuerySet, TextField
+from django.db.models import CharField, F, Func, IntegerField, Max, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact
 
@@ -17,6 +19,8 @@ from taskmaster.tasks.models import Task
 
 #: Number of newest ids that a search covers. No index serves a search, so it reads all these rows.
 REACH = 100_000
+#: The limit of a search or of a filter without an index, for pages and commands.
+REACH_TEXT = f"among the newest {REACH:,} tasks"
 #: If a status with an index has at most this number of tasks, lists include all of them.
 FEW = 10_000
 #: Sets of statuses that have a partial index.
@@ -25,6 +29,7 @@ _INDEXED = (frozenset({Status.PENDING}), frozenset({Status.PICKED, Status.STARTE
 MAX_STORED = 8_000
 #: Maximum length of a search text.
 MAX_TEXT = 200
+_ID = re.compile(r"#\d{1,30}", re.ASCII)
 
 
 def newest_id(using: str | None = None) -> int:
@@ -50,25 +55,47 @@ def within_reach(tasks: QuerySet[Task], statuses: Iterable[str] = ()) -> tuple[Q
         found = Task.objects.filter(status__in=selected)
         if found.order_by().values("pk")[: FEW + 1].count() <= FEW:
             return tasks.filter(_OneOf(found)), ""
-    return tasks.filter(pk__gt=newest - REACH), f"among the newest {REACH:,} tasks"
+    return tasks.filter(pk__gt=newest - REACH), REACH_TEXT
 
 
 def search(tasks: QuerySet[Task], text: str, *, newest: int | None = None) -> QuerySet[Task]:
     """Return the tasks among the newest `REACH` that match each word of `text`.
 
-    A word matches a part of the name, of args or of kwargs (as JSON), or a whole queue, worker or
-    tag. The comparison ignores case, except for tags. If the text consists of digits, it also
+    A word matches a part of the name, of the error, of args or of kwargs (as JSON), or a whole
+    queue, worker, tag or name of the submitter. The comparison ignores case, except for tags and
+    submitters. `#7` matches only the id 7, of any task. If the text consists of digits, it also
     matches the id of any task. `newest` is the id from which `REACH` is counted. A fixed value
     keeps the result of a search stable.
     """
-    words = text.replace("\0", " ")[:MAX_TEXT].split()
-    if not words:
+    words = _words(text)
+    ids = [word for word in words if _ID.fullmatch(word)]
+    for word in ids:
+        tasks = tasks.filter(pk=_to_id(word[1:]))
+    others = [word for word in words if word not in ids]
+    if not others:
         return tasks
     since = (newest_id() if newest is None else newest) - REACH
-    if len(words) == 1 and words[0].isascii() and words[0].isdigit():
-        by_id = Q(pk=min(int(words[0][:19]), MAX_ID))
-        return tasks.filter(by_id | _OneOf(_match(Task.objects.all(), words, since)))
-    return _match(tasks, words, since)
+    if ids:
+        return _match(tasks, others, 0)
+    if len(others) == 1 and others[0].isascii() and others[0].isdigit():
+        by_id = Q(pk=_to_id(others[0]))
+        return tasks.filter(by_id | _OneOf(_match(Task.objects.all(), others, since)))
+    return _match(tasks, others, since)
+
+
+def search_limit(text: str) -> str:
+    """Return how far back a search for this text looks, or an empty string if it has no limit."""
+    if all(map(_ID.fullmatch, _words(text))) or newest_id() <= REACH:
+        return ""
+    return REACH_TEXT
+
+
+def _words(text: str) -> list[str]:
+    return text.replace("\0", " ")[:MAX_TEXT].split()
+
+
+def _to_id(digits: str) -> int:
+    return min(int(digits[:19]), MAX_ID)
 
 
 def _match(tasks: QuerySet[Task], words: list[str], since: int) -> QuerySet[Task]:
@@ -82,18 +109,36 @@ def _match(tasks: QuerySet[Task], words: list[str], since: int) -> QuerySet[Task
                 f"{field}_text": Cast(field, TextField()),
             }
         )
+    submitters = _submitters(words)
     for word in words:
         # Search for the word as JSON escapes it, such as a quote with a backslash.
         escaped = json.dumps(word, ensure_ascii=False)[1:-1]
-        tasks = tasks.filter(
+        matches = (
             Q(name__icontains=word)
             | Q(queue__iexact=word)
             | Q(worker__iexact=word)
             | Q(tags__contains=[word])
+            | Q(error__icontains=word)
             | Q(args_stored__lte=MAX_STORED, args_text__icontains=escaped)
             | Q(kwargs_stored__lte=MAX_STORED, kwargs_text__icontains=escaped)
         )
+        if word in submitters:
+            matches |= Q(created_by_id=submitters[word])
+        tasks = tasks.filter(matches)
     return tasks
+
+
+def _submitters(words: list[str]) -> dict[str, Any]:
+    """Return the id of the user for each word that is the name of a user.
+
+    The names are looked up before the search, by their unique index.
+    """
+    user = get_user_model()
+    name = user.USERNAME_FIELD
+    if not isinstance(user._meta.get_field(name), CharField):
+        return {}
+    users = user._default_manager.filter(**{f"{name}__in": words})
+    return dict(users.values_list(name, "pk"))
 
 
 class _OneOf(Exact):

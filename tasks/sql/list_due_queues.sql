@@ -4,7 +4,7 @@
 -- Guard: none; it changes no row.
 -- Index: idx_tasks_scheduled_at.
 -- Called by taskmaster.coordinator.dispatch.claimer, at most 6 times a minute while idle.
--- Called by taskmaster.tasks.admin.filters.
+-- Called by taskmaster.tasks.queries.choices.
 WITH RECURSIVE pair AS (
     (
         SELECT queue, priority, scheduled_at

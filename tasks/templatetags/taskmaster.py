@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from taskmaster.tasks.lifecycle import Status
-from taskmaster.tasks.presentation import status_badge
+from taskmaster.tasks.presentation import error_line, status_badge
 from taskmaster.tasks.presentation.json_view import indented
 
 register = template.Library()
@@ -146,6 +146,18 @@ def run_of(task: Any, now: datetime | None) -> SafeString | str:
 
 
 # ---- texts ------------------------------------------------------------------------------------
+
+
+@register.simple_tag
+def error_text(task: Any) -> str:
+    """Return the error of a task in one line."""
+    return error_line.of(task)
+
+
+@register.simple_tag
+def error_cell(task: Any) -> SafeString:
+    """Return the error of a task for a table: the class, and the first line of the message."""
+    return error_line.cell(task)
 
 
 @register.filter

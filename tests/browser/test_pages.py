@@ -71,7 +71,7 @@ def test_no_page_logs_an_error_to_the_console(page: Page, fleet: Fleet) -> None:
     task = fleet.submit(command="seq 3", max_attempts=1)
     fleet.wait_for_status(task, "complete")
     for address in (
-        "/", f"/tasks/{task}/", "/admin/", "/admin/taskmaster_tasks/task/",
+        "/", "/tasks/", f"/tasks/{task}/", "/admin/", "/admin/taskmaster_tasks/task/",
         "/admin/taskmaster_tasks/task/add/", f"/admin/taskmaster_tasks/task/{task}/change/",
         "/admin/taskmaster_workers/worker/", "/admin/auth/user/",
         "/api/docs/", "/admin/password_change/",
@@ -246,7 +246,7 @@ def test_draining_can_be_undone_immediately(page: Page, fleet: Fleet) -> None:
     # A worker without tasks goes offline immediately and disappears.
     running = fleet.submit(name="examples.tasks.wait", args=[15])
     fleet.wait_for_status(running, "started")
-    worker = page.locator(f"#task-{running} td").nth(3)
+    worker = page.locator(f"#task-{running} td[data-label=Worker]")
     expect(worker).not_to_have_text("–")
     name = worker.inner_text()
     card = page.locator(".worker", has=page.get_by_role("heading", name=name, exact=True))

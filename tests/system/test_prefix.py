@@ -40,7 +40,10 @@ async def test_every_page_and_link_is_below_the_prefix() -> None:
 
         def pages() -> list[tuple[str, Answer]]:
             visitor.log_in(f"{PREFIX}/admin/login/", "ada", PASSWORD)
-            paths = ("/", f"/tasks/{task_id}/", "/admin/", "/admin/taskmaster_tasks/task/")
+            paths = (
+                *("/", "/tasks/", f"/tasks/{task_id}/"),
+                *("/admin/", "/admin/taskmaster_tasks/task/"),
+            )
             return [(path, visitor.get(PREFIX + path)) for path in paths]
 
         for path, page in await asyncio.to_thread(pages):

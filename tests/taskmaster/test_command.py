@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from taskmaster.tasks.cli.terminal import TerminalPrinter
 from taskmaster.tasks.models import Task, TaskOutput
+from taskmaster.tasks.queries import search
 from taskmaster.workers.models import Worker
 from tests.factories import in_s, stored
 from tests.system.fleet import ROOT, coordinator, end, environment, manage
@@ -190,11 +191,42 @@ def test_list_shows_the_newest_first_with_the_head_of_a_command() -> None:
     stored(kwargs='{"command":"echo one\\necho \\u001b[31mtwo"}')
     head, newest, oldest = run("list").splitlines()
     assert head.split() == [
-        *("ID", "STATUS", "QUEUE", "PRIORITY", "ATTEMPT", "CREATED", "RAN", "WORKER", "TASK")
+        *(
+            "ID",
+            "STATUS",
+            "QUEUE",
+            "PRIORITY",
+            "ATTEMPT",
+            "CREATED",
+            "RAN",
+            "WORKER",
+            "TASK",
+            "ERROR",
+        )
     ]
     assert newest.endswith("shell: echo one echo ·[31mtwo")
     assert oldest.endswith("  examples.tasks.add")
     assert "pending" in oldest
+
+
+def test_list_names_errors_and_finds_them() -> None:
+    failed, other = in_status("failed"), stored()[0]
+    error = {"class": "raised", "exception": "builtins.OSError", "message": f"\x1b[31m{'x' * 200}"}
+    Task.objects.filter(pk=failed).update(errors=[error])
+    line = run("list", "--q", "oserror").splitlines()[1]
+    assert line.startswith(str(failed))
+    assert line.endswith(f"OSError: ·[31m{'x' * 85}…")
+    assert [task["id"] for task in run_json("list", "--q", f"#{other}")] == [other]
+
+
+def test_a_search_without_a_match_names_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored(3)
+    # The sequence of ids continues from test to test.
+    monkeypatch.setattr(search, "REACH", 10**9)
+    assert run("list", "--q", "nowhere") == "No tasks match.\n"
+    monkeypatch.setattr(search, "REACH", 2)
+    assert run("list", "--q", "nowhere") == "No tasks match among the newest 100,000 tasks.\n"
+    assert run("list", "--q", "#999999999") == "No tasks match.\n"
 
 
 def test_list_filters_and_limits() -> None:

@@ -22,7 +22,7 @@ def test_an_anonymous_visitor_gets_the_login_page() -> None:
 
 
 def test_a_script_without_a_session_is_redirected_to_the_login_page() -> None:
-    answer = Client().get("/tasks/", headers=HTMX)
+    answer = Client().get("/dashboard/tasks/", headers=HTMX)
     assert answer.status_code == 401
     assert answer.headers["HX-Redirect"].startswith("/admin/login/?next=")
 
@@ -94,7 +94,7 @@ def test_a_filter_shows_matching_tasks(query: str, number: int) -> None:
     task_actions.cancel(cancelled)
     stored(1, queue="mail")
     stored(1, tags=["nightly"])
-    page = text(client("view_task").get(f"/tasks/?{query}", headers=HTMX))
+    page = text(client("view_task").get(f"/dashboard/tasks/?{query}", headers=HTMX))
     assert page.count('<tr id="task-') == number
     assert ("No task matches" in page) is (number == 0)
 
@@ -102,25 +102,27 @@ def test_a_filter_shows_matching_tasks(query: str, number: int) -> None:
 def test_digits_find_the_task_with_this_id() -> None:
     first, _ = stored(2)
     browser = client("view_task")
-    assert f'<tr id="task-{first}"' in text(browser.get(f"/tasks/?q={first}", headers=HTMX))
-    assert "No task matches" in text(browser.get(f"/tasks/?q={10**30}", headers=HTMX))
+    assert f'<tr id="task-{first}"' in text(
+        browser.get(f"/dashboard/tasks/?q={first}", headers=HTMX)
+    )
+    assert "No task matches" in text(browser.get(f"/dashboard/tasks/?q={10**30}", headers=HTMX))
 
 
 def test_an_invalid_filter_is_named() -> None:
-    answer = client("view_task").get("/tasks/?status=nonsense", headers=HTMX)
+    answer = client("view_task").get("/dashboard/tasks/?status=nonsense", headers=HTMX)
     assert answer.status_code == 200
     assert "No task matches: status:" in text(answer)
 
 
 def test_a_filter_has_a_url_that_can_be_opened() -> None:
     browser = client("view_task")
-    answer = browser.get("/tasks/?status=failed&q=", headers=HTMX)
+    answer = browser.get("/dashboard/tasks/?status=failed&q=", headers=HTMX)
     assert answer.headers["HX-Push-Url"] == "/?status=failed"
-    assert browser.get("/tasks/?status=failed").headers["Location"] == "/?status=failed"
+    assert browser.get("/dashboard/tasks/?status=failed").headers["Location"] == "/?status=failed"
 
 
 def test_typing_a_search_adds_one_history_entry() -> None:
-    answer = client("view_task").get("/tasks/?q=mai", headers=HTMX)
+    answer = client("view_task").get("/dashboard/tasks/?q=mai", headers=HTMX)
     assert answer.headers["HX-Replace-Url"] == "/?q=mai"
     assert "HX-Push-Url" not in answer.headers
 

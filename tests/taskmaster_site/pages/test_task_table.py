@@ -6,7 +6,7 @@ import pytest
 from django.http import QueryDict
 
 from taskmaster.taskmaster_site.pages import task_table
-from taskmaster.taskmaster_site.pages.task_table import TableFilter
+from taskmaster.taskmaster_site.pages.task_table import Position, TableFilter
 from tests.factories import stored
 
 
@@ -25,9 +25,30 @@ def test_a_long_search_is_cut() -> None:
 
 @pytest.mark.django_db
 def test_the_newest_tasks_come_first_and_an_invalid_filter_is_named() -> None:
-    ids = stored(task_table.ROWS + 1)
-    rows, remark = task_table.newest(TableFilter())
-    assert ([row.pk for row in rows], remark) == (sorted(ids, reverse=True)[:-1], "")
-    rows, remark = task_table.newest(TableFilter({"status": "nonsense"}))
-    assert rows == []
-    assert remark.startswith("status: ")
+    ids = stored(task_table.PAGE_ROWS + 1)
+    page = task_table.read_page(TableFilter())
+    assert ([row.pk for row in page.rows], page.remark) == (sorted(ids, reverse=True)[:-1], "")
+    page = task_table.read_page(TableFilter({"status": "nonsense"}))
+    assert page.rows == []
+    assert page.remark.startswith("status: ")
+
+
+@pytest.mark.parametrize(
+    ("query", "position"),
+    [
+        ("", Position()),
+        ("before=7", Position(before=7)),
+        ("after=7", Position(after=7)),
+        ("before=7&after=9", Position(before=7)),
+        ("before=x&after=-1", Position()),
+    ],
+)
+def test_a_position_is_read_from_a_query_string(query: str, position: Position) -> None:
+    assert Position.from_query(QueryDict(query)) == position
+
+
+def test_filters_without_a_chip_or_a_field_are_shown_as_tags() -> None:
+    table_filter = TableFilter({"status": "picked", "queue": "mail", "tag": "nightly"})
+    assert table_filter.others == {"status": "picked", "queue": "mail", "tag": "nightly"}
+    assert table_filter.without_field == {"status": "picked", "tag": "nightly"}
+    assert TableFilter({"status": "picked,started", "queue": "mail"}).others == {"queue": "mail"}

@@ -33,6 +33,17 @@ def skip_ids(count: int) -> None:
         )
 
 
+def test_a_failed_task_names_its_error_and_is_found_by_it() -> None:
+    [failed] = stored()
+    stored()
+    error = {"class": "raised", "exception": "builtins.OSError", "message": "<b>disk</b>"}
+    Task.objects.filter(pk=failed).update(status="failed", errors=[error])
+    browser = client("view_task")
+    shown = page(browser.get(LIST))
+    assert "<code>OSError</code><span>&lt;b&gt;disk&lt;/b&gt;</span>" in shown
+    assert listed(browser, "?q=oserror") == listed(browser, f"?q=%23{failed}") == [failed]
+
+
 def test_few_tasks_are_counted() -> None:
     stored(3)
     assert "3 tasks" in page(client("view_task").get(LIST))

@@ -39,6 +39,18 @@ def test_lists_the_newest_first_without_arguments_and_results(client: APIClient)
     assert not shown.keys() & {"args", "kwargs", "result", "errors", "lease", "coordinator"}
 
 
+def test_a_failed_task_names_its_error(client: APIClient) -> None:
+    failed, complete, _ = stored(3)
+    error = {"class": "raised", "exception": "builtins.OSError", "message": "disk full\nsecond"}
+    Task.objects.update(errors=[error], status="complete")
+    Task.objects.filter(pk=failed).update(status="failed")
+    Task.objects.exclude(pk__in=[failed, complete]).update(errors=[], status="pending")
+    listed = {task["id"]: task["error"] for task in client.get(URL).json()["results"]}
+    assert [listed[failed], listed[complete]] == ["OSError: disk full", None]
+    assert set(listed.values()) == {"OSError: disk full", None}
+    assert client.get(f"{URL}{failed}/").json()["error"] == "OSError: disk full"
+
+
 def test_filter_by_status(client: APIClient) -> None:
     by_status = dict(zip(Status, stored(len(Status)), strict=True))
     for status, task_id in by_status.items():

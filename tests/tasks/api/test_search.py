@@ -7,6 +7,7 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from rest_framework.test import APIClient
 
@@ -40,6 +41,10 @@ def ids(client: APIClient, **query: object) -> list[int]:
         "100%",
         "urgent müller",
         "  müller   urgent ",
+        "TimeoutError",
+        "shop.mail.timeout",
+        "no answer within",
+        "müller answer",
     ],
 )
 def test_a_word_is_found_in_every_searched_field(client: APIClient, q: str) -> None:
@@ -50,7 +55,12 @@ def test_a_word_is_found_in_every_searched_field(client: APIClient, q: str) -> N
         tags=("urgent",),
         queue="mail",
     )
-    Task.objects.filter(pk=wanted).update(worker="worker-7")
+    error = {
+        "class": "raised",
+        "exception": "shop.mail.TimeoutError",
+        "message": "no answer within 5 s",
+    }
+    Task.objects.filter(pk=wanted).update(worker="worker-7", errors=[error])
     stored(name="examples.tasks.add", kwargs='{"amount": "100 euros"}', tags=("urgently",))
     assert ids(client, q=q) == [wanted]
 
@@ -74,6 +84,29 @@ def test_digits_match_an_id_and_texts_that_contain_them(client: APIClient) -> No
     assert ids(client, q="9" * 40) == []
 
 
+def test_a_number_sign_matches_exactly_one_id(client: APIClient) -> None:
+    first, _ = stored(2)
+    stored(kwargs=f'{{"of": "#{first}"}}')
+    assert ids(client, q=f"#{first}") == ids(client, q=f"shell #{first}") == [first]
+    assert ids(client, q=f"missing #{first}") == ids(client, q="#" + "9" * 30) == []
+    assert ids(client, q=f"#{first} #{first + 1}") == []
+
+
+def test_a_search_finds_the_tasks_of_a_user_by_the_whole_name(client: APIClient) -> None:
+    mine, other = stored(2)
+    for name, task in ("maria", mine), ("mariana", other):
+        Task.objects.filter(pk=task).update(created_by=User.objects.create_user(name))
+    assert ids(client, q="maria") == ids(client, q="shell maria") == [mine]
+    assert ids(client, q="mari") == []
+
+
+def test_an_error_is_found_after_a_later_attempt_was_complete(client: APIClient) -> None:
+    [task] = stored()
+    error = {"class": "raised", "exception": "builtins.OSError", "message": "x"}
+    Task.objects.filter(pk=task).update(status="complete", errors=[error])
+    assert ids(client, q="OSError") == [task]
+
+
 def test_only_the_newest_tasks_are_searched_but_ids_of_all(client: APIClient) -> None:
     old, edge = stored(2, tags=("nightly",))
     with connection.cursor() as cursor:
@@ -81,7 +114,9 @@ def test_only_the_newest_tasks_are_searched_but_ids_of_all(client: APIClient) ->
     [newest] = stored()
     assert newest - REACH == old
     assert ids(client, q="nightly") == [edge]
-    assert ids(client, q=old) == [old]
+    assert (
+        ids(client, q=old) == ids(client, q=f"#{old}") == ids(client, q=f"#{old} nightly") == [old]
+    )
 
 
 def test_a_search_with_a_start_id_keeps_its_range(db: None) -> None:
