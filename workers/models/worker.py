@@ -15,6 +15,16 @@ class WorkerStatus(models.TextChoices):
     OFFLINE = "offline"
 
 
+class WorkerEnd(models.TextChoices):
+    """Name how a worker ended, as far as its coordinators know."""
+
+    DRAINED = "drained"
+    STOPPED = "stopped"
+    KILLED = "killed", "killed by an operator"
+    #: It has sent no last heartbeat: it died, froze, was cut off, or was killed on its host.
+    LOST = "lost"
+
+
 class Worker(models.Model):
     """Store one run of a worker process. Each start has a new id."""
 
@@ -52,6 +62,15 @@ class Worker(models.Model):
         blank=True,
         help_text="Final command of an operator.",
     )
+    ended = models.CharField(
+        max_length=7,
+        choices=[("", "unknown"), *WorkerEnd.choices],
+        default="",
+        db_default="",
+        blank=True,
+        help_text="How it ended: `drained`, `stopped`, `killed` or `lost`. Empty: not yet, or "
+        "unknown.",
+    )
     coordinator = models.UUIDField(null=True)
     join_token = models.ForeignKey(
         "taskmaster_workers.JoinToken",
@@ -84,3 +103,8 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def short_id(self) -> str:
+        """Return the start of the id, which tells workers of the same name apart."""
+        return str(self.id)[:8]
