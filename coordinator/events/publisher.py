@@ -78,23 +78,26 @@ class EventPublisher:
         Wait GATHER_S after the first event, so that one publication covers many.
         """
         while True:
+            settles_in_s = self._depth.settles_in_s
+            settled = False
             try:
-                async with asyncio.timeout(_IDLE_S):
+                async with asyncio.timeout(_IDLE_S if settles_in_s is None else settles_in_s):
                     await self._added.wait()
             except TimeoutError:
-                pass
+                settled = settles_in_s is not None
             await asyncio.sleep(GATHER_S)
             try:
-                await self.publish()
+                await self.publish(settled=settled)
             except OUTAGE_ERRORS:
                 await asyncio.sleep(RETRY_S)
                 # Retry the failed steps now, without waiting for the next event.
                 self.subscriptions_changed()
             await asyncio.sleep(PAUSE_S)
 
-    async def publish(self) -> None:
+    async def publish(self, *, settled: bool = False) -> None:
         """Publish the added events and the tasks with new output, then count the tasks.
 
+        `settled` tells that no event was added since the last call, for a while.
         Raises the errors of the database. The events are kept then, unless PostgreSQL rejects them.
         """
         self._added.clear()
@@ -105,7 +108,7 @@ class EventPublisher:
             await self._publish_events(connection)
             await self._notify_output(connection)
             # Count last. Counting millions of pending tasks takes seconds.
-            await self._depth.count(connection)
+            await self._depth.count(connection, settled=settled)
 
     async def _publish_events(self, connection: Connection) -> None:
         with self._unpublished.publication() as gathered:

@@ -7,7 +7,6 @@ hold for any number of events and subscribers.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -38,8 +37,6 @@ _PAUSE_SHARE = 4
 _RETRY_S = 1.0
 #: Fragments for users who may view workers.
 _WORKER_FRAGMENTS = frozenset({"workers", "pools"})
-
-_depth = DepthCounter()
 
 Fragments = Mapping[str, Callable[[], str]]
 
@@ -91,6 +88,9 @@ class DashboardPush:
         self._requested = asyncio.Event()
         self._woken = asyncio.Event()
         self._rate = RateLimit(_INTERVAL_S, _BURST)
+        self._depth = DepthCounter()
+        #: Whether no event has arrived for a while since the last push.
+        self._settled = False
 
     @property
     def sources(self) -> dict[str, MessageSource]:
@@ -131,9 +131,14 @@ class DashboardPush:
         began = time.monotonic()
         await self._push(read_channels)
         await asyncio.sleep(_PAUSE_SHARE * (time.monotonic() - began))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LONGEST_S):
+        settles_in_s = self._depth.settles_in_s
+        pause_s = _LONGEST_S if settles_in_s is None else min(_LONGEST_S, settles_in_s)
+        self._settled = False
+        try:
+            async with asyncio.timeout(pause_s):
                 await self._requested.wait()
+        except TimeoutError:
+            self._settled = pause_s == settles_in_s
 
     async def _push(self, channels: list[ChannelFragments]) -> None:
         rendered = await sync_to_async(self._render, thread_sensitive=False)(channels)
@@ -143,7 +148,7 @@ class DashboardPush:
     def _render(self, channels: list[ChannelFragments]) -> list[dict[str, str]]:
         set_script_prefix(self.prefix)
         try:
-            _depth.count_for_web()
+            self._depth.count_for_web(settled=self._settled)
             return [
                 {name: render() for name, render in channel.fragments.items()}
                 for channel in channels
