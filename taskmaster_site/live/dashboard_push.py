@@ -21,7 +21,12 @@ from psycopg_pool import PoolTimeout
 
 from taskmaster.tasks.backoff import Backoff, run_every
 from taskmaster.tasks.events.buffer import MessageSource, listeners
-from taskmaster.tasks.events.channels import DASHBOARD, DASHBOARD_WORKERS
+from taskmaster.tasks.events.channels import (
+    COORDINATORS,
+    DASHBOARD,
+    DASHBOARD_WORKERS,
+    WORKERS,
+)
 from taskmaster.tasks.events.rate_limit import RateLimit
 from taskmaster.tasks.statistics.depth import DepthCounter
 
@@ -35,8 +40,13 @@ _LONGEST_S = 1.0
 #: Pause after a push, as a multiple of its duration.
 _PAUSE_SHARE = 4
 _RETRY_S = 1.0
-#: Fragments for users who may view workers.
-_WORKER_FRAGMENTS = frozenset({"workers", "pools"})
+#: Channel by fragment, because readers need permissions. All others are sent on DASHBOARD.
+_CHANNELS = {
+    "workers": DASHBOARD_WORKERS,
+    "pools": DASHBOARD_WORKERS,
+    "coordinators": COORDINATORS,
+    "worker-list": WORKERS,
+}
 
 Fragments = Mapping[str, Callable[[], str]]
 
@@ -77,12 +87,10 @@ class DashboardPush:
     """Push fragments to the readers of this web process."""
 
     def __init__(self, fragments: Fragments) -> None:
-        workers = {name: fragments[name] for name in fragments if name in _WORKER_FRAGMENTS}
-        tasks = {name: fragments[name] for name in fragments if name not in _WORKER_FRAGMENTS}
-        self._channels = [
-            ChannelFragments(DASHBOARD, tasks),
-            ChannelFragments(DASHBOARD_WORKERS, workers),
-        ]
+        by_channel: dict[str, dict[str, Callable[[], str]]] = {}
+        for name, render in fragments.items():
+            by_channel.setdefault(_CHANNELS.get(name, DASHBOARD), {})[name] = render
+        self._channels = [ChannelFragments(name, each) for name, each in by_channel.items()]
         #: Path prefix of the site. Fragments are rendered outside a request and need it for links.
         self.prefix = "/"
         self._requested = asyncio.Event()

@@ -31,7 +31,7 @@ _INTERVAL_S = 1.0
 #: Seconds without an answer after which the database counts as away.
 _DATABASE_AWAY_S = 3.0
 #: Seconds after which a coordinator counts as silent. It writes a heartbeat every 0.4 s.
-_COORDINATOR_SILENT_S = 2.5
+COORDINATOR_SILENT_S = 2.5
 #: The same for a worker, as a multiple of its heartbeat interval.
 _WORKER_SILENT_INTERVALS = 2.0
 
@@ -140,7 +140,7 @@ def _read() -> tuple[SignsOfLife, SignsOfLife]:
     try:
         silence_s = _WORKER_SILENT_INTERVALS * settings().heartbeat_interval_s
         return (
-            _signs_of_life(Coordinator, Q(online=True), _COORDINATOR_SILENT_S),
+            _signs_of_life(Coordinator, Q(online=True), COORDINATOR_SILENT_S),
             _signs_of_life(Worker, ~Q(status=WorkerStatus.OFFLINE), silence_s),
         )
     finally:
