@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from django.db.models import BooleanField, Count, ExpressionWrapper, Q, Sum
-from django.db.models.functions import Now
+from django.db.models import BooleanField, Count, ExpressionWrapper, Sum
 
 from taskmaster.coordinator.models import Coordinator
 from taskmaster.coordinator.store import list_leader_locks
-from taskmaster.taskmaster_site.live.link_monitor import COORDINATOR_SILENT_S
+from taskmaster.taskmaster_site.live.link_monitor import (
+    COORDINATOR_SILENT_S,
+    silent_for,
+    worker_silent_s,
+)
 from taskmaster.taskmaster_site.pages import task_table
 from taskmaster.taskmaster_site.pages.activity_log import HIDDEN_KINDS, lines
 from taskmaster.tasks.models import Event
@@ -112,10 +115,8 @@ class ShownCoordinator(NamedTuple):
 
 def coordinators(now: datetime | None = None) -> Context:
     """Return the coordinators that are online, or else the last one that was."""
-    silent = Q(last_seen_at__lt=Now() - timedelta(seconds=COORDINATOR_SILENT_S))
-    rows: Any = Coordinator.objects.annotate(
-        silent=ExpressionWrapper(silent, output_field=BooleanField())
-    )
+    silent = ExpressionWrapper(silent_for(COORDINATOR_SILENT_S), output_field=BooleanField())
+    rows: Any = Coordinator.objects.annotate(silent=silent)
     found = list(rows.filter(online=True).order_by("started_at", "pk"))
     leader_locks = list_leader_locks()
     return {
@@ -141,6 +142,7 @@ def fleet_version() -> str:
     fields = ("pk", "status", "drain", "command", "heartbeat_misses", "last_seen_at")
     state = (
         list(present.values_list(*fields)),
+        present.filter(silent_for(worker_silent_s())).count(),
         Worker.objects.count(),
         [
             (each.row.pk, each.state, each.leads, each.row.health_problem)

@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from urllib.parse import urlencode, urlsplit
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from taskmaster.taskmaster_site.live.link_monitor import silent_for, worker_silent_s
 from taskmaster.taskmaster_site.pages import page_context
 from taskmaster.taskmaster_site.pages.permissions import needs
 from taskmaster.taskmaster_site.pages.responses import is_fragment
@@ -54,7 +55,8 @@ class WorkerFilter:
 
     def apply(self) -> QuerySet[Worker]:
         """Return the matching workers: online, draining, then offline ones, the newest first."""
-        workers = Worker.objects.order_by(*PRESENT_FIRST)
+        silent = ExpressionWrapper(_silent(), output_field=BooleanField())
+        workers = Worker.objects.annotate(silent=silent).order_by(*PRESENT_FIRST)
         if self.status:
             workers = workers.filter(status=self.status)
         if self.pool:
@@ -105,13 +107,18 @@ def _links(worker_filter: WorkerFilter, page: Page[Worker]) -> dict[str, str]:
     }
 
 
+def _silent() -> Q:
+    """Select workers that are not offline and were not seen for two heartbeats."""
+    return ~Q(status=WorkerStatus.OFFLINE) & silent_for(worker_silent_s())
+
+
 def _fleet() -> dict[str, int]:
     """Return the figures of all workers that are not offline."""
     present = Worker.objects.exclude(status=WorkerStatus.OFFLINE)
     return present.aggregate(
         online=Count("pk", filter=Q(status=WorkerStatus.ONLINE)),
         draining=Count("pk", filter=Q(status=WorkerStatus.DRAINING)),
-        late=Count("pk", filter=Q(heartbeat_misses__gt=0)),
+        silent=Count("pk", filter=_silent()),
         slots=Sum("slots", default=0),
         busy=Sum("busy", default=0),
     )

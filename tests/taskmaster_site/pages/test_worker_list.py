@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from taskmaster.coordinator.models import Coordinator
 from taskmaster.taskmaster_site.pages import worker_list
+from taskmaster.tasks.conf import settings
+from taskmaster.workers.models import Worker
 from tests.factories import a_worker
 from tests.taskmaster_site.pages.people import client, text
 
@@ -116,6 +118,17 @@ def test_a_row_has_pool_executor_figures_and_the_short_id() -> None:
         ("Failed", "5"),
     ):  # fmt: skip
         assert f'data-label="{label}">{value}</td>' in row
+
+
+def test_a_worker_that_was_not_seen_for_two_heartbeats_is_silent() -> None:
+    for name, status in (("heron", "online"), ("stork", "online"), ("gone", "offline")):
+        a_worker(name, status=status)
+    seen_at = timezone.now() - timedelta(seconds=2 * settings().heartbeat_interval_s + 1)
+    Worker.objects.exclude(name="heron").update(last_seen_at=seen_at)
+    page = text(client("view_worker").get("/workers/"))
+    assert "<b>2 online</b>. 0 of 8 slots busy. <b>1 silent.</b>" in page
+    silent = re.findall(r'class="late">\s*<td class="lead who" title="(\w+) on', page)
+    assert silent == ["stork"]
 
 
 def test_only_workers_that_are_not_offline_have_buttons() -> None:
