@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='worker',
             name='ended',
-            field=models.CharField(blank=True, choices=[('', 'unknown'), ('drained', 'drained'), ('stopped', 'stopped'), ('killed', 'killed'), ('lost', 'lost')], db_default='', default='', help_text='How it ended: `drained`, `stopped`, `killed` or `lost`. Empty: not yet, or unknown.', max_length=7),
+            field=models.CharField(blank=True, choices=[('', 'unknown'), ('drained', 'drained'), ('stopped', 'stopped'), ('killed', 'killed'), ('lost', 'lost')], db_default='', default='', help_text='How it ended: `drained`, `stopped`, `killed` or `lost`. Empty: not yet, or unknown, because its coordinator ended first.', max_length=7),
         ),
     ]

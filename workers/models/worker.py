@@ -32,7 +32,7 @@ _ENDS: dict[str, str] = {
     WorkerEnd.STOPPED: "stopped",
     WorkerEnd.KILLED: "killed by an operator",
     WorkerEnd.LOST: "lost: it sent no last heartbeat",
-    "": "unknown how it ended",
+    "": "unknown: its coordinator ended first",
 }
 #: Number of characters of a short id: the first group of a UUID.
 SHORT_ID = 8
@@ -92,7 +92,7 @@ class Worker(models.Model):
         db_default="",
         blank=True,
         help_text="How it ended: `drained`, `stopped`, `killed` or `lost`. Empty: not yet, or "
-        "unknown.",
+        "unknown, because its coordinator ended first.",
     )
     coordinator = models.UUIDField(null=True)
     join_token = models.ForeignKey(

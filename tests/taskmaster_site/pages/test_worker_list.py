@@ -92,7 +92,7 @@ def test_pages_keep_the_filter(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"status": "offline", "ended": "stopped"}, "stopped"),
         ({"status": "offline", "ended": "killed"}, "killed by an operator"),
         ({"status": "offline", "ended": "lost"}, "lost: it sent no last heartbeat"),
-        ({"status": "offline"}, "unknown how it ended"),
+        ({"status": "offline"}, "unknown: its coordinator ended first"),
         ({"drain": True}, "drain requested"),
         ({"command": "stop"}, "stop requested"),
         ({"heartbeat_misses": 2, "command": "kill"}, "2 heartbeats missed, kill requested"),
