@@ -92,14 +92,14 @@ def activity(now: datetime | None = None) -> Context:
 def workers(now: datetime | None = None) -> Context:
     """Return every worker that is not offline: online, then draining, in natural order of names."""
     present = list(Worker.objects.exclude(status=WorkerStatus.OFFLINE))
-    draining = [worker for worker in present if worker.status == WorkerStatus.DRAINING]
-    present.sort(key=lambda worker: (worker in draining, _natural(worker.name)))
+    present.sort(key=lambda each: (each.status == WorkerStatus.DRAINING, _natural(each.name)))
+    draining = sum(each.status == WorkerStatus.DRAINING for each in present)
     names = Counter(worker.name for worker in present)
     return {
         "now": now,
         "workers": present,
-        "online": len(present) - len(draining),
-        "draining": len(draining),
+        "online": len(present) - draining,
+        "draining": draining,
         "shared_names": {name for name, count in names.items() if count > 1},
     }
 

@@ -53,8 +53,12 @@ class Overview:
     @property
     def total(self) -> int:
         """Return the number of all tasks."""
-        open_ = self.waiting + self.pending + self.held + self.running
-        return open_ + self.complete + self.failed + self.cancelled
+        return self.unstarted + self.running + self.complete + self.failed + self.cancelled
+
+    @property
+    def unstarted(self) -> int:
+        """Return the number of tasks that wait for a start: parked, pending or held."""
+        return self.waiting + self.pending + self.held
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from taskmaster.coordinator.models import Coordinator
 from taskmaster.taskmaster_site.pages.fragments import FRAGMENTS
 from taskmaster.tasks import task_actions
+from taskmaster.tasks.models import Statistic, Task
 from tests.factories import a_worker, in_s, stored
 from tests.taskmaster_site.pages.people import client, text
 
@@ -150,6 +153,19 @@ def test_every_fragment_is_part_of_the_page_and_stable_without_changes() -> None
             assert 'id="charts"' in page
         else:
             assert f'data-fragment="{name}"' in page
+
+
+def test_the_counters_add_up_to_the_total_whatever_the_state_of_a_task() -> None:
+    states = ("pending", "picked", "started", "complete", "failed", "cancelled")
+    for number, (state, task_id) in enumerate(zip(states, stored(6), strict=True)):
+        Task.objects.filter(pk=task_id).update(status=state, lease=number)
+    Statistic.objects.create(
+        at=timezone.now(), source=uuid4(), complete=1, failed=1, cancelled=1, wait=[], run=[]
+    )
+    page = FRAGMENTS["counters"]()
+    shown = [int(number) for number in re.findall(r"<strong>(\d+)</strong>", page)]
+    assert shown == [2, 1, 1, 1, 6]
+    assert "1 cancelled" in page
 
 
 def test_coordinators_have_a_card_for_users_who_may_view_them() -> None:
