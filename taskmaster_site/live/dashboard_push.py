@@ -7,6 +7,7 @@ hold for any number of events and subscribers.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -97,7 +98,9 @@ class DashboardPush:
         self._woken = asyncio.Event()
         self._rate = RateLimit(_INTERVAL_S, _BURST)
         self._depth = DepthCounter()
-        #: Whether no event has arrived for a while since the last push.
+        #: Time of the last event.
+        self._requested_at = time.monotonic()
+        #: Whether the next push is made because no event has arrived for a while.
         self._settled = False
 
     @property
@@ -107,6 +110,7 @@ class DashboardPush:
 
     def request(self) -> None:
         """Request a push because an event arrived."""
+        self._requested_at = time.monotonic()
         self._requested.set()
 
     def wake(self) -> None:
@@ -138,15 +142,28 @@ class DashboardPush:
         self._requested.clear()
         began = time.monotonic()
         await self._push(read_channels)
-        await asyncio.sleep(_PAUSE_SHARE * (time.monotonic() - began))
-        settles_in_s = self._depth.settles_in_s
-        pause_s = _LONGEST_S if settles_in_s is None else min(_LONGEST_S, settles_in_s)
-        self._settled = False
-        try:
-            async with asyncio.timeout(pause_s):
-                await self._requested.wait()
-        except TimeoutError:
-            self._settled = pause_s == settles_in_s
+        ended = time.monotonic()
+        self._settled = await self._wait_until_due(ended + _PAUSE_SHARE * (ended - began))
+
+    async def _wait_until_due(self, resume_at: float) -> bool:
+        """Wait until the next push is due: after an event or `_LONGEST_S`, not before `resume_at`.
+
+        Return True as soon as the tasks have settled, also before `resume_at`.
+        """
+        while True:
+            settles_at = self._depth.settles_at(self._requested_at)
+            requested = self._requested.is_set()
+            due_at = resume_at if requested else resume_at + _LONGEST_S
+            now = time.monotonic()
+            if now >= min(due_at, settles_at):
+                return now >= settles_at
+            wait_s = min(due_at, settles_at) - now
+            if requested:
+                await asyncio.sleep(wait_s)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._requested.wait()
 
     async def _push(self, channels: list[ChannelFragments]) -> None:
         rendered = await sync_to_async(self._render, thread_sensitive=False)(channels)

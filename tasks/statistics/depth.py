@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from math import inf
 
 from taskmaster.tasks import shards
 from taskmaster.tasks.statements import Connection
@@ -16,7 +17,9 @@ _FRESH_S = 0.25
 SHARE = 50
 #: Seconds without a change after which the tasks are counted again, so that the numbers are right
 #: within a second of the last change.
-_SETTLED_S = 0.4
+_SETTLED_S = 0.25
+#: The same multiple as SHARE between two of these counts.
+_SETTLED_SHARE = 20
 #: Old statistics are summed once in this number of counts.
 _ROLLUP_EVERY = 1_000
 
@@ -25,7 +28,7 @@ class DepthCounter:
     """Count for one process. The first process that is due counts for all others.
 
     While tasks change, the duration of the last count limits the rate. When they have settled, one
-    more count is made without that limit. It has the same limit of its own.
+    more count is made without that limit. It has a limit of its own.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,12 +38,12 @@ class DepthCounter:
         #: Whether tasks may have changed since the last count.
         self._outdated = False
         #: Time of the last count that was made because the tasks had settled.
-        self._settled_at = float("-inf")
+        self._settled_at = -inf
 
     async def count(self, connection: Connection, *, settled: bool = False) -> None:
         """Count in a coordinator, unless another process has just counted.
 
-        `settled` tells that tasks have not changed for `settles_in_s`.
+        `settled` tells that the time `settles_at` has come.
         """
         took_s = await async_store.snapshot_queue_depth(connection, fresh_s=self._fresh_s(settled))
         if self._record_count(took_s, settled):
@@ -53,12 +56,14 @@ class DepthCounter:
         if self._record_count(took_s, settled):
             sync_store.rollup_statistics(using=using)
 
-    @property
-    def settles_in_s(self) -> float | None:
-        """Return the seconds without a change after which a count is due. None: none is due."""
+    def settles_at(self, changed_at: float) -> float:
+        """Return when a count is due because tasks have settled, as a time of the clock.
+
+        `changed_at` is the time of the last change. Infinite: no change came after the last count.
+        """
         if not self._outdated:
-            return None
-        return max(_SETTLED_S, self._settled_at + SHARE * self._took_s - self._clock())
+            return inf
+        return max(changed_at + _SETTLED_S, self._settled_at + _SETTLED_SHARE * self._took_s)
 
     def _fresh_s(self, settled: bool) -> float:
         return _FRESH_S if settled else max(_FRESH_S, SHARE * self._took_s)

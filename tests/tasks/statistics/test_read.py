@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from datetime import timedelta
+from math import inf
 from uuid import UUID, uuid4
 
 import pytest
@@ -182,15 +183,15 @@ def test_a_count_that_took_long_is_repeated_when_the_tasks_have_settled() -> Non
 
     stored(3)
     assert count() == 3
-    assert counter.settles_in_s is None
+    assert counter.settles_at(clock.now) == inf
     for expected in (4, 5):
         counter._took_s = 10.0
         stored(1)
         assert count() == expected - 1
         # The second time, the limit of the settled counts applies.
-        assert counter.settles_in_s == (0.4 if expected == 4 else 500.0)
+        assert counter.settles_at(clock.now) == clock.now + (0.25 if expected == 4 else 200.0)
         assert count(settled=True) == expected
-        assert counter.settles_in_s is None
+        assert counter.settles_at(clock.now) == inf
 
 
 def test_the_charts_show_finished_tasks_and_their_run_times() -> None:
