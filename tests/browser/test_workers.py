@@ -49,7 +49,7 @@ def test_the_list_of_workers_is_live_and_its_address_holds_the_filter(
     expect(row).to_be_visible()
 
     page.goto("/workers/")
-    for width in (1440, 390):
+    for width in (1440, 820, 390):
         page.set_viewport_size({"width": width, "height": 900})
         for scheme in ("dark", "light"):
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
