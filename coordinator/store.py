@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from uuid import UUID
 
+from django.db import DEFAULT_DB_ALIAS, connections
+
 from taskmaster.tasks.statements import Connection, advisory_key, statement
 
 _SQL = "taskmaster.coordinator.sql"
@@ -73,6 +75,16 @@ async def try_leader_lock(connection: Connection) -> bool:
     cursor = await connection.execute(statement("try_leader_lock", _SQL), {"lock_key": _LEADER_KEY})
     row = await cursor.fetchone()
     return bool(row and row[0])
+
+
+def list_leader_locks(*, using: str = DEFAULT_DB_ALIAS) -> set[int]:
+    """Return the keys of the locks of the session that holds the leader lock, if any does.
+
+    One of them is the `lock_key` of the coordinator that leads. Uses Django's connection.
+    """
+    with connections[using].cursor() as cursor:
+        cursor.execute(statement("list_leader_locks", _SQL), {"lock_key": _LEADER_KEY})
+        return {row[0] for row in cursor.fetchall()}
 
 
 async def register_coordinator(connection: Connection, identity: Identity) -> None:

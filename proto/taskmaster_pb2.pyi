@@ -750,6 +750,7 @@ class Heartbeat(_message.Message):
     LOOP_LAG_MS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
     BUSY_FIELD_NUMBER: _builtins.int
+    LEAVING_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     slots: _builtins.int
     rss_bytes: _builtins.int
@@ -761,6 +762,8 @@ class Heartbeat(_message.Message):
     """The longest delay of the supervisor's event loop since the last heartbeat."""
     draining: _builtins.bool
     busy: _builtins.int
+    leaving: _builtins.bool
+    """The last heartbeat: the worker has finished and ends its stream now."""
     @_builtins.property
     def running(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
         """Running executions, and ended ones whose reports are not acknowledged."""
@@ -778,10 +781,11 @@ class Heartbeat(_message.Message):
         loop_lag_ms: _builtins.int = ...,
         draining: _builtins.bool = ...,
         busy: _builtins.int = ...,
+        leaving: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "cpu", b"cpu", "draining", b"draining", "loop_lag_ms", b"loop_lag_ms", "rss_bytes", b"rss_bytes", "running", b"running", "slots", b"slots", "tasks_done", b"tasks_done", "tasks_failed", b"tasks_failed", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "cpu", b"cpu", "draining", b"draining", "leaving", b"leaving", "loop_lag_ms", b"loop_lag_ms", "rss_bytes", b"rss_bytes", "running", b"running", "slots", b"slots", "tasks_done", b"tasks_done", "tasks_failed", b"tasks_failed", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

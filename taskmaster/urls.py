@@ -30,7 +30,15 @@ from taskmaster.taskmaster_site.console.consumer import needs_websocket
 from taskmaster.taskmaster_site.middleware import database_outage, security
 from taskmaster.taskmaster_site.monitoring.health import healthz
 from taskmaster.taskmaster_site.monitoring.metrics import MetricsView
-from taskmaster.taskmaster_site.pages import create, dashboard, pools, task, task_list, workers
+from taskmaster.taskmaster_site.pages import (
+    create,
+    dashboard,
+    pools,
+    task,
+    task_list,
+    worker_list,
+    workers,
+)
 
 #: Middleware of the pages, applied wherever the URLs are included. The last is the innermost.
 _PAGE_MIDDLEWARE = [
@@ -58,6 +66,7 @@ urlpatterns = [
     _page("tasks/<int:task_id>/cancel/", task.cancel, "task-cancel"),
     _page("tasks/<int:task_id>/retry/", task.retry, "task-retry"),
     _page("create/", create.create, "create"),
+    _page("workers/", worker_list.worker_list, "workers"),
     _page("workers/<uuid:worker_id>/drain/", workers.drain, "worker-drain"),
     _page("workers/<uuid:worker_id>/undrain/", workers.undrain, "worker-undrain"),
     _page("workers/<uuid:worker_id>/stop/", workers.stop, "worker-stop"),

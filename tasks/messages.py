@@ -260,11 +260,25 @@ def count_failures(changes: Sequence[TaskChange]) -> EndedTasks:
     return EndedTasks(failed=failed, retried=len(changes) - failed)
 
 
-class EndedTotals(NamedTuple):
-    """Hold the number of ended tasks by status, and the newest rates."""
+class TaskCounts(NamedTuple):
+    """Hold the number of tasks by status. All numbers are of one snapshot of the database."""
 
+    pending: int
+    due: int
+    oldest_due: datetime | None
+    held: int
+    running: int
     complete: int
     failed: int
     cancelled: int
+
+
+class TaskTotals(NamedTuple):
+    """Hold the last count of the tasks, and the newest rates."""
+
+    counts: TaskCounts
     complete_per_s: float
     failed_per_s: float
+    #: When the tasks were counted, and how long that took. None: they were never counted.
+    counted_at: datetime | None
+    took_s: float | None

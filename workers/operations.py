@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Q
 
 from taskmaster.tasks.errors import IllegalTransition, InvalidField, NotFound
 from taskmaster.tasks.event import EventKind, NewEvent
 from taskmaster.tasks.events.publish import publish
 from taskmaster.workers.models import Worker, WorkerStatus
+from taskmaster.workers.models.worker import SHORT_ID
 from taskmaster.workers.store import sync_store as store
 
 
@@ -21,16 +24,19 @@ class WorkerNotFound(NotFound):
 
 
 def find(text: str) -> UUID:
-    """Return the id of a worker, given its id or name.
+    """Return the id of a worker, given its id, its short id or its name.
 
-    A name matches workers that are not offline. Raises WorkerNotFound, or InvalidField when several
-    workers have the name.
+    A name or short id matches workers that are not offline. Raises WorkerNotFound, or InvalidField
+    when several workers have the name.
     """
     try:
         return UUID(text)
     except ValueError:
         pass
-    alive = Worker.objects.filter(name=text).exclude(status=WorkerStatus.OFFLINE)
+    named = Q(name=text)
+    if re.fullmatch(rf"[0-9a-f]{{{SHORT_ID}}}", text):
+        named |= Q(id__startswith=text)
+    alive = Worker.objects.filter(named).exclude(status=WorkerStatus.OFFLINE)
     ids = list(alive.values_list("pk", flat=True)[:2])
     if not ids:
         raise WorkerNotFound(text)

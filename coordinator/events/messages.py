@@ -19,10 +19,18 @@ from taskmaster.tasks.messages import (
     TaskChange,
 )
 from taskmaster.tasks.templatetags.taskmaster import duration
+from taskmaster.workers.models import WorkerEnd
 
 #: Texts for exit classes whose stored name is not readable in a sentence.
 _EXIT_CLASSES = {"exit_code": "exit code", "out_of_memory": "out of memory", "timeout": "time-out"}
 _MESSAGE_MAX = 160
+#: How a worker has ended, as the text of its event.
+WORKER_ENDS: dict[str, str] = {
+    WorkerEnd.DRAINED: "was drained and left",
+    WorkerEnd.STOPPED: "stopped",
+    WorkerEnd.KILLED: "was killed by an operator",
+    WorkerEnd.LOST: "was lost",
+}
 
 
 def picked(task: ClaimedTask, _report: None) -> NewEvent:

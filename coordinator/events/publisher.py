@@ -41,7 +41,9 @@ class EventPublisher:
         self._database = database
         self._conf = conf
         self._clock = clock
-        self._depth = DepthCounter()
+        self._depth = DepthCounter(clock)
+        #: Time of the last added event.
+        self._added_at = clock()
         self._unpublished = UnpublishedEvents(REJECTED_ERRORS, clock=clock)
         #: Watched tasks with new output, of which the web processes are to be notified.
         self._with_output: set[int] = set()
@@ -53,13 +55,17 @@ class EventPublisher:
     def add(self, event: NewEvent) -> None:
         """Add an event to the next publication."""
         self._unpublished.add([event])
-        self._added.set()
+        self._set_added()
 
     def add_batch(self, batch: EventBatch) -> None:
         """Add the rows of one kind of event to the next publication."""
         if batch.rows:
             self._unpublished.add(batches=[batch])
-            self._added.set()
+            self._set_added()
+
+    def _set_added(self) -> None:
+        self._added_at = self._clock()
+        self._added.set()
 
     def add_output(self, task_ids: Iterable[int]) -> None:
         """Add watched tasks with new output to the next publication. Ignore all other tasks."""
@@ -78,23 +84,26 @@ class EventPublisher:
         Wait GATHER_S after the first event, so that one publication covers many.
         """
         while True:
+            settles_in_s = self._depth.settles_at(self._added_at) - self._clock()
+            settled = False
             try:
-                async with asyncio.timeout(_IDLE_S):
+                async with asyncio.timeout(max(0.0, min(_IDLE_S, settles_in_s))):
                     await self._added.wait()
             except TimeoutError:
-                pass
+                settled = settles_in_s < _IDLE_S
             await asyncio.sleep(GATHER_S)
             try:
-                await self.publish()
+                await self.publish(settled=settled)
             except OUTAGE_ERRORS:
                 await asyncio.sleep(RETRY_S)
                 # Retry the failed steps now, without waiting for the next event.
                 self.subscriptions_changed()
             await asyncio.sleep(PAUSE_S)
 
-    async def publish(self) -> None:
+    async def publish(self, *, settled: bool = False) -> None:
         """Publish the added events and the tasks with new output, then count the tasks.
 
+        `settled` tells that no event was added for a while.
         Raises the errors of the database. The events are kept then, unless PostgreSQL rejects them.
         """
         self._added.clear()
@@ -105,7 +114,7 @@ class EventPublisher:
             await self._publish_events(connection)
             await self._notify_output(connection)
             # Count last. Counting millions of pending tasks takes seconds.
-            await self._depth.count(connection)
+            await self._depth.count(connection, settled=settled)
 
     async def _publish_events(self, connection: Connection) -> None:
         with self._unpublished.publication() as gathered:

@@ -234,7 +234,9 @@ class WorkerLiveness:
             )
             if ended := count_failures(rescued):
                 await store.record_completions(connection, ended, self._identity.id)
-            await worker_store.mark_workers_offline(connection, [worker_id], self._identity.id)
+            ends = await worker_store.mark_workers_offline(
+                connection, [worker_id], self._identity.id
+            )
         if self._lost.get(worker_id) is not lost:
             # The worker has registered again or was lost again during the transaction.
             return
@@ -242,13 +244,20 @@ class WorkerLiveness:
             del self._lost[worker_id]
         else:
             self._lost[worker_id] = lost._replace(rescued=True)
-        self._publish_rescue(worker_id, lost, rescued)
+        self._publish_rescue(worker_id, lost, rescued, ends.get(worker_id))
 
-    def _publish_rescue(self, worker_id: UUID, lost: LostWorker, rescued: list[TaskChange]) -> None:
+    def _publish_rescue(
+        self, worker_id: UUID, lost: LostWorker, rescued: list[TaskChange], end: str | None
+    ) -> None:
+        """Publish the rescued tasks and how the worker ended.
+
+        `end` is None if the worker is registered with another coordinator.
+        """
         self._publisher.add_batch(EventBatch(EventKind.RESCUED, rescued, messages.rescued))
-        if not lost.rescued:
-            tasks = f"was lost, {count_of_tasks(len(rescued))} rescued" if rescued else "left"
-            self._publish(EventKind.OFFLINE, f"{lost.name} {tasks}", lost.name, worker_id)
+        if end is not None and not lost.rescued:
+            tasks = f", {count_of_tasks(len(rescued))} rescued" if rescued else ""
+            text = f"{lost.name} {messages.WORKER_ENDS[end]}{tasks}"
+            self._publish(EventKind.OFFLINE, text, lost.name, worker_id)
         if rescued:
             log.warning(
                 "tasks of a lost worker rescued",

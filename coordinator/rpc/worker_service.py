@@ -205,6 +205,7 @@ class WorkerService(rpc.WorkerServiceServicer):
             tasks_failed=min(request.tasks_failed, 2**62),
             loop_lag_ms=min(request.loop_lag_ms, 2**31 - 1),
             draining=request.draining,
+            leaving=request.leaving,
         )
         running = await self._parse_running(request.running, context)
         # A lease without its token is stale, and nothing about it is looked up.

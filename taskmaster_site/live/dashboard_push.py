@@ -22,7 +22,12 @@ from psycopg_pool import PoolTimeout
 
 from taskmaster.tasks.backoff import Backoff, run_every
 from taskmaster.tasks.events.buffer import MessageSource, listeners
-from taskmaster.tasks.events.channels import DASHBOARD, DASHBOARD_WORKERS
+from taskmaster.tasks.events.channels import (
+    COORDINATORS,
+    DASHBOARD,
+    DASHBOARD_WORKERS,
+    WORKERS,
+)
 from taskmaster.tasks.events.rate_limit import RateLimit
 from taskmaster.tasks.statistics.depth import DepthCounter
 
@@ -36,10 +41,13 @@ _LONGEST_S = 1.0
 #: Pause after a push, as a multiple of its duration.
 _PAUSE_SHARE = 4
 _RETRY_S = 1.0
-#: Fragments for users who may view workers.
-_WORKER_FRAGMENTS = frozenset({"workers", "pools"})
-
-_depth = DepthCounter()
+#: Channel by fragment, because readers need permissions. All others are sent on DASHBOARD.
+_CHANNELS = {
+    "workers": DASHBOARD_WORKERS,
+    "pools": DASHBOARD_WORKERS,
+    "coordinators": COORDINATORS,
+    "worker-list": WORKERS,
+}
 
 Fragments = Mapping[str, Callable[[], str]]
 
@@ -80,17 +88,20 @@ class DashboardPush:
     """Push fragments to the readers of this web process."""
 
     def __init__(self, fragments: Fragments) -> None:
-        workers = {name: fragments[name] for name in fragments if name in _WORKER_FRAGMENTS}
-        tasks = {name: fragments[name] for name in fragments if name not in _WORKER_FRAGMENTS}
-        self._channels = [
-            ChannelFragments(DASHBOARD, tasks),
-            ChannelFragments(DASHBOARD_WORKERS, workers),
-        ]
+        by_channel: dict[str, dict[str, Callable[[], str]]] = {}
+        for name, render in fragments.items():
+            by_channel.setdefault(_CHANNELS.get(name, DASHBOARD), {})[name] = render
+        self._channels = [ChannelFragments(name, each) for name, each in by_channel.items()]
         #: Path prefix of the site. Fragments are rendered outside a request and need it for links.
         self.prefix = "/"
         self._requested = asyncio.Event()
         self._woken = asyncio.Event()
         self._rate = RateLimit(_INTERVAL_S, _BURST)
+        self._depth = DepthCounter()
+        #: Time of the last event.
+        self._requested_at = time.monotonic()
+        #: Whether the next push is made because no event has arrived for a while.
+        self._settled = False
 
     @property
     def sources(self) -> dict[str, MessageSource]:
@@ -99,6 +110,7 @@ class DashboardPush:
 
     def request(self) -> None:
         """Request a push because an event arrived."""
+        self._requested_at = time.monotonic()
         self._requested.set()
 
     def wake(self) -> None:
@@ -130,10 +142,28 @@ class DashboardPush:
         self._requested.clear()
         began = time.monotonic()
         await self._push(read_channels)
-        await asyncio.sleep(_PAUSE_SHARE * (time.monotonic() - began))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LONGEST_S):
-                await self._requested.wait()
+        ended = time.monotonic()
+        self._settled = await self._wait_until_due(ended + _PAUSE_SHARE * (ended - began))
+
+    async def _wait_until_due(self, resume_at: float) -> bool:
+        """Wait until the next push is due: after an event or `_LONGEST_S`, not before `resume_at`.
+
+        Return True as soon as the tasks have settled, also before `resume_at`.
+        """
+        while True:
+            settles_at = self._depth.settles_at(self._requested_at)
+            requested = self._requested.is_set()
+            due_at = resume_at if requested else resume_at + _LONGEST_S
+            now = time.monotonic()
+            if now >= min(due_at, settles_at):
+                return now >= settles_at
+            wait_s = min(due_at, settles_at) - now
+            if requested:
+                await asyncio.sleep(wait_s)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._requested.wait()
 
     async def _push(self, channels: list[ChannelFragments]) -> None:
         rendered = await sync_to_async(self._render, thread_sensitive=False)(channels)
@@ -143,7 +173,7 @@ class DashboardPush:
     def _render(self, channels: list[ChannelFragments]) -> list[dict[str, str]]:
         set_script_prefix(self.prefix)
         try:
-            _depth.count_for_web()
+            self._depth.count_for_web(settled=self._settled)
             return [
                 {name: render() for name, render in channel.fragments.items()}
                 for channel in channels

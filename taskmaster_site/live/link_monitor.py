@@ -31,7 +31,7 @@ _INTERVAL_S = 1.0
 #: Seconds without an answer after which the database counts as away.
 _DATABASE_AWAY_S = 3.0
 #: Seconds after which a coordinator counts as silent. It writes a heartbeat every 0.4 s.
-_COORDINATOR_SILENT_S = 2.5
+COORDINATOR_SILENT_S = 2.5
 #: The same for a worker, as a multiple of its heartbeat interval.
 _WORKER_SILENT_INTERVALS = 2.0
 
@@ -128,6 +128,16 @@ class LinkMonitor:
             self._on_change()
 
 
+def worker_silent_s() -> float:
+    """Return the seconds after which a worker counts as silent."""
+    return _WORKER_SILENT_INTERVALS * settings().heartbeat_interval_s
+
+
+def silent_for(seconds: float) -> Q:
+    """Select the rows that were not seen for this time, by the database's clock."""
+    return Q(last_seen_at__lt=Now() - timedelta(seconds=seconds))
+
+
 def _entry(signs: SignsOfLife | None, waited_s: float) -> dict[str, object] | None:
     if signs is None:
         return None
@@ -138,17 +148,16 @@ def _entry(signs: SignsOfLife | None, waited_s: float) -> dict[str, object] | No
 def _read() -> tuple[SignsOfLife, SignsOfLife]:
     """Read the last signs of life, by the database's clock."""
     try:
-        silence_s = _WORKER_SILENT_INTERVALS * settings().heartbeat_interval_s
         return (
-            _signs_of_life(Coordinator, Q(online=True), _COORDINATOR_SILENT_S),
-            _signs_of_life(Worker, ~Q(status=WorkerStatus.OFFLINE), silence_s),
+            _signs_of_life(Coordinator, Q(online=True), COORDINATOR_SILENT_S),
+            _signs_of_life(Worker, ~Q(status=WorkerStatus.OFFLINE), worker_silent_s()),
         )
     finally:
         connection.close()
 
 
 def _signs_of_life(model: type[Model], online: Q, silent_s: float) -> SignsOfLife:
-    silent = Q(last_seen_at__lt=Now() - timedelta(seconds=silent_s))
+    silent = silent_for(silent_s)
     found = model._default_manager.aggregate(
         how_many=Count("pk", filter=online),
         how_many_silent=Count("pk", filter=online & silent),

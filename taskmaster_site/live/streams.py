@@ -29,12 +29,7 @@ from taskmaster.taskmaster_site.live.link_monitor import LinkMonitor
 from taskmaster.taskmaster_site.live.runtime import LiveRuntime, live
 from taskmaster.tasks.api.errors import MEDIA_TYPE, MESSAGES, RETRY_AFTER, problem
 from taskmaster.tasks.events.buffer import MessageSource, event_buffer, listeners
-from taskmaster.tasks.events.channels import (
-    DASHBOARD,
-    DASHBOARD_WORKERS,
-    SCOPE_KEY,
-    StreamGrant,
-)
+from taskmaster.tasks.events.channels import SCOPE_KEY, StreamGrant
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +175,7 @@ async def _stream(service: LiveRuntime, grant: StreamGrant, pressure: Backpressu
                 await stack.enter_async_context(service.subscribers.subscribed(task_id))
         texts = _texts(position, sources, grant.user.pk, KeepAlive(service.links))
         async for text in await stack.enter_async_context(aclosing(texts)):
-            if {DASHBOARD, DASHBOARD_WORKERS} & position.keys():
+            if sources.keys() & position.keys():
                 service.dashboard.wake()
             await pressure.send(
                 {"type": "http.response.body", "body": text.encode(), "more_body": True}

@@ -22,16 +22,21 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """Render the dashboard with the current figures."""
     now = timezone.now()
     sees_workers = request.user.has_perm(worker_permissions.VIEW)
-    channels = "dashboard,dashboard-workers" if sees_workers else "dashboard"
+    sees_coordinators = request.user.has_perm(page_context.VIEW_COORDINATORS)
+    channels = "dashboard"
+    channels += ",dashboard-workers" if sees_workers else ""
+    channels += ",coordinators" if sees_coordinators else ""
     context = {
         **page_context.counters(now),
         **page_context.queues(now),
         **page_context.tasks(now, task_table.TableFilter.from_query(request.GET)),
         **page_context.activity(now),
         **({**page_context.workers(now), **page_context.pools(now)} if sees_workers else {}),
+        **(page_context.coordinators(now) if sees_coordinators else {}),
         "charts": page_context.charts(),
         "chips": task_table.CHIPS,
         "sees_workers": sees_workers,
+        "sees_coordinators": sees_coordinators,
         "stream": f"{reverse('taskmaster:api:stream')}?channels={channels}",
     }
     if request.user.has_perm(ADD):

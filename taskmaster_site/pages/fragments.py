@@ -27,7 +27,8 @@ def _charts() -> str:
     return json.dumps(page_context.charts(), separators=(",", ":"))
 
 
-#: Render functions by fragment name. `charts` is JSON, all others are HTML.
+#: Render functions by fragment name. `charts` is JSON. `worker-list` is a version of the list,
+#: which readers fetch with their own filters. All others are HTML.
 FRAGMENTS: dict[str, Callable[[], str]] = {
     "counters": _template("counters", page_context.counters),
     "charts": _charts,
@@ -36,4 +37,6 @@ FRAGMENTS: dict[str, Callable[[], str]] = {
     "activity": _template("activity", page_context.activity),
     "workers": _template("workers", page_context.workers),
     "pools": _template("pools", page_context.pools),
+    "coordinators": _template("coordinators", page_context.coordinators),
+    "worker-list": page_context.fleet_version,
 }

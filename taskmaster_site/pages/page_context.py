@@ -5,13 +5,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
 
-from django.db.models import Count, Sum
+from django.db.models import BooleanField, Count, ExpressionWrapper, Sum
 
 from taskmaster.coordinator.models import Coordinator
+from taskmaster.coordinator.store import list_leader_locks
+from taskmaster.taskmaster_site.live.link_monitor import (
+    COORDINATOR_SILENT_S,
+    silent_for,
+    worker_silent_s,
+)
 from taskmaster.taskmaster_site.pages import task_table
 from taskmaster.taskmaster_site.pages.activity_log import HIDDEN_KINDS, lines
 from taskmaster.tasks.models import Event
@@ -27,6 +35,9 @@ _SPARK = 60
 
 #: Worker counts offered as buttons of a pool.
 _STEPS = (1, 3, 5, 10)
+
+#: Permission to see coordinators.
+VIEW_COORDINATORS = "taskmaster_coordinator.view_coordinator"
 
 Context = dict[str, Any]
 
@@ -79,10 +90,66 @@ def activity(now: datetime | None = None) -> Context:
 
 
 def workers(now: datetime | None = None) -> Context:
-    """Return every worker that is not offline, in natural order of the names."""
+    """Return every worker that is not offline: online, then draining, in natural order of names."""
     present = list(Worker.objects.exclude(status=WorkerStatus.OFFLINE))
-    present.sort(key=lambda worker: _natural(worker.name))
-    return {"now": now, "workers": present}
+    present.sort(key=lambda each: (each.status == WorkerStatus.DRAINING, _natural(each.name)))
+    draining = sum(each.status == WorkerStatus.DRAINING for each in present)
+    names = Counter(worker.name for worker in present)
+    return {
+        "now": now,
+        "workers": present,
+        "online": len(present) - draining,
+        "draining": draining,
+        "shared_names": {name for name, count in names.items() if count > 1},
+    }
+
+
+class ShownCoordinator(NamedTuple):
+    """Hold a coordinator with its state: online, silent or offline."""
+
+    row: Coordinator
+    state: str
+    #: Whether it holds the leader lock, and so reconciles the worker pools.
+    leads: bool
+
+
+def coordinators(now: datetime | None = None) -> Context:
+    """Return the coordinators that are online, or else the last one that was."""
+    silent = ExpressionWrapper(silent_for(COORDINATOR_SILENT_S), output_field=BooleanField())
+    rows: Any = Coordinator.objects.annotate(silent=silent)
+    found = list(rows.filter(online=True).order_by("started_at", "pk"))
+    leader_locks = list_leader_locks()
+    return {
+        "now": now,
+        "silent_s": COORDINATOR_SILENT_S,
+        "coordinators": [
+            ShownCoordinator(
+                row,
+                "offline" if not row.online else "silent" if row.silent else "online",
+                row.lock_key in leader_locks,
+            )
+            for row in found or rows.order_by("-last_seen_at")[:1]
+        ],
+    }
+
+
+def fleet_version() -> str:
+    """Return a text that changes with the list of workers and the coordinators beside it.
+
+    It says nothing about them, because its readers may not see both.
+    """
+    present = Worker.objects.exclude(status=WorkerStatus.OFFLINE).order_by("pk")
+    fields = ("pk", "status", "drain", "command", "heartbeat_misses", "last_seen_at")
+    state = (
+        list(present.values_list(*fields)),
+        present.filter(silent_for(worker_silent_s())).count(),
+        Worker.objects.count(),
+        [
+            (each.row.pk, each.state, each.leads, each.row.health_problem)
+            for each in coordinators()["coordinators"]
+        ],
+    )
+    return sha256(repr(state).encode()).hexdigest()
 
 
 def pools(now: datetime | None = None) -> Context:

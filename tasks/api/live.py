@@ -26,6 +26,9 @@ from taskmaster.tasks.ids import MAX_ID
 from taskmaster.tasks.models import Event
 from taskmaster.tasks.permissions import VIEW, require
 from taskmaster.tasks.statistics import read
+from taskmaster.tasks.statistics.depth import DepthCounter
+
+_depth = DepthCounter()
 
 
 class OverviewSerializer(serializers.Serializer[Any]):
@@ -47,7 +50,7 @@ class OverviewSerializer(serializers.Serializer[Any]):
     failed_per_s = serializers.FloatField()
     counted_at = IsoDateTimeField(
         allow_null=True,
-        help_text="When the open tasks were counted. Null: for this response.",
+        help_text="When the tasks were counted. Null: for this response.",
     )
     at_least = serializers.BooleanField(
         help_text="Whether the counts of pending and due stopped at a limit."
@@ -100,6 +103,7 @@ class StatsView(ApiConventions, APIView):
     def get(self, request: Request) -> Response:
         """Return the counters, the charts of the last hour and the depth of each queue."""
         require(request.user, VIEW)
+        _depth.count_for_web()
         stats = {"overview": read.overview(), "series": read.series(), "queues": read.queues()}
         return Response(StatsSerializer(stats).data)
 

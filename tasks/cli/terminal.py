@@ -77,14 +77,18 @@ class TerminalPrinter:
 
     def table(self, tasks: Sequence[Task]) -> None:
         """Write a header and one line per task. A shell task shows the start of its command."""
-        rows = [_HEAD, *map(_cells, tasks)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+        self.columns(_HEAD, map(_cells, tasks))
+
+    def columns(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Write a header and one line per row, in columns. The second column is a status."""
+        lines = [head, *([_one_line(cell) for cell in row] for row in rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
         # Add the width of the glyph and its space.
         widths[1] += 2 if self._terminal else 0
-        for row in rows:
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-            if row is not _HEAD:
-                cells[1] = self.mark(row[1], widths[1])
+        for line in lines:
+            cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
+            if line is not head:
+                cells[1] = self.mark(line[1], widths[1])
             self.line("  ".join(cells).rstrip())
 
     def task(self, task: Task, output: Iterable[TaskOutput], reason: str | None = None) -> None:
@@ -116,25 +120,26 @@ class TerminalPrinter:
 
 def _cells(task: Task) -> tuple[str, ...]:
     command = getattr(task, "command", None)
-    return tuple(
-        _CONTROL.sub("·", cell.replace("\n", " "))
-        for cell in (
-            str(task.pk),
-            task.status,
-            task.queue,
-            str(task.priority),
-            f"{task.attempt}/{task.max_attempts}",
-            _ago(task.created_at),
-            duration(running_s(task)),
-            task.worker or "–",
-            task.name if command is None else f"{task.name}: {command}",
-            _shortened(error_line.of(task)),
-        )
+    return (
+        str(task.pk),
+        task.status,
+        task.queue,
+        str(task.priority),
+        f"{task.attempt}/{task.max_attempts}",
+        ago(task.created_at),
+        duration(running_s(task)),
+        task.worker or "–",
+        task.name if command is None else f"{task.name}: {command}",
+        _shortened(error_line.of(task)),
     )
 
 
 def _shortened(text: str) -> str:
     return text if len(text) <= _ERROR_LENGTH else f"{text[: _ERROR_LENGTH - 1]}…"
+
+
+def _one_line(cell: str) -> str:
+    return _CONTROL.sub("·", cell.replace("\n", " "))
 
 
 def _facts(task: Task) -> Iterable[tuple[str, str]]:
@@ -155,13 +160,14 @@ def _facts(task: Task) -> Iterable[tuple[str, str]]:
     for field in _TIMES:
         if (when := getattr(task, field)) is not None:
             exact = when.astimezone().isoformat(" ", "milliseconds")
-            yield field.removesuffix("_at"), f"{exact}  ({_ago(when)})"
+            yield field.removesuffix("_at"), f"{exact}  ({ago(when)})"
     if task.started_at:
         yield "ran", duration(running_s(task))
     if task.status == Status.COMPLETE:
         yield "result", json.dumps(task.result, ensure_ascii=False)
 
 
-def _ago(when: datetime) -> str:
+def ago(when: datetime) -> str:
+    """Return a time relative to now: `3.0 s ago` or `in 3.0 s`."""
     seconds = (timezone.now() - when).total_seconds()
     return f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(-seconds)}"

@@ -6,6 +6,8 @@ queue-<name>        events of one queue
 worker-<id>         events of one worker
 dashboard           fragments of the dashboard
 dashboard-workers   worker cards of the dashboard
+coordinators        coordinator cards of the dashboard
+workers             changes of the list of workers
 
 A view checks the permissions and leaves a `StreamGrant` for the ASGI application, which sends the
 stream after the view has returned. A stream inside a view would occupy a thread and a database
@@ -27,15 +29,19 @@ from taskmaster.tasks.permissions import VIEW
 ALL = "all"
 DASHBOARD = "dashboard"
 DASHBOARD_WORKERS = "dashboard-workers"
+COORDINATORS = "coordinators"
+WORKERS = "workers"
 #: The key of the grant in the ASGI scope.
 SCOPE_KEY = "taskmaster.stream"
 #: Maximum number of channels of one stream.
 CHANNELS_MAX = 10
-#: The permission to read worker channels. `tasks` may not import `workers`, so it is only named.
+#: The permissions to read channels of workers and coordinators. `tasks` may not import those
+#: packages, so they are only named.
 _VIEW_WORKERS = "taskmaster_workers.view_worker"
+_VIEW_COORDINATORS = "taskmaster_coordinator.view_coordinator"
 _RULE = (
-    "must be all, dashboard, dashboard-workers, task-<id>, queue-<name> or worker-<id>, "
-    f"up to {CHANNELS_MAX} with commas between."
+    "must be all, dashboard, dashboard-workers, coordinators, workers, task-<id>, queue-<name> or "
+    f"worker-<id>, up to {CHANNELS_MAX} with commas between."
 )
 _TASK = re.compile(r"task-[1-9]\d{0,18}", re.ASCII)
 _QUEUE = re.compile(r"queue-[\w.:-]{1,64}", re.ASCII)
@@ -70,6 +76,10 @@ def permissions(channel: str) -> tuple[str, ...]:
 
     The events of a worker include those of its tasks, with their errors.
     """
+    if channel == WORKERS:
+        return (_VIEW_WORKERS,)
+    if channel == COORDINATORS:
+        return (VIEW, _VIEW_COORDINATORS)
     if channel == DASHBOARD_WORKERS or channel.startswith("worker-"):
         return (VIEW, _VIEW_WORKERS)
     return (VIEW,)
@@ -88,7 +98,7 @@ def for_event(event: Event) -> list[str]:
 
 
 def _is_known(channel: str) -> bool:
-    if channel in (ALL, DASHBOARD, DASHBOARD_WORKERS):
+    if channel in (ALL, DASHBOARD, DASHBOARD_WORKERS, COORDINATORS, WORKERS):
         return True
     if channel.startswith("worker-"):
         try:

@@ -50,11 +50,17 @@ class QueueDepth(models.Model):
 
 
 class DepthSnapshot(models.Model):
-    """Store the time and the duration of the last count of the depths. The table has one row."""
+    """Store the time and the duration of the last count of the depths. The table has one row.
+
+    The number of ended tasks is that of the same snapshot, so that it agrees with the depths.
+    """
 
     id = models.SmallIntegerField(primary_key=True)
     counted_at = models.DateTimeField()
     took_s = models.FloatField()
+    complete = models.BigIntegerField(default=0, db_default=0)
+    failed = models.BigIntegerField(default=0, db_default=0)
+    cancelled = models.BigIntegerField(default=0, db_default=0)
 
     def __str__(self) -> str:
         return str(self.counted_at)

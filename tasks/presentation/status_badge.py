@@ -39,6 +39,7 @@ MARKS: dict[str, StatusBadge] = {
     Status.CANCELLED: _CANCELLED,
     "online": _COMPLETE,
     "draining": _PENDING,
+    "silent": _PENDING,
     "offline": _CANCELLED,
     "preview": _PENDING,
     "queued": _PENDING,

@@ -1,6 +1,7 @@
--- Purpose: count pending, held and running tasks by queue. It does nothing if another process is
--- counting, or if the last count is younger than `fresh_s`. Its cost depends on the open tasks, not
--- on finished ones. It returns the duration in seconds, and no row if it did not count.
+-- Purpose: count pending, held and running tasks by queue, and add up the ended ones of the same
+-- snapshot, so that all numbers agree. It does nothing if another process is counting, or if the last
+-- count is younger than `fresh_s`. Its cost depends on the open tasks, not on finished ones. It
+-- returns the duration in seconds, and no row if it did not count.
 -- Guard: an advisory lock until the commit.
 -- Index: idx_tasks_scheduled_at, taskmaster_tasks_in_flight.
 -- Called by taskmaster.tasks.statistics.depth.
@@ -36,6 +37,14 @@ in_flight AS MATERIALIZED (
         AND (SELECT taken FROM lock) = 1
     GROUP BY task.queue
 ),
+ended AS MATERIALIZED (
+    SELECT
+        COALESCE(sum(complete), 0)::bigint AS complete,
+        COALESCE(sum(failed), 0)::bigint AS failed,
+        COALESCE(sum(cancelled), 0)::bigint AS cancelled
+    FROM taskmaster_tasks_statistic
+    WHERE (SELECT taken FROM lock) = 1
+),
 counted AS (
     INSERT INTO taskmaster_tasks_queuedepth AS depth (queue, pending, due, oldest_due, held, running)
     SELECT
@@ -67,14 +76,21 @@ emptied AS (
         AND NOT EXISTS (SELECT FROM pending WHERE pending.queue = depth.queue)
         AND NOT EXISTS (SELECT FROM in_flight WHERE in_flight.queue = depth.queue)
 )
-INSERT INTO taskmaster_tasks_depthsnapshot (id, counted_at, took_s)
+INSERT INTO taskmaster_tasks_depthsnapshot (id, counted_at, took_s, complete, failed, cancelled)
 SELECT
     1,
     now(),
-    EXTRACT(EPOCH FROM clock_timestamp() - statement_timestamp())
+    EXTRACT(EPOCH FROM clock_timestamp() - statement_timestamp()),
+    ended.complete,
+    ended.failed,
+    ended.cancelled
 FROM lock
+CROSS JOIN ended
 WHERE (SELECT count(*) FROM pending) + (SELECT count(*) FROM in_flight) >= 0
 ON CONFLICT (id) DO UPDATE SET
     counted_at = EXCLUDED.counted_at,
-    took_s = EXCLUDED.took_s
+    took_s = EXCLUDED.took_s,
+    complete = EXCLUDED.complete,
+    failed = EXCLUDED.failed,
+    cancelled = EXCLUDED.cancelled
 RETURNING took_s

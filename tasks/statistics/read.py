@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 
-from django.db.models import Min, Sum
 from django.utils import timezone
 
 from taskmaster.tasks import shards
-from taskmaster.tasks.lifecycle import Status
-from taskmaster.tasks.models import DepthSnapshot, QueueDepth, Statistic, Task
+from taskmaster.tasks.messages import TaskTotals
+from taskmaster.tasks.models import QueueDepth, Statistic
 from taskmaster.tasks.statistics.depth import SHARE
 from taskmaster.tasks.statistics.histogram import SIZE, percentile
 from taskmaster.tasks.store import sync_store as store
@@ -44,8 +44,8 @@ class Overview:
     #: Rates over the last ten to twenty seconds.
     complete_per_s: float
     failed_per_s: float
-    #: When the open tasks were counted. None: they were counted for this overview, because the
-    #: stored count is outdated.
+    #: When the tasks were counted. None: they were counted for this overview, because the stored
+    #: count is outdated.
     counted_at: datetime | None
     #: Whether the count of `pending` stopped at a limit. `due` has the same limit.
     at_least: bool
@@ -53,8 +53,12 @@ class Overview:
     @property
     def total(self) -> int:
         """Return the number of all tasks."""
-        open_ = self.waiting + self.pending + self.held + self.running
-        return open_ + self.complete + self.failed + self.cancelled
+        return self.unstarted + self.running + self.complete + self.failed + self.cancelled
+
+    @property
+    def unstarted(self) -> int:
+        """Return the number of tasks that wait for a start: parked, pending or held."""
+        return self.waiting + self.pending + self.held
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +91,21 @@ class QueueCounts:
 
 
 def overview() -> Overview:
-    """Return the counters. Count open tasks up to a limit if the stored depths are outdated."""
-    totals = store.read_totals(using=shards.current())
-    snapshot = DepthSnapshot.objects.first()
-    fresh = snapshot is not None and _age_s(snapshot) < _STALE_S
-    depth = _sum_depths() if fresh else _count_open_tasks()
+    """Return the counters, all of one snapshot.
+
+    Count the tasks, open ones up to a limit, if the last count is outdated.
+    """
+    using = shards.current()
+    totals = store.read_totals(using=using)
+    fresh = _age_s(totals) < _STALE_S
+    counts = totals.counts if fresh else store.count_tasks(at_most=_AT_MOST, using=using)
     return Overview(
         waiting=0,
-        pending=depth.pending,
-        due=depth.due,
-        oldest_due=depth.oldest_due,
-        held=depth.held,
-        running=depth.running,
-        complete=totals.complete,
-        failed=totals.failed,
-        cancelled=totals.cancelled,
+        **counts._asdict(),
         complete_per_s=totals.complete_per_s,
         failed_per_s=totals.failed_per_s,
-        counted_at=snapshot.counted_at if snapshot and fresh else None,
-        at_least=not fresh and depth.pending >= _AT_MOST,
+        counted_at=totals.counted_at if fresh else None,
+        at_least=not fresh and counts.pending >= _AT_MOST,
     )
 
 
@@ -141,39 +141,15 @@ def series() -> Series:
     return _charts.get()
 
 
-def _age_s(snapshot: DepthSnapshot) -> float:
-    """Return the age of a count in seconds, less twice its minimum interval.
+def _age_s(totals: TaskTotals) -> float:
+    """Return the age of the last count in seconds, less twice its minimum interval.
 
     Counts of millions of tasks take longer and are less frequent.
     """
-    age = (timezone.now() - snapshot.counted_at).total_seconds()
-    return float(age - 2 * SHARE * snapshot.took_s)
-
-
-def _sum_depths() -> QueueCounts:
-    sums = QueueDepth.objects.aggregate(
-        pending=Sum("pending", default=0),
-        due=Sum("due", default=0),
-        oldest_due=Min("oldest_due"),
-        held=Sum("held", default=0),
-        running=Sum("running", default=0),
-    )
-    return QueueCounts("", **sums)
-
-
-def _count_open_tasks() -> QueueCounts:
-    """Count open tasks directly, by the partial indexes. Count pending ones up to `_AT_MOST`."""
-    now = timezone.now()
-    pending = Task.objects.filter(status=Status.PENDING)
-    due = pending.filter(scheduled_at__lte=now)
-    return QueueCounts(
-        "",
-        pending=pending.order_by()[:_AT_MOST].count(),
-        due=due.order_by()[:_AT_MOST].count(),
-        oldest_due=due.order_by()[:_AT_MOST].aggregate(at=Min("scheduled_at"))["at"],
-        held=Task.objects.filter(status=Status.PICKED).count(),
-        running=Task.objects.filter(status=Status.STARTED).count(),
-    )
+    if totals.counted_at is None or totals.took_s is None:
+        return inf
+    age = (timezone.now() - totals.counted_at).total_seconds()
+    return float(age - 2 * SHARE * totals.took_s)
 
 
 def _read_series(end: int) -> Series:

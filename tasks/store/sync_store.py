@@ -17,11 +17,12 @@ from taskmaster.tasks.event import NewEvent
 from taskmaster.tasks.messages import (
     ChangedTask,
     EndedTasks,
-    EndedTotals,
     NewTask,
     OutputRow,
     QueueOutlook,
     QueuePriority,
+    TaskCounts,
+    TaskTotals,
 )
 from taskmaster.tasks.statements import statement
 from taskmaster.tasks.store.parameters import depth_parameters, ended_parameters, event_parameters
@@ -209,9 +210,16 @@ def record_completions(ended: EndedTasks, source: UUID | None = None, *, using: 
         _run(using, "record_completions", ended_parameters(ended, source))
 
 
-def read_totals(*, using: str) -> EndedTotals:
-    """Read the totals of ended tasks and the newest rates."""
-    return EndedTotals._make(_run(using, "read_totals")[0])
+def read_totals(*, using: str) -> TaskTotals:
+    """Read the last count of the tasks by status, and the newest rates."""
+    [row] = _run(using, "read_totals")
+    size = len(TaskCounts._fields)
+    return TaskTotals(TaskCounts._make(row[:size]), *row[size:])
+
+
+def count_tasks(*, at_most: int, using: str) -> TaskCounts:
+    """Count the tasks by status now, pending ones up to `at_most`."""
+    return TaskCounts._make(_run(using, "count_tasks", {"at_most": at_most})[0])
 
 
 def snapshot_queue_depth(*, fresh_s: float, using: str) -> float | None:

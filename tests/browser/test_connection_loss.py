@@ -106,6 +106,10 @@ def test_a_broken_link_is_shown_with_its_time_and_what_is_out_of_date_is_grey(
         stale = page.locator(broken.stale).first
         expect(stale).to_be_visible()
         assert "grayscale" in stale.evaluate("element => getComputedStyle(element).filter")
+        if broken.light == "No coordinator":
+            card = page.locator(".coordinator")
+            expect(card.locator(".mark")).to_have_text("silent")
+            expect(card).to_contain_text(re.compile(r"last seen \d+ s ago"))
         light.locator("summary").click()
         photograph(page, f"status-{name.replace(' ', '-')}")
         light.locator("summary").click()

@@ -194,7 +194,7 @@ def test_keyboard_shortcuts_search_move_open_and_navigate(page: Page, fleet: Fle
     page.keyboard.press("Escape")
     page.keyboard.press("g")
     page.keyboard.press("w")
-    expect(page).to_have_url(re.compile("/admin/taskmaster_workers/worker/"))
+    expect(page).to_have_url(re.compile("/workers/$"))
 
 
 def test_a_filter_chip_filters_the_table_and_the_url_keeps_the_filter(

@@ -49,6 +49,8 @@ async def test_sigterm_lets_ten_running_tasks_complete() -> None:
         async with asyncio.timeout(3):
             while await Worker.objects.exclude(status="offline").aexists():
                 await asyncio.sleep(0.02)
+        row = await Worker.objects.aget()
+        assert (row.tasks_done, row.tasks_failed, row.ended) == (10, 0, "stopped")
 
 
 async def test_a_stopping_worker_accepts_no_new_tasks() -> None:

@@ -17,6 +17,7 @@ from taskmaster.tasks.presentation.status_badge import mark
 from taskmaster.workers import operations
 from taskmaster.workers.admin.join_token import JoinTokenAdmin
 from taskmaster.workers.models import Worker
+from taskmaster.workers.models.worker import PRESENT_FIRST
 from taskmaster.workers.permissions import CHANGE, KILL
 
 __all__ = ["JoinTokenAdmin", "WorkerAdmin"]
@@ -25,17 +26,18 @@ __all__ = ["JoinTokenAdmin", "WorkerAdmin"]
 @admin.register(Worker)
 class WorkerAdmin(ReadOnly, ModelAdmin[Worker]):
     list_display = (
-        "name", "state", "host", "pid", "executor", "serves", "slots_busy", "tasks_done",
-        "tasks_failed", "memory", "cpu_used", "heartbeat_misses", "seen",
+        "name", "short_id", "state", "remark", "pool", "executor", "host", "pid", "serves",
+        "slots_busy", "tasks_done", "tasks_failed", "memory", "cpu_used", "heartbeat_misses",
+        "seen",
     )  # fmt: skip
-    list_filter = ("status", "executor")
+    list_filter = ("status", "pool", "executor")
     search_fields = ("name", "host")
-    ordering = ("-registered_at",)
+    ordering = PRESENT_FIRST
     list_per_page = 50
     fields = (
-        "state", "name", "id", "host", "pid", "executor", "serves", "slots_busy", "tasks_done",
-        "tasks_failed", "memory", "cpu_used", "loop_lag_ms", "heartbeat_misses", "command",
-        "coordinator", "registered", "seen",
+        "state", "remark", "name", "id", "host", "pid", "pool", "executor", "serves",
+        "slots_busy", "tasks_done", "tasks_failed", "memory", "cpu_used", "loop_lag_ms",
+        "heartbeat_misses", "command", "coordinator", "registered", "seen",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -94,6 +96,14 @@ class WorkerAdmin(ReadOnly, ModelAdmin[Worker]):
                 changed += 1
         if changed:
             self.message_user(request, f"{changed} worker{pluralize(changed)} {done}.")
+
+    @admin.display(description="id", ordering="id")
+    def short_id(self, worker: Worker) -> str:
+        return worker.short_id
+
+    @admin.display(description="remark")
+    def remark(self, worker: Worker) -> str:
+        return worker.remark
 
     @admin.display(description="queues")
     def serves(self, worker: Worker) -> str:

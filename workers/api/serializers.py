@@ -28,6 +28,7 @@ class WorkerSerializer(IsoTimes, serializers.ModelSerializer[Worker]):
             "busy",
             "drain",
             "command",
+            "ended",
             "rss_bytes",
             "cpu",
             "tasks_done",

@@ -36,6 +36,7 @@ class WorkerFilter(filters.FilterSet):
 
     status = filters.ChoiceFilter(choices=WorkerStatus.choices)
     name = filters.CharFilter()
+    pool = filters.CharFilter(help_text="Name of the worker pool.")
 
     class Meta:
         model = Worker

@@ -66,7 +66,7 @@ class Shutdown:
             await _at_most(_STEP_S, scheduler.idle)
         await self._end_attempts(deadline)
         lost = await self._flush_reports(deadline)
-        self._session.leave()
+        await self._session.leave(_STEP_S)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(session, _STEP_S)
         if fork_server_lost:

@@ -2,6 +2,6 @@
 
 from taskmaster.workers.models.join_token import JoinToken
 from taskmaster.workers.models.pool import PoolMember, WorkerPool
-from taskmaster.workers.models.worker import Worker, WorkerStatus
+from taskmaster.workers.models.worker import Worker, WorkerEnd, WorkerStatus
 
-__all__ = ["JoinToken", "PoolMember", "Worker", "WorkerPool", "WorkerStatus"]
+__all__ = ["JoinToken", "PoolMember", "Worker", "WorkerEnd", "WorkerPool", "WorkerStatus"]

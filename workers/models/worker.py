@@ -15,6 +15,39 @@ class WorkerStatus(models.TextChoices):
     OFFLINE = "offline"
 
 
+class WorkerEnd(models.TextChoices):
+    """Name how a worker ended, as far as its coordinators know."""
+
+    DRAINED = "drained", "drained"
+    STOPPED = "stopped", "stopped"
+    #: By an operator, through its coordinator.
+    KILLED = "killed", "killed"
+    #: It sent no last heartbeat: it died, froze, was cut off, or was killed on its host.
+    LOST = "lost", "lost"
+
+
+#: How a worker ended, as a remark for people.
+_ENDS: dict[str, str] = {
+    WorkerEnd.DRAINED: "drained",
+    WorkerEnd.STOPPED: "stopped",
+    WorkerEnd.KILLED: "killed by an operator",
+    WorkerEnd.LOST: "lost: it sent no last heartbeat",
+    "": "unknown: its coordinator ended first",
+}
+#: Number of characters of a short id: the first group of a UUID.
+SHORT_ID = 8
+#: Order of lists: online workers, then draining ones, then offline ones, each the newest first.
+PRESENT_FIRST = (
+    models.Case(
+        models.When(status=WorkerStatus.ONLINE, then=0),
+        models.When(status=WorkerStatus.DRAINING, then=1),
+        default=2,
+    ).asc(),
+    "-registered_at",
+    "-id",
+)
+
+
 class Worker(models.Model):
     """Store one run of a worker process. Each start has a new id."""
 
@@ -52,6 +85,15 @@ class Worker(models.Model):
         blank=True,
         help_text="Final command of an operator.",
     )
+    ended = models.CharField(
+        max_length=7,
+        choices=[("", "unknown"), *WorkerEnd.choices],
+        default="",
+        db_default="",
+        blank=True,
+        help_text="How it ended: `drained`, `stopped`, `killed` or `lost`. Empty: not yet, or "
+        "unknown, because its coordinator ended first.",
+    )
     coordinator = models.UUIDField(null=True)
     join_token = models.ForeignKey(
         "taskmaster_workers.JoinToken",
@@ -84,3 +126,30 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def short_id(self) -> str:
+        """Return the start of the id, which tells workers of the same name apart."""
+        return str(self.id)[:SHORT_ID]
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether the worker is lost, or has missed heartbeats."""
+        if self.status == WorkerStatus.OFFLINE:
+            return self.ended == WorkerEnd.LOST
+        return self.heartbeat_misses > 0
+
+    @property
+    def remark(self) -> str:
+        """Return how the worker ended, or what it missed and what an operator has requested."""
+        if self.status == WorkerStatus.OFFLINE:
+            return _ENDS[self.ended]
+        remarks = []
+        if self.heartbeat_misses:
+            plural = "" if self.heartbeat_misses == 1 else "s"
+            remarks.append(f"{self.heartbeat_misses} heartbeat{plural} missed")
+        if self.command:
+            remarks.append(f"{self.command} requested")
+        elif self.drain and self.status == WorkerStatus.ONLINE:
+            remarks.append("drain requested")
+        return ", ".join(remarks)

@@ -1,4 +1,5 @@
--- Purpose: take the workers of a dead coordinator offline that have not reconnected elsewhere.
+-- Purpose: take the workers of a dead coordinator offline that have not reconnected elsewhere. How they
+-- ended is unknown unless they sent a last heartbeat, and they may still run.
 -- Guard: the worker still belongs to that coordinator.
 -- Index: none.
 -- Called by taskmaster.coordinator.process and taskmaster.coordinator.liveness.peers.

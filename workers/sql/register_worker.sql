@@ -26,4 +26,5 @@ ON CONFLICT (id) DO UPDATE SET
     coordinator = EXCLUDED.coordinator,
     join_token_id = EXCLUDED.join_token_id,
     heartbeat_misses = 0,
+    ended = '',
     last_seen_at = now()

@@ -1,5 +1,5 @@
 -- Purpose: write the heartbeats of many workers in one statement, and return the requests of
--- operators for them.
+-- operators for them. The last heartbeat of a worker also records how it ends.
 -- Guard: the worker is registered with this coordinator and not offline. A heartbeat that is written
 -- after its worker left, or joined another coordinator, must not bring the row back.
 -- Index: primary key.
@@ -15,6 +15,11 @@ SET
     tasks_failed = beat.tasks_failed,
     loop_lag_ms = beat.loop_lag_ms,
     heartbeat_misses = 0,
+    ended = CASE
+        WHEN NOT beat.leaving THEN ''
+        WHEN worker.drain AND worker.command = '' THEN 'drained'
+        ELSE 'stopped'
+    END,
     last_seen_at = now()
 FROM
     unnest(
@@ -26,8 +31,11 @@ FROM
         %(tasks_done)s::bigint[],
         %(tasks_failed)s::bigint[],
         %(loop_lags_ms)s::int[],
-        %(draining)s::bool[]
-    ) AS beat (id, slots, busy, rss_bytes, cpu, tasks_done, tasks_failed, loop_lag_ms, draining)
+        %(draining)s::bool[],
+        %(leaving)s::bool[]
+    ) AS beat (
+        id, slots, busy, rss_bytes, cpu, tasks_done, tasks_failed, loop_lag_ms, draining, leaving
+    )
 WHERE
     worker.id = beat.id
     AND worker.coordinator = %(coordinator)s

@@ -40,6 +40,8 @@ class WorkerHeartbeat(NamedTuple):
     tasks_failed: int
     loop_lag_ms: int
     draining: bool
+    #: Whether it is the last one: the worker has finished and ends its stream.
+    leaving: bool = False
 
 
 class WorkerRequests(NamedTuple):
@@ -121,6 +123,7 @@ async def write_worker_heartbeats(
         "tasks_failed",
         "loop_lags_ms",
         "draining",
+        "leaving",
     )
     columns = map(list, zip(*beats, strict=True))
     parameters = dict(zip(names, columns, strict=True))
@@ -149,11 +152,15 @@ async def update_missed_heartbeats(
 
 async def mark_workers_offline(
     connection: Connection, workers: Sequence[UUID], coordinator: UUID
-) -> None:
-    """Take workers offline that have left, unless another coordinator has taken them over."""
-    await connection.execute(
+) -> dict[UUID, str]:
+    """Take workers offline that have left, unless another coordinator has taken them over.
+
+    Return how each ended, under the names of `WorkerEnd`.
+    """
+    cursor = await connection.execute(
         statement("mark_workers_offline", _SQL), {"ids": list(workers), "coordinator": coordinator}
     )
+    return dict(await cursor.fetchall())
 
 
 async def mark_workers_offline_of(connection: Connection, coordinator: UUID) -> None:

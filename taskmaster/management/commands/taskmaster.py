@@ -25,6 +25,7 @@ _ACTIONS = {
     "cancel": actions.cancel,
     "retry": actions.retry,
     "operate": operate.run,
+    "workers": workers.workers,
     "drain": workers.drain,
     "undrain": workers.undrain,
     "stop": workers.stop,
@@ -42,9 +43,9 @@ class Command(BaseCommand):
     """Parse the options and call `taskmaster.tasks.cli` or `taskmaster.workers.cli`."""
 
     help = (
-        "Submit, list, show, cancel and retry tasks, one by one or in bulk; drain, stop and kill "
-        "workers; scale worker pools; create join tokens and certificates for workers of other "
-        "hosts. The command works on the database directly and checks no permissions. "
+        "Submit, list, show, cancel and retry tasks, one by one or in bulk; list, drain, stop "
+        "and kill workers; scale worker pools; create join tokens and certificates for workers of "
+        "other hosts. The command works on the database directly and checks no permissions. "
         "`taskmaster ACTION --help` shows the options of an action, with examples."
     )
     requires_system_checks = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,7 @@ from taskmaster.tasks.messages import Completion, RecordedAttempt, TaskChange
 from taskmaster.tasks.models import Event, QueueDepth, TaskSubscription
 from taskmaster.tasks.store.parameters import PUBLISH_LOCK
 from tests.factories import in_s, stored
+from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -214,3 +215,25 @@ async def test_a_publication_counts_the_pending_tasks() -> None:
     async with publishing() as publisher:
         await publisher.publish()
     assert (await QueueDepth.objects.aget()).pending == 3
+
+
+async def counted_pending() -> int | None:
+    total = await QueueDepth.objects.aaggregate(total=Sum("pending"))
+    return total["total"]
+
+
+async def test_tasks_are_counted_when_they_have_settled_although_the_last_count_took_long() -> None:
+    async with publishing() as publisher:
+        await publisher.publish()
+        publisher._depth._took_s = 1_000.0
+        await sync_to_async(stored)(3)
+        running = asyncio.create_task(publisher.run())
+        try:
+            publisher.add(NewEvent(EventKind.ONLINE, "heron joined"))
+            await until(lambda: _is(counted_pending, 3))
+        finally:
+            running.cancel()
+
+
+async def _is(read: Callable[[], Awaitable[object]], expected: object) -> bool:
+    return await read() == expected

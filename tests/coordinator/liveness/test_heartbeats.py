@@ -94,6 +94,28 @@ async def test_a_heartbeat_is_durable_when_it_is_answered() -> None:
         assert (worker.slots, worker.last_seen, worker.missed_heartbeats) == (3, 1_000.0, 0)
 
 
+@pytest.mark.parametrize(
+    ("requests", "end"),
+    [
+        ({}, "stopped"),
+        ({"drain": True}, "drained"),
+        ({"drain": True, "command": "stop"}, "stopped"),
+    ],
+)
+async def test_the_last_heartbeat_records_the_figures_and_how_the_worker_ends(
+    requests: dict[str, object], end: str
+) -> None:
+    async with writing() as parts:
+        worker = await parts.worker()
+        await Worker.objects.filter(pk=worker.id).aupdate(**requests)
+        await parts.writer.write(heartbeat(worker.id)._replace(leaving=True), [])
+        row = await Worker.objects.aget(pk=worker.id)
+        assert (row.tasks_done, row.tasks_failed, row.ended) == (4, 1, end)
+        # It has not left after all.
+        await parts.writer.write(heartbeat(worker.id), [])
+        assert (await Worker.objects.aget(pk=worker.id)).ended == ""
+
+
 @pytest.mark.parametrize("change", [{"status": "offline"}, {"coordinator": UUID(int=1)}])
 async def test_a_late_heartbeat_does_not_bring_back_a_worker_that_left(
     change: dict[str, object],

@@ -157,6 +157,39 @@ async def test_a_draining_worker_without_tasks_gets_no_grace() -> None:
         assert (await Worker.objects.aget(pk=worker.id)).status == "offline"
 
 
+async def end_of(parts: Parts, worker: WorkerConnection, **row: object) -> tuple[str, str]:
+    """Let a worker leave, and return how its row and its event say that it ended."""
+    await Worker.objects.filter(pk=worker.id).aupdate(**row)
+    parts.liveness.start_grace(worker)
+    await parts.iterate_for(CONF.reconnect_grace_s)
+    await parts.publisher.publish()
+    event = await Event.objects.filter(kind="offline", worker_id=worker.id).aget()
+    return (await Worker.objects.aget(pk=worker.id)).ended, event.text
+
+
+async def test_a_worker_that_ended_shows_how_as_far_as_is_known() -> None:
+    async with living() as parts:
+        for row, end in (
+            ({"ended": "drained"}, ("drained", "heron was drained and left")),
+            ({"ended": "stopped"}, ("stopped", "heron stopped")),
+            ({"command": "kill"}, ("killed", "heron was killed by an operator")),
+            ({"command": "stop"}, ("lost", "heron was lost")),
+            ({}, ("lost", "heron was lost")),
+        ):
+            assert await end_of(parts, await parts.join(), **row) == end
+
+
+async def test_a_worker_that_another_coordinator_has_registered_has_not_ended() -> None:
+    async with living() as parts:
+        worker = await parts.join()
+        await Worker.objects.filter(pk=worker.id).aupdate(coordinator=uuid4())
+        parts.liveness.start_grace(worker)
+        await parts.iterate_for(CONF.reconnect_grace_s)
+        await parts.publisher.publish()
+        assert not await Event.objects.filter(kind="offline").aexists()
+        assert (await Worker.objects.aget(pk=worker.id)).status == "online"
+
+
 async def test_missed_heartbeats_are_written_and_too_many_end_the_connection() -> None:
     async with living() as parts:
         worker = await parts.join()

@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.urls import reverse
 from django_eventstream.views import Listener
 
 from taskmaster.taskmaster_site.live.dashboard_push import ChannelFragments, DashboardPush
 from taskmaster.tasks.events.buffer import listeners
+from taskmaster.tasks.statistics.read import overview
+from tests.factories import stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,3 +102,15 @@ async def test_fragments_link_to_the_prefix_of_the_site() -> None:
     with reading("dashboard") as listener:
         async with pushing(push):
             assert (await pushed(listener, "dashboard"))["tasks"].startswith("/inside/")
+
+
+async def test_the_figures_are_counted_when_tasks_have_settled() -> None:
+    push = DashboardPush({"counters": lambda: str(overview().pending)})
+    with reading("dashboard") as listener:
+        async with pushing(push):
+            assert (await pushed(listener, "dashboard"))["counters"] == "0"
+            # The last count took so long that the next one is not due for hours.
+            push._depth._took_s = 1_000.0
+            await sync_to_async(stored)(3)
+            push.request()
+            assert (await pushed(listener, "dashboard"))["counters"] == "3"

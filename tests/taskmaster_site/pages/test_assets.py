@@ -50,7 +50,7 @@ def loaded(page: str) -> set[Path]:
 def test_the_assets_of_each_page_are_below_150_kb() -> None:
     [task] = stored(1)
     browser = client("view_task", "add_task", "view_worker")
-    for address, least in (("/", 10), ("/tasks/", 10), (f"/tasks/{task}/", 10)):
+    for address, least in (("/", 10), ("/tasks/", 10), (f"/tasks/{task}/", 10), ("/workers/", 10)):
         files = loaded(text(browser.get(address)))
         assert len(files) >= least
         assert sum(file.stat().st_size for file in files) < 150_000
@@ -60,7 +60,7 @@ def test_the_assets_of_each_page_are_below_150_kb() -> None:
 def test_a_page_loads_nothing_from_other_hosts_and_has_no_inline_script() -> None:
     [task] = stored(1)
     browser = client("view_task", "add_task", "view_worker")
-    for address in ("/", "/tasks/", f"/tasks/{task}/", "/nowhere/"):
+    for address in ("/", "/tasks/", f"/tasks/{task}/", "/workers/", "/nowhere/"):
         answer = browser.get(address)
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
         page = text(answer)

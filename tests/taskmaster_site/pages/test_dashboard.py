@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
+from taskmaster.coordinator.models import Coordinator
 from taskmaster.taskmaster_site.pages.fragments import FRAGMENTS
 from taskmaster.tasks import task_actions
+from taskmaster.tasks.models import Statistic, Task
 from tests.factories import a_worker, in_s, stored
 from tests.taskmaster_site.pages.people import client, text
 
@@ -48,8 +54,18 @@ def test_the_first_response_contains_tasks_and_workers() -> None:
 def test_workers_are_sorted_by_the_numbers_in_their_names() -> None:
     for name in ("w-10", "w-2", "w-²", "w-٣"):
         a_worker(name)
+    a_worker("w-1", status="draining")
     cards = FRAGMENTS["workers"]()
-    assert cards.index("w-²") < cards.index("w-2<") < cards.index("w-٣") < cards.index("w-10")
+    places = [cards.index(f"{name}<") for name in ("w-²", "w-2", "w-٣", "w-10", "w-1")]
+    assert places == sorted(places)
+    assert "4 online, 1 draining" in cards
+
+
+def test_two_workers_of_the_same_name_are_told_apart() -> None:
+    herons, stork = (a_worker(), a_worker()), a_worker("stork")
+    cards = FRAGMENTS["workers"]()
+    assert all(f"heron <code>{heron.short_id}</code>" in cards for heron in herons)
+    assert f"<code>{stork.short_id}</code>" not in cards
 
 
 def test_workers_are_hidden_without_the_permission() -> None:
@@ -130,7 +146,8 @@ def test_typing_a_search_adds_one_history_entry() -> None:
 def test_every_fragment_is_part_of_the_page_and_stable_without_changes() -> None:
     stored(2)
     a_worker(busy=2)
-    page = text(client("view_task", "view_worker").get("/"))
+    browser = client("view_task", "view_worker", "view_coordinator")
+    page = text(browser.get("/")) + text(browser.get("/workers/"))
     for name, render in FRAGMENTS.items():
         assert render() == render()
         if name == "charts":
@@ -138,6 +155,30 @@ def test_every_fragment_is_part_of_the_page_and_stable_without_changes() -> None
             assert 'id="charts"' in page
         else:
             assert f'data-fragment="{name}"' in page
+
+
+def test_the_counters_add_up_to_the_total_whatever_the_state_of_a_task() -> None:
+    states = ("pending", "picked", "started", "complete", "failed", "cancelled")
+    for number, (state, task_id) in enumerate(zip(states, stored(6), strict=True)):
+        Task.objects.filter(pk=task_id).update(status=state, lease=number)
+    Statistic.objects.create(
+        at=timezone.now(), source=uuid4(), complete=1, failed=1, cancelled=1, wait=[], run=[]
+    )
+    page = FRAGMENTS["counters"]()
+    shown = [int(number) for number in re.findall(r"<strong>(\d+)</strong>", page)]
+    assert shown == [2, 1, 1, 1, 6]
+    assert "1 cancelled" in page
+
+
+def test_coordinators_have_a_card_for_users_who_may_view_them() -> None:
+    Coordinator.objects.create(id=uuid4(), lock_key=1, address="10.0.0.7:50051", host="h", pid=1)
+    page = text(client("view_task", "view_coordinator").get("/"))
+    assert "10.0.0.7:50051" in page
+    assert "dashboard,coordinators" in page
+    User.objects.all().delete()
+    page = text(client("view_task", "view_worker").get("/"))
+    assert "10.0.0.7" not in page
+    assert "coordinators" not in page.partition('data-stream="')[2].partition('"')[0]
 
 
 def test_without_a_coordinator_the_page_shows_a_warning() -> None:

@@ -64,10 +64,15 @@ def test_an_event_is_sent_on_the_channels_of_its_task_queue_and_worker() -> None
     [
         ([], []),
         (["view_task"], ["all", "task-1", "queue-mail", "dashboard"]),
-        (["view_worker"], []),
+        (["view_worker"], ["workers"]),
+        (["view_coordinator"], []),
+        (
+            ["view_task", "view_coordinator"],
+            ["all", "task-1", "queue-mail", "dashboard", "coordinators"],
+        ),
         (
             ["view_task", "view_worker"],
-            ["all", "task-1", "queue-mail", "dashboard", WORKER, "dashboard-workers"],
+            ["all", "task-1", "queue-mail", "dashboard", WORKER, "dashboard-workers", "workers"],
         ),
     ],
 )
@@ -76,6 +81,9 @@ def test_reading_a_channel_needs_its_permissions(
 ) -> None:
     user = User.objects.create_user("eve")
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    every = ["all", "task-1", "queue-mail", "dashboard", WORKER, "dashboard-workers"]
+    every = [
+        "all", "task-1", "queue-mail", "dashboard", WORKER, "dashboard-workers", "coordinators",
+        "workers",
+    ]  # fmt: skip
     assert [name for name in every if user.has_perms(channels.permissions(name))] == readable
     assert not any(AnonymousUser().has_perms(channels.permissions(name)) for name in every)

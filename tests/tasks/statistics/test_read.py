@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
+from math import inf
 from uuid import UUID, uuid4
 
 import pytest
@@ -20,6 +22,7 @@ from taskmaster.tasks.statistics.depth import DepthCounter
 from taskmaster.tasks.statistics.histogram import histogram
 from taskmaster.tasks.store import async_store as store
 from taskmaster.tasks.store import sync_store
+from tests.coordinator.sample import Clock
 from tests.factories import in_s, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -106,19 +109,24 @@ async def _finish(completions: int, failures: int) -> None:
         )
         done, lost = claimed[:completions], claimed[completions:]
         heads = [(task.task_id, task.lease, 1, 0.5, 0.1, "w", ME) for task in done]
-        rows = await store.complete_attempts(connection, [Completion(*head, "1") for head in heads])
-        heads = [(task.task_id, task.lease, 1, 0.5, 0.1, "w", ME) for task in lost]
-        reports = [Failure(*head, "{}", final=True, pause_s=None) for head in heads]
-        failed = (
-            count_failures(await store.fail_attempts(connection, reports)).failed if reports else 0
-        )
-        ended = EndedTasks(
-            complete=len(rows),
-            failed=failed,
-            wait=histogram([row.wait_s for row in rows]),
-            run=histogram([0.4] * len(rows)),
-        )
-        await store.record_completions(connection, ended, ME)
+        async with connection.transaction():
+            rows = await store.complete_attempts(
+                connection, [Completion(*head, "1") for head in heads]
+            )
+            heads = [(task.task_id, task.lease, 1, 0.5, 0.1, "w", ME) for task in lost]
+            reports = [Failure(*head, "{}", final=True, pause_s=None) for head in heads]
+            failed = (
+                count_failures(await store.fail_attempts(connection, reports)).failed
+                if reports
+                else 0
+            )
+            ended = EndedTasks(
+                complete=len(rows),
+                failed=failed,
+                wait=histogram([row.wait_s for row in rows]),
+                run=histogram([0.4] * len(rows)),
+            )
+            await store.record_completions(connection, ended, ME)
 
 
 def test_finished_tasks_are_in_the_totals_and_the_rates() -> None:
@@ -128,6 +136,62 @@ def test_finished_tasks_are_in_the_totals_and_the_rates() -> None:
     assert (figures.complete, figures.failed) == (3, 2)
     assert 3 / 20 <= figures.complete_per_s <= 3 / 10
     assert counted() == {"complete": 3, "failed": 2}
+
+
+def test_the_numbers_agree_while_tasks_pass_and_are_right_at_the_end() -> None:
+    stored(300)
+
+    async def drain() -> None:
+        for _ in range(30):
+            await _finish(9, 1)
+
+    passing = threading.Thread(target=asyncio.run, args=(drain(),))
+    passing.start()
+    seen = set()
+    while passing.is_alive():
+        sync_store.snapshot_queue_depth(fresh_s=0, using="default")
+        # More tasks end before the figures are read.
+        figures = read.overview()
+        seen.add((figures.total, figures.complete + figures.failed + figures.held))
+    passing.join()
+    assert {total for total, _ in seen} == {300}
+    sync_store.snapshot_queue_depth(fresh_s=0, using="default")
+    figures = read.overview()
+    assert (figures.pending, figures.complete, figures.failed) == (0, 270, 30)
+    assert len(seen) > 1
+
+
+def test_an_outdated_count_is_replaced_by_numbers_that_agree() -> None:
+    stored(5)
+    asyncio.run(_snapshot_depth())
+    asyncio.run(_finish(2, 1))
+    figures = read.overview()
+    assert (figures.pending, figures.complete, figures.failed) == (5, 0, 0)
+    DepthSnapshot.objects.update(counted_at=timezone.now() - timedelta(minutes=5))
+    figures = read.overview()
+    assert (figures.pending, figures.complete, figures.failed, figures.total) == (2, 2, 1, 5)
+
+
+def test_a_count_that_took_long_is_repeated_when_the_tasks_have_settled() -> None:
+    clock = Clock()
+    counter = DepthCounter(clock)
+
+    def count(*, settled: bool = False) -> int:
+        DepthSnapshot.objects.update(counted_at=timezone.now() - timedelta(seconds=1))
+        counter.count_for_web(settled=settled)
+        return read.overview().pending
+
+    stored(3)
+    assert count() == 3
+    assert counter.settles_at(clock.now) == inf
+    for expected in (4, 5):
+        counter._took_s = 10.0
+        stored(1)
+        assert count() == expected - 1
+        # The second time, the limit of the settled counts applies.
+        assert counter.settles_at(clock.now) == clock.now + (0.25 if expected == 4 else 200.0)
+        assert count(settled=True) == expected
+        assert counter.settles_at(clock.now) == inf
 
 
 def test_the_charts_show_finished_tasks_and_their_run_times() -> None:

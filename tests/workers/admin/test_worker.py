@@ -11,7 +11,7 @@ from django.test import Client
 
 from taskmaster.coordinator.models import Coordinator
 from taskmaster.workers.models import Worker, WorkerPool
-from tests.factories import user_with
+from tests.factories import a_worker, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -47,6 +47,19 @@ def test_workers_are_listed_filtered_searched_and_shown() -> None:
     page = browser.get(f"/admin/taskmaster_workers/worker/{heron.pk}/change/").content.decode()
     assert '<span class="mark complete">' in page
     assert browser.post(f"/admin/taskmaster_workers/worker/{heron.pk}/delete/").status_code == 403
+
+
+def test_online_workers_are_listed_first_with_pool_executor_and_how_the_others_ended() -> None:
+    a_worker("heron", pool="birds", executor="async")
+    gone = a_worker("gone", status="offline", ended="killed", pool="fish")
+    browser = client()
+    page = browser.get("/admin/taskmaster_workers/worker/").content.decode()
+    assert page.index(">heron<") < page.index(">gone<")
+    for cell in ("birds", "async", gone.short_id, "killed by an operator"):
+        assert f">{cell}<" in page
+    page = browser.get("/admin/taskmaster_workers/worker/?pool=fish").content.decode()
+    assert ">heron<" not in page
+    assert ">gone<" in page
 
 
 def test_selected_workers_are_drained_and_undrained() -> None:

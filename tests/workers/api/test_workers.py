@@ -106,12 +106,13 @@ def test_a_worker_is_shown_in_the_list_and_by_id(client: APIClient) -> None:
         "cpu": 0.5,
         "tasks_done": 10,
         "tasks_failed": 1,
+        "ended": "",
     }
     assert shown.items() >= expected.items()
 
 
-def test_filter_by_status_and_name(client: APIClient) -> None:
-    a_worker("one")
+def test_filter_by_status_name_and_pool(client: APIClient) -> None:
+    a_worker("one", pool="birds")
     a_worker("two", status="offline")
 
     def names(query: str) -> list[str]:
@@ -120,6 +121,7 @@ def test_filter_by_status_and_name(client: APIClient) -> None:
     assert names("status=offline") == ["two"]
     assert names("status=online") == names("name=one") == ["one"]
     assert names("status=draining") == []
+    assert (names("pool=birds"), names("pool=")) == (["one"], ["two", "one"])
 
 
 def test_pages_neither_repeat_nor_skip_a_worker_while_others_register(client: APIClient) -> None:
@@ -141,7 +143,7 @@ def test_pages_neither_repeat_nor_skip_a_worker_while_others_register(client: AP
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("status=gone", "status"), ("pool=threads", "pool"), ("cursor=x", "cursor")],
+    [("status=gone", "status"), ("executor=thread", "executor"), ("cursor=x", "cursor")],
 )
 def test_an_invalid_query_is_refused_by_name(client: APIClient, query: str, field: str) -> None:
     assert_problem(client.get(f"{URL}?{query}"), HTTPStatus.BAD_REQUEST, field=field)

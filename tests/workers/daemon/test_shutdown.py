@@ -95,6 +95,9 @@ async def test_a_running_task_may_finish_within_the_grace() -> None:
         assert made.session.done()
         completed = [done.task_id for update in service.updates for done in update.completed]
         assert completed == [7]
+        last = service.heartbeats[-1]
+        assert (last.tasks_done, last.busy, last.leaving) == (1, 0, True)
+        assert not service.heartbeats[0].leaving
 
 
 async def test_a_task_that_outlasts_the_grace_is_handed_back() -> None:

@@ -46,10 +46,26 @@ class HeartbeatLoop:
         self._unfinished = unfinished
         self._on_reply = on_reply
         self._due = asyncio.Event()
+        #: Whether the worker has finished and is about to end its stream.
+        self._leaving = False
 
     def send_now(self) -> None:
         """Send the next heartbeat immediately."""
         self._due.set()
+
+    async def send_last(self, stub: rpc.WorkerServiceAsyncStub, timeout_s: float) -> None:
+        """Send the final figures before the worker ends its stream."""
+        self._leaving = True
+        try:
+            await stub.SendHeartbeat(self._heartbeat(), timeout=timeout_s, metadata=self._metadata)
+        except (grpc.aio.AioRpcError, grpc.aio.UsageError) as error:
+            log.warning("last heartbeat failed", extra={"error": str(error)})
+        except asyncio.CancelledError:
+            # The connection may end now, too, which cancels the call. Pass on only a cancellation
+            # of this task.
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
 
     async def run(self, stub: rpc.WorkerServiceAsyncStub, interval_s: float) -> None:
         """Send heartbeats until they fail or the coordinator does not know this worker."""
@@ -89,4 +105,5 @@ class HeartbeatLoop:
             tasks_failed=scheduler.failed,
             loop_lag_ms=usage.loop_lag_ms,
             draining=scheduler.draining,
+            leaving=self._leaving,
         )

@@ -135,9 +135,11 @@ class Session:
         """Send a heartbeat now, to report the change of the draining state."""
         self._heartbeats.send_now()
 
-    def leave(self) -> None:
-        """Close the stream and do not reconnect."""
+    async def leave(self, timeout_s: float) -> None:
+        """Send a last heartbeat if connected, close the stream, and do not reconnect."""
         self._leaving = True
+        if self._stub is not None:
+            await self._heartbeats.send_last(self._stub, timeout_s)
         self._reconnect()
 
     def _reconnect(self) -> None:

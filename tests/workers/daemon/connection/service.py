@@ -93,7 +93,7 @@ async def worker(*addresses: str) -> AsyncIterator[Worker]:
     running = asyncio.create_task(made.session.run())
     try:
         yield made
-        made.session.leave()
+        await made.session.leave(5)
         await asyncio.wait_for(running, 5)
     finally:
         running.cancel()

@@ -110,6 +110,17 @@ async def test_a_request_sends_the_next_heartbeat_before_the_interval_has_passed
     assert [each.draining for each in coordinator.received] == [False, True]
 
 
+async def test_the_last_heartbeat_has_the_final_figures_and_says_that_the_worker_leaves() -> None:
+    async with connected() as (worker, coordinator, stub):
+        worker.scheduler.done, worker.scheduler.failed = 4, 1
+        await worker.loop.send_last(stub, DEADLINE_S)
+        [last] = coordinator.received
+        assert (last.tasks_done, last.tasks_failed, last.leaving) == (4, 1, True)
+        coordinator.refusals = [True]
+        await worker.loop.send_last(stub, DEADLINE_S)
+    assert len(coordinator.received) == 2
+
+
 async def test_only_consecutive_failures_end_the_loop() -> None:
     async with connected() as (worker, coordinator, stub):
         coordinator.refusals = [True, False, True, True, False]
