@@ -12,7 +12,18 @@ from pathlib import Path
 
 def command(module: str, *arguments: str) -> list[str]:
     """Return the command line that runs `module`. The working directory is not searched."""
-    return [sys.executable, "-P", "-m", module, *arguments]
+    return [sys.executable, *marks(), "-P", "-m", module, *arguments]
+
+
+def marks() -> list[str]:
+    """Return the options `-X taskmaster_NAME=VALUE` of this process, which have no effect.
+
+    They mark all processes of one run. Every process can read a command line, but not the
+    environment of a process that is hidden.
+    """
+    given = sys._xoptions.items()
+    options = [f"{name}={value}" for name, value in given if name.startswith("taskmaster_")]
+    return [word for option in options for word in ("-X", option)]
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -32,3 +32,14 @@ def test_the_path_has_the_project_but_not_the_standard_library(
 
 def test_a_module_is_run_independently_of_the_working_directory() -> None:
     assert python_process.command("a.module", "x") == [sys.executable, "-P", "-m", "a.module", "x"]
+
+
+def test_the_marks_of_a_run_are_passed_on() -> None:
+    script = (
+        "from taskmaster.workers import python_process; print(*python_process.command('m')[1:])"
+    )
+    options = ["-X", "taskmaster_run=7", "-X", "utf8"]
+    done = subprocess.run(
+        [sys.executable, *options, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "-X taskmaster_run=7 -P -m m\n"

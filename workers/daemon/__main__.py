@@ -12,12 +12,15 @@ from django.utils.log import configure_logging
 
 from taskmaster.workers.daemon.fork_server.client import start_fork_server
 from taskmaster.workers.daemon.main import run
+from taskmaster.workers.security import private_process
 
 
 def main() -> int:
     """Configure logging, run the worker and return its exit code."""
+    private_process.enter()
+    own = private_process.take_own()
     configure_logging(django_settings.LOGGING_CONFIG, django_settings.LOGGING)
-    return run(sys.argv[1:], start_fork_server)
+    return run(sys.argv[1:], start_fork_server, lambda: own)
 
 
 if __name__ == "__main__":
