@@ -19,7 +19,9 @@ _DEMO = {
 def main() -> None:
     """Run the command. An expected error is printed in one line without a traceback."""
     from taskmaster.tasks.extras import MissingExtra, require_extra
+    from taskmaster.workers import python_process
 
+    python_process.end_on_sigterm()
     command = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
         require_extra("demo" if command in _DEMO else "site", "python -m taskmaster")

@@ -37,7 +37,7 @@ _OF_SETTINGS = re.compile(r"DATABASE_URL|TASKMASTER_(SECRET_KEY|.*_PASSWORD)")
 OF_WORKERS = ("TASKMASTER_JOIN_TOKEN", "TASKMASTER_TLS_CERT", "TASKMASTER_TLS_KEY")
 #: Number of the descriptor with the secrets of a started process.
 _VARIABLE = "TASKMASTER_SECRETS_FD"
-#: Size of a pipe. The secrets are written before anybody reads.
+#: Size of a pipe. The secrets are written before they are read.
 _SIZE_MAX = 65_536
 _PR_SET_DUMPABLE = 4
 

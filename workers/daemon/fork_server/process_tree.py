@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import psutil
 
+from taskmaster.workers import python_process
 from taskmaster.workers.daemon.fork_server import launcher
 
 _PR_SET_PDEATHSIG = 1
@@ -79,9 +80,10 @@ def start_launcher(connection: int) -> int:
     def body() -> NoReturn:
         adopt_orphans()
         os.set_inheritable(connection, True)
-        arguments = ("-I", "-S", "-X", "utf8", launcher.__file__, str(connection))
+        options = (*python_process.marks(), "-I", "-S", "-X", "utf8")
         # Commands get their environment from the supervisor.
-        os.execve(sys.executable, [sys.executable, *arguments], {})
+        argv = [sys.executable, *options, launcher.__file__, str(connection)]
+        os.execve(sys.executable, argv, {})
 
     return fork(body, 1, 2, parent_death=signal.SIGTERM)
 
