@@ -137,9 +137,10 @@ store = sync_to_async(stored)
 async def searched_by_task(fleet: Fleet, queue: str) -> dict[str, list[str]]:
     """Return what a Python task finds."""
     args = json.dumps([fleet.mark, fleet.markers()])
-    [task_id] = await store(name=f"{MODULE}.search", args=args, queue=queue, max_attempts=1)
+    fields = {"name": f"{MODULE}.search", "args": args, "kwargs": "{}"}
+    [task_id] = await store(**fields, queue=queue, max_attempts=1)
     task = await until_finished(task_id)
-    assert task.status == "complete", task.error
+    assert task.status == "complete", json.dumps(task.errors)
     found: dict[str, list[str]] = task.result
     return found
 
@@ -151,7 +152,7 @@ async def searched_by_command(fleet: Fleet, queue: str) -> dict[str, list[str]]:
     [task_id] = await store(name="shell", kwargs=kwargs, queue=queue, max_attempts=1)
     task = await until_finished(task_id)
     texts = dict(await output(task_id))
-    assert task.status == "complete", (task.error, texts)
+    assert task.status == "complete", (json.dumps(task.errors), texts)
     found: dict[str, list[str]] = json.loads(texts["stdout"])
     return found
 
