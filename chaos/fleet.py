@@ -15,7 +15,7 @@ import psutil
 
 from chaos import ledger, roster
 from chaos.hosts import Hosts
-from chaos.leftovers import ROOT, marked
+from chaos.leftovers import OPTIONS, ROOT, marked
 from taskmaster.taskmaster_site.demo.process_group import web_command
 from taskmaster.taskmaster_site.embedded_postgres.server import free_port
 
@@ -149,16 +149,17 @@ def fleet(
 ) -> ChaosFleet:
     """Return the parts of the roster. `ports` maps the coordinators and the web to their ports."""
     common = marked(**environ, DATABASE_URL=url, PYTHONUNBUFFERED="1")
-    python, manage = sys.executable, str(ROOT / "manage.py")
+    manage = [sys.executable, *OPTIONS, str(ROOT / "manage.py")]
 
     def part(name: str, command: Sequence[str], host: str = roster.HOME) -> FleetPart:
         extra = {ledger.VARIABLE: str(folder / "ledger" / f"{name}.log")}
         log = folder / "logs" / f"{name}.log"
         return FleetPart(name, hosts.inside(host, command), {**common, **extra}, log)
 
-    parts = [part(roster.WEB, web_command(ports[roster.WEB]))]
+    python, *web = web_command(ports[roster.WEB])
+    parts = [part(roster.WEB, [python, *OPTIONS, *web])]
     for each in roster.COORDINATORS:
-        command = [python, manage, "runcoordinator", "--port", str(ports[each.name])]
+        command = [*manage, "runcoordinator", "--port", str(ports[each.name])]
         parts.append(part(each.name, command, each.host))
     addresses = [f"127.0.0.1:{ports[each.name]}" for each in roster.COORDINATORS]
     for number, worker in enumerate(roster.WORKERS):
@@ -167,7 +168,7 @@ def fleet(
         known = ",".join(addresses[first:] + addresses[:first])
         options = ["--name", worker.name, "--coordinator", known]
         options += ["--executor", worker.executor, "--concurrency", str(worker.slots)]
-        parts.append(part(worker.name, [python, manage, "runworker", *options], worker.host))
+        parts.append(part(worker.name, [*manage, "runworker", *options], worker.host))
     return ChaosFleet({each.name: each for each in parts})
 
 

@@ -1,7 +1,9 @@
 """Find processes that should have ended: those of a killed run, and those of ended tasks.
 
-Every process of a run is marked by its environment, so that the next run can kill what a killed run
-left. The commands of the load start daemons, which must end with their attempt.
+Every process of a run is marked, so that the next run can kill what a killed run left: TaskMaster's
+processes by an option of the interpreter, since an ordinary user cannot read their environment, and
+the others by their environment. The commands of the load start daemons, which must end with their
+attempt.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 #: An environment variable of each process, inherited by all its descendants.
 _MARK = "TASKMASTER_CHAOS"
+#: Options of each Python process of TaskMaster, see `python_process.marks`.
+OPTIONS = ("-X", f"taskmaster_chaos={ROOT}")
 #: Longer than any run.
 _DAEMON = ("sleep", "86413")
 #: Shell code that starts a daemon: its parents end, and it leaves the session.
@@ -49,5 +53,5 @@ def count_daemons() -> int:
 def _marked() -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.environ().get(_MARK) == str(ROOT):
+            if OPTIONS[1] in process.cmdline() or process.environ().get(_MARK) == str(ROOT):
                 yield process

@@ -754,6 +754,7 @@ class Heartbeat(_message.Message):
     worker_id: _builtins.str
     slots: _builtins.int
     rss_bytes: _builtins.int
+    """Memory of all processes of the worker (PSS). Pages that they share count once."""
     cpu: _builtins.float
     """As a fraction of one core: 1.0 is a fully used core."""
     tasks_done: _builtins.int

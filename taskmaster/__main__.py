@@ -19,12 +19,23 @@ _DEMO = {
 def main() -> None:
     """Run the command. An expected error is printed in one line without a traceback."""
     from taskmaster.tasks.extras import MissingExtra, require_extra
+    from taskmaster.workers import python_process
 
+    python_process.end_on_sigterm()
     command = sys.argv[1] if len(sys.argv) == 2 else ""
     try:
         require_extra("demo" if command in _DEMO else "site", "python -m taskmaster")
     except MissingExtra as error:
         _fail(str(error))
+    if sys.argv[1:2] in (["demo"], ["runcoordinator"]):
+        from taskmaster.tasks.errors import ConfigurationError
+        from taskmaster.workers.security import private_process
+
+        try:
+            # `runcoordinator` does the same, but after Django is loaded.
+            private_process.restart()
+        except ConfigurationError as error:
+            _fail(str(error))
     if command in _DEMO:
         sys.exit(import_module(_DEMO[command]).main())
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskmaster.taskmaster_site.settings")

@@ -8,6 +8,10 @@ import sys
 from django.core.asgi import get_asgi_application
 from django.core.exceptions import ImproperlyConfigured
 
+from taskmaster.workers.security import private_process
+
+# The environment has the secrets of the site. Tasks may run as the same user.
+private_process.hide()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskmaster.taskmaster_site.settings")
 
 try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import site
 import sys
 import sysconfig
@@ -12,7 +13,27 @@ from pathlib import Path
 
 def command(module: str, *arguments: str) -> list[str]:
     """Return the command line that runs `module`. The working directory is not searched."""
-    return [sys.executable, "-P", "-m", module, *arguments]
+    return [sys.executable, *marks(), "-P", "-m", module, *arguments]
+
+
+def marks() -> list[str]:
+    """Return the options `-X taskmaster_NAME=VALUE` of this process, which have no effect.
+
+    They mark all processes of one run. Every process can read a command line, but not the
+    environment of a process that is hidden.
+    """
+    given = sys._xoptions.items()
+    options = [f"{name}={value}" for name, value in given if name.startswith("taskmaster_")]
+    return [word for option in options for word in ("-X", option)]
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM end this process also while it is the first one of a container.
+
+    The kernel drops the signals to that process for which it has no handler.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -53,6 +53,11 @@ class LocalWorkers:
         """Return the environment variables that mark the processes of this run."""
         return self._mark.environment
 
+    @property
+    def options(self) -> list[str]:
+        """Return the options of the interpreter that mark the processes of this run."""
+        return self._mark.options
+
     async def start(self) -> None:
         """Set the desired size of the pool: the previous size, or two at the first start."""
         from taskmaster.workers.models import WorkerPool

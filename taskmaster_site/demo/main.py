@@ -19,6 +19,7 @@ from taskmaster.taskmaster_site.demo.process_group import ManagedProcess, Proces
 from taskmaster.taskmaster_site.demo.run_mark import RunMark, runs_folder
 from taskmaster.tasks.errors import TaskMasterError
 from taskmaster.workers import python_process
+from taskmaster.workers.security import private_process
 
 ROOT = Path(__file__).resolve().parents[2]
 #: How long a part may take to pass its health check, in seconds.
@@ -75,11 +76,15 @@ def parts(web: int, grpc: int) -> list[list[ManagedProcess]]:
     """Return the processes of the demo in the stages of `ProcessGroup`."""
     address = f"127.0.0.1:{grpc}"
     return [
-        [ManagedProcess("web", web_command(web), lambda: web_answers(web))],
+        [
+            ManagedProcess(
+                "web", private_process.command(*web_command(web)[1:]), lambda: web_answers(web)
+            )
+        ],
         [
             ManagedProcess(
                 "coordinator",
-                [sys.executable, "-m", "taskmaster", "runcoordinator", "--port", str(grpc)],
+                private_process.command("-m", "taskmaster", "runcoordinator", "--port", str(grpc)),
                 lambda: _coordinator_answers(address),
             )
         ],
@@ -110,6 +115,7 @@ async def _coordinator_answers(address: str) -> bool:
         "-c",
         script,
         address,
+        env=private_process.without_secrets(os.environ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -193,4 +199,5 @@ def _clean_up(database: DemoDatabase | None, mark: RunMark | None) -> None:
 
 
 if __name__ == "__main__":
+    private_process.restart()
     sys.exit(main())

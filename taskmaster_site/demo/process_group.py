@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from taskmaster.workers.security import private_process
+
 #: How long a part may take to stop, in seconds: a worker's grace period of 30 s and a margin.
 _STOP_S = 40.0
 _CHECK_S = 0.2
@@ -33,7 +35,11 @@ def web_command(port: int) -> list[str]:
 
 @dataclass(slots=True)
 class ManagedProcess:
-    """Define one process: its command line and its health check."""
+    """Define one process: its command line and its health check.
+
+    The command is `private_process.command` of a Python program, which gets its secrets through a
+    pipe.
+    """
 
     name: str
     command: Sequence[str]
@@ -47,6 +53,10 @@ class Followers(Protocol):
     @property
     def environment(self) -> Mapping[str, str]:
         """Return the environment variables for the parts; the followers inherit them."""
+
+    @property
+    def options(self) -> Sequence[str]:
+        """Return the options of the interpreter for the parts; the followers inherit them."""
 
     async def ready(self) -> bool:
         """Return whether the followers are ready for work."""
@@ -116,15 +126,25 @@ class ProcessGroup:
         return 1 if failed or self._killed else 0
 
     async def _start(self, child: ManagedProcess) -> None:
-        # A new session, so that Ctrl+C in the terminal signals only this process.
-        child.process = await asyncio.create_subprocess_exec(
-            *child.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, **self._followers.environment},
-            start_new_session=True,
+        program, *arguments = child.command
+        environment, secrets = private_process.pass_on(
+            {**os.environ, **self._followers.environment}, private_process.secrets_in(os.environ)
         )
+        try:
+            # A new session, so that Ctrl+C in the terminal signals only this process.
+            child.process = await asyncio.create_subprocess_exec(
+                program,
+                *self._followers.options,
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env=environment,
+                pass_fds=[secrets],
+                start_new_session=True,
+            )
+        finally:
+            os.close(secrets)
         width = max(len(each.name) for each in self._children)
         prefix = _prefix(child.name.ljust(width), self._children.index(child))
         asyncio.create_task(_forward_output(child.process, prefix), name=f"log-{child.name}")  # noqa: RUF006

@@ -1,8 +1,10 @@
-"""Find and end all processes of one demo run by a mark in their environment.
+"""Find and end all processes of one demo run by a mark.
 
 Workers outlive their coordinator and have their own sessions, so neither parent pids nor process
-groups identify them. Their rows are readable only while the database answers. Every process
-inherits the environment. The mark is random, so a process that carries it descends from this run.
+groups identify them. Their rows are readable only while the database answers. The mark is in the
+command lines of TaskMaster's processes, whose environment is hidden from their own user, and in the
+environment of the processes that tasks start. It is random, so a process that carries it descends
+from this run.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from taskmaster.taskmaster_site import data
 from taskmaster.tasks.errors import ConfigurationError
 
 VARIABLE = "TASKMASTER_DEMO_RUN"
+#: Option of the interpreter without an effect, see `python_process.marks`.
+_OPTION = "taskmaster_demo_run"
 _TOKEN_BYTES = 16
 _TICK_S = 0.2
 #: How long a signal may take before the next, stronger one, in seconds.
@@ -82,6 +86,11 @@ class RunMark:
         """Return the variables for the first processes of the run; all others inherit them."""
         return {VARIABLE: self.token}
 
+    @property
+    def options(self) -> list[str]:
+        """Return the options for the first processes of the run; all others get them, too."""
+        return ["-X", f"{_OPTION}={self.token}"]
+
     def add_note(self, text: str) -> None:
         """Store a note for the run that finds this one abandoned."""
         self._file.write(f"{text}\n")
@@ -102,11 +111,13 @@ class RunMark:
         return [process for process in psutil.process_iter() if self._has_mark(process)]
 
     def _has_mark(self, process: psutil.Process) -> bool:
-        try:
+        with contextlib.suppress(psutil.Error, OSError):
+            if self.options[1] in process.cmdline():
+                return True
+        # A process that has ended, is hidden, or belongs to another user cannot be read.
+        with contextlib.suppress(psutil.Error, OSError):
             return process.environ().get(VARIABLE) == self.token
-        except (psutil.Error, OSError):
-            # The process has ended, or belongs to another user.
-            return False
+        return False
 
     async def end(
         self, grace_s: float = _TERM_S, grace_skipped: asyncio.Event | None = None

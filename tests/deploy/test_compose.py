@@ -94,6 +94,13 @@ def test_workers_reach_no_database_and_have_no_secret_of_the_site() -> None:
     assert services["workers"]["volumes"] == ["authority:/authority:ro"]
 
 
+def test_no_process_beside_the_worker_gets_the_join_token() -> None:
+    worker = read()["services"]["workers"]
+    assert "TASKMASTER_JOIN_TOKEN" in worker["environment"]
+    assert "init" not in worker
+    assert worker["healthcheck"] == {"disable": True}
+
+
 def test_every_service_drops_capabilities_and_publishes_only_on_loopback(
     resolved: dict[str, Any],
 ) -> None:

@@ -40,7 +40,7 @@ def workloads() -> dict[str, dict[str, Any]]:
 
 
 def environment(template: dict[str, Any]) -> dict[str, str]:
-    (container,) = template["spec"]["containers"]
+    container = template["spec"]["containers"][0]
     return {each["name"]: each.get("value", "") for each in container["env"]}
 
 
@@ -83,12 +83,13 @@ def test_the_grace_period_of_a_worker_is_longer_than_its_drain() -> None:
 
 def test_no_pod_can_be_root_and_memory_is_limited() -> None:
     for name, template in workloads().items():
-        pod, (container,) = template["spec"], template["spec"]["containers"]
+        pod = template["spec"]
         assert pod["securityContext"]["runAsNonRoot"], name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, name
-        assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
-        assert container["resources"]["limits"]["memory"], name
+        for container in pod["containers"]:
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, name
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
+            assert container["resources"]["limits"]["memory"], name
 
 
 def test_workers_have_no_rights_in_the_cluster_and_no_secret_of_the_site() -> None:
@@ -101,6 +102,17 @@ def test_workers_have_no_rights_in_the_cluster_and_no_secret_of_the_site() -> No
     )
     (authority,) = [each for each in template["spec"]["volumes"] if "secret" in each]
     assert [each["key"] for each in authority["secret"]["items"]] == ["ca.pem"]
+
+
+def test_no_probe_gets_the_join_token() -> None:
+    pod = workloads()["workers"]["spec"]
+    worker, *others = pod["containers"]
+    assert "TASKMASTER_JOIN_TOKEN" in {each["name"] for each in worker["env"]}
+    assert not any(name.endswith("Probe") for name in worker)
+    given = {each["name"] for container in others for each in container["env"]}
+    assert given == {"POD_NAMESPACE", "TASKMASTER_COORDINATORS"}
+    # The first process is not the worker's: its environment is that of the pod.
+    assert pod["shareProcessNamespace"] is True
 
 
 def test_every_selector_finds_pods() -> None:
@@ -119,20 +131,21 @@ def test_every_selector_finds_pods() -> None:
 def test_services_have_probes_and_a_budget_and_scaled_ones_no_fixed_replicas() -> None:
     budgets, scaled = of("PodDisruptionBudget"), ("web", "workers")
     for name in ("web", "coordinator", "workers", "pgbouncer"):
-        (container,) = workloads()[name]["spec"]["containers"]
-        assert "readinessProbe" in container, name
+        containers = workloads()[name]["spec"]["containers"]
+        assert any("readinessProbe" in each for each in containers), name
         assert name in budgets, name
     for name in scaled:
         assert "replicas" not in of("Deployment")[name]["spec"], name
     # A disconnected worker continues its tasks, so no liveness probe may kill it.
-    assert "livenessProbe" not in workloads()["workers"]["spec"]["containers"][0]
+    containers = workloads()["workers"]["spec"]["containers"]
+    assert not any("livenessProbe" in each for each in containers)
 
 
 def test_keda_counts_running_and_due_tasks_and_the_slots_of_a_worker() -> None:
     (trigger,) = of("ScaledObject")["workers"]["spec"]["triggers"]
     asked = set(re.findall(r"taskmaster_(\w+)", trigger["metadata"]["query"]))
     assert asked == {"queue_due", "queue_running"}
-    (container,) = workloads()["workers"]["spec"]["containers"]
+    container = workloads()["workers"]["spec"]["containers"][0]
     slots = container["args"][container["args"].index("--concurrency") + 1]
     assert trigger["metadata"]["threshold"] == slots
 

@@ -20,7 +20,8 @@ from tests.system.fleet import free_port
 from tests.waiting import wait_until
 
 POOL = "workers"
-_RUNNING = ("web", "web", "coordinator-1", "coordinator-2", "pgbouncer", "postgres", POOL)
+#: Those with a health check.
+_HEALTHY = ("web", "web", "coordinator-1", "coordinator-2", "pgbouncer", "postgres")
 _ONLINE = (
     "from taskmaster.workers.models import Worker; "
     f"print(Worker.objects.filter(status='online', pool='{POOL}').count())"
@@ -89,7 +90,8 @@ def stack(engine: dict[str, str]) -> Iterator[Stack]:
             "createsuperuser", "--no-input", "--username", "ops", "--email", "ops@localhost"
         )
         stack.token = stack.manage("drf_create_token", "ops").split()[2]
-        wait_until(lambda: stack.healthy() == sorted(_RUNNING), "all are healthy", 90)
+        wait_until(lambda: stack.healthy() == sorted(_HEALTHY), "all are healthy", 90)
+        wait_until(lambda: stack.online() == 1, "the worker is online", 90)
         yield stack
     finally:
         print(stack.compose("logs", "--tail", "30"))

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from taskmaster.tasks.conf import settings
@@ -23,20 +23,25 @@ from taskmaster.workers.daemon.fork_server.client import ForkServerProcess
 StartForkServer = Callable[[], tuple[ForkServerProcess, socket.socket]]
 
 
-def run(argv: Sequence[str], start_fork_server: StartForkServer) -> int:
+def run(
+    argv: Sequence[str],
+    start_fork_server: StartForkServer,
+    read_secrets: Callable[[], Mapping[str, str]],
+) -> int:
     """Run a worker with these options and return its exit code.
 
     The fork server is started before gRPC is imported, see
-    `taskmaster.workers.daemon.fork_server.server`.
+    `taskmaster.workers.daemon.fork_server.server`, and before the secrets are read, because it may
+    be a fork of this process. `read_secrets` returns variables that the environment does not have.
     """
     ensure_handler()
     log = logging.getLogger("taskmaster.workers.daemon")
     try:
         conf = settings()
-        worker_options = options.parse(argv, os.environ, conf)
         # If the fork server dies, this process adopts and ends what it leaves.
         process_tree.adopt_orphans()
         fork_server, control = start_fork_server()
+        worker_options = options.parse(argv, {**os.environ, **read_secrets()}, conf)
 
         from taskmaster.workers.daemon.supervisor import Supervisor
 

@@ -62,7 +62,7 @@ class Supervisor:
         self.fork_server = ForkServerClient(
             fork_server, control, options.name, self._fork_server_lost
         )
-        self.usage_meter = UsageMeter(self.fork_server.measured_pids)
+        self.usage_meter = UsageMeter(self.fork_server.measured)
         self.session = Session(
             options,
             worker_id,
@@ -224,6 +224,6 @@ class Supervisor:
                     "running": len(self.scheduler.running),
                     "unacknowledged": self.reports.unacknowledged,
                     "done": self.scheduler.done,
-                    "rss_mb": self.usage_meter.rss_bytes() // 2**20,
+                    "memory_mb": self.usage_meter.memory_bytes() // 2**20,
                 },
             )

@@ -14,9 +14,12 @@ import selectors
 import signal
 import socket
 import sys
+from collections import deque
+from functools import partial
 from pathlib import Path
 
 from taskmaster.workers.daemon import wire
+from taskmaster.workers.daemon.fork_server import process_tree
 from taskmaster.workers.daemon.fork_server.fork import (
     ForkedProcess,
     fork,
@@ -31,8 +34,11 @@ from taskmaster.workers.pools.zygote_messages import (
     StartWorker,
     zygote_requests,
 )
+from taskmaster.workers.security import private_process
 
 _READ = 65_536
+#: Maximum number of file descriptors that one read may receive.
+_FDS_MAX = 64
 
 
 class Zygote:
@@ -41,6 +47,8 @@ class Zygote:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._decoder = zygote_requests()
+        #: Pipes with secrets whose requests are not executed yet.
+        self._pipes: deque[int] = deque()
         self._workers: dict[str, ForkedProcess] = {}
         self._wake, self._woken = socket.socketpair()
         self._selector = selectors.DefaultSelector()
@@ -71,34 +79,40 @@ class Zygote:
     def _receive(self) -> bool:
         """Read and execute requests. Return False when the provider is gone."""
         try:
-            data = self._control.recv(_READ)
+            data, fds, _, _ = socket.recv_fds(self._control, _READ, _FDS_MAX)
         except ConnectionResetError:
             return False
+        self._pipes.extend(fds)
         for request in self._decoder.feed(data):
-            self._start(request)
+            self._start(request, self._pipes.popleft())
         return bool(data)
 
-    def _start(self, request: StartWorker) -> None:
-        worker = fork(lambda: self._become_worker(request))
+    def _start(self, request: StartWorker, secrets: int) -> None:
+        worker = fork(lambda: self._become_worker(request, secrets))
+        os.close(secrets)
         self._workers[request.name] = worker
         # A child that died immediately is a zombie, because it is not reaped yet.
         born = processes.start_time(worker.pid) or 0
         self._send(ForkedWorker(request.name, worker.pid, born))
 
-    def _become_worker(self, request: StartWorker) -> int:
+    def _become_worker(self, request: StartWorker, secrets: int) -> int:
         from taskmaster.workers.daemon.main import run
 
+        for pipe in self._pipes:
+            os.close(pipe)
         for each in (self._control, self._wake, self._woken, self._selector):
             each.close()
         log = os.open(request.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         for stream in (1, 2):
             os.dup2(log, stream)
         os.close(log)
-        with contextlib.suppress(OSError):
-            # Name shown by `ps` and `top`. The kernel keeps 15 characters.
-            Path("/proc/self/comm").write_text(request.name[:15], encoding="utf-8")
+        process_tree.set_name(request.name)
         try:
-            return run(request.argv, start_fork_server_from_zygote)
+            return run(
+                request.argv,
+                partial(start_fork_server_from_zygote, secrets),
+                partial(private_process.read_pipe, secrets),
+            )
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -116,6 +130,7 @@ class Zygote:
 
 def main() -> int:
     """Load the modules that workers need, then serve. Return the exit code."""
+    private_process.enter()
     _close_inherited()
     control = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY)

@@ -11,10 +11,11 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from taskmaster.workers import python_process
-from taskmaster.workers.daemon import wire
+from taskmaster.workers.daemon.fork_server.request_socket import RequestSocket
 from taskmaster.workers.daemon.messages import LoadFailed, ModulesLoaded
 from taskmaster.workers.pools.logs import read_end
 from taskmaster.workers.pools.zygote_messages import (
@@ -24,10 +25,12 @@ from taskmaster.workers.pools.zygote_messages import (
     StartWorker,
     zygote_events,
 )
+from taskmaster.workers.security import private_process
 
 #: Module that the zygote process runs.
 ZYGOTE = "taskmaster.workers.pools.zygote"
-_READ = 65_536
+#: Number of workers whose start is requested before the first one is reported. Each has a pipe.
+_AT_A_TIME = 32
 
 
 class ZygoteFailed(Exception):
@@ -55,11 +58,12 @@ class ZygoteClient:
         #: Reported starts and ends that the provider has not processed yet.
         self.started: list[ForkedWorker] = []
         self.exited: list[ExitedWorker] = []
-        self._control, theirs = socket.socketpair()
+        #: They are passed to the workers, and not to the zygote.
+        self._secrets = private_process.secrets_of_workers(environment)
+        ours, theirs = socket.socketpair()
         with theirs:
             self._pid = _spawn(environment, theirs.fileno(), log)
-        self._control.setblocking(False)
-        asyncio.get_running_loop().add_reader(self._control, self._receive)
+        self._socket = RequestSocket(ours, self._receive)
 
     async def start(self, workers: Mapping[str, Sequence[str]], logs: Mapping[str, Path]) -> None:
         """Fork workers and return when the start of each is reported.
@@ -67,24 +71,22 @@ class ZygoteClient:
         `workers` holds the options of each worker by name. Raises ZygoteFailed.
         """
         await self._until(lambda: self.ready)
-        requests = [
-            StartWorker(name, list(argv), str(logs[name])) for name, argv in workers.items()
-        ]
-        waiting = set(workers) - {each.name for each in self.started}
-        data = wire.encode(requests)
-        try:
-            await asyncio.get_running_loop().sock_sendall(self._control, data)
-        except OSError as error:
-            self._lost()
-            raise ZygoteFailed(f"The zygote of the pool exited: {error}") from None
-        await self._until(lambda: waiting <= {each.name for each in self.started})
+        names = list(workers)
+        for first in range(0, len(names), _AT_A_TIME):
+            waiting = set(names[first : first + _AT_A_TIME])
+            for name in waiting:
+                request = StartWorker(name, list(workers[name]), str(logs[name]))
+                self._socket.send(request, [private_process.write_pipe(self._secrets)])
+            await self._until(partial(self._have_started, waiting))
+
+    def _have_started(self, names: set[str]) -> bool:
+        return names <= {each.name for each in self.started}
 
     def close(self) -> None:
         """Release the zygote. Its workers continue to run."""
         if self.alive:
             self.alive = False
-            asyncio.get_running_loop().remove_reader(self._control)
-            self._control.close()
+            self._socket.close()
         self._changed.set()
         self._reap()
 
@@ -96,13 +98,7 @@ class ZygoteClient:
             self._changed.clear()
             await self._changed.wait()
 
-    def _receive(self) -> None:
-        try:
-            data = self._control.recv(_READ)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
+    def _receive(self, data: bytes) -> None:
         if not data:
             self._lost()
             return
@@ -146,16 +142,24 @@ def _spawn(environment: Mapping[str, str], control: int, log: Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     argv = python_process.command(ZYGOTE)
     appending = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-    return os.posix_spawn(
-        argv[0],
-        argv,
-        python_process.environment(environment),
-        file_actions=[
-            (os.POSIX_SPAWN_DUP2, control, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), appending, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-        setsigmask=[],
-        setsigdef=[signal.SIGPIPE, signal.SIGINT],
+    public, secrets = private_process.pass_on(
+        python_process.environment(environment), private_process.secrets_of_settings(environment)
     )
+    try:
+        return os.posix_spawn(
+            argv[0],
+            argv,
+            public,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, control, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), appending, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+                # Without a change of the number, this makes the descriptor inheritable.
+                (os.POSIX_SPAWN_DUP2, secrets, secrets),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGPIPE, signal.SIGINT],
+        )
+    finally:
+        os.close(secrets)

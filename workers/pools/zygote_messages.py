@@ -12,7 +12,10 @@ from taskmaster.workers.daemon.wire import MessageDecoder
 
 
 class StartWorker(NamedTuple):
-    """Ask a zygote to fork a worker."""
+    """Ask a zygote to fork a worker. Its descriptor is a pipe with the secrets of the worker.
+
+    The zygote does not read it, because every worker and task inherits the memory of the zygote.
+    """
 
     name: str
     #: Options of `runworker`.

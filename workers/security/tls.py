@@ -4,10 +4,14 @@ TASKMASTER_TLS_CERT, TASKMASTER_TLS_KEY   certificate chain and key of this proc
 TASKMASTER_TLS_CA                         authority that verifies the peer's certificate
 TASKMASTER_TLS_CLIENT_CERTS=required      coordinators: workers need a certificate, too
 TASKMASTER_JOIN_TOKEN                     workers: authenticates them
+
+Certificates and keys are paths of files, or the PEM text itself, as TaskMaster's processes pass it
+on. `/dev/fd/N` is an inherited descriptor, which is read once.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 _CERT, _KEY, _CA = "TASKMASTER_TLS_CERT", "TASKMASTER_TLS_KEY", "TASKMASTER_TLS_CA"
 _CLIENT_CERTS = "TASKMASTER_TLS_CLIENT_CERTS"
 _TOKEN = "TASKMASTER_JOIN_TOKEN"
+#: Beginning of a certificate or key in PEM.
+_PEM = "-----BEGIN "
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 #: Characters that are allowed in a token, because it is sent in a header.
 _TOKEN_TEXT = re.compile(r"[!-~]{1,200}")
 
@@ -119,22 +126,23 @@ def _pair(environ: Mapping[str, str]) -> CertificatePair | None:
         certificate = x509.load_pem_x509_certificates(chain)[0]
     except ValueError:
         raise ConfigurationError(
-            f"{_CERT}: {environ[_CERT]} contains no certificate in PEM format."
+            f"{_CERT}: {_shown(environ[_CERT])} contains no certificate in PEM format."
         ) from None
     try:
         matching = load_pem_private_key(key, None).public_key() == certificate.public_key()
     except (TypeError, ValueError):
         raise ConfigurationError(
-            f"{_KEY}: {environ[_KEY]} contains no key in PEM format without a password."
+            f"{_KEY}: {_shown(environ[_KEY])} contains no key in PEM format without a password."
         ) from None
     if not matching:
         raise ConfigurationError(
-            f"{_KEY}: {environ[_KEY]} is not the key of the certificate {environ[_CERT]}."
+            f"{_KEY}: {_shown(environ[_KEY])} is not the key of the certificate "
+            f"{_shown(environ[_CERT])}."
         )
     expires_at = certificate.not_valid_after_utc
     if expires_at <= datetime.now(UTC):
         raise ConfigurationError(
-            f"{_CERT}: {environ[_CERT]} expired at {expires_at:%Y-%m-%d %H:%M} UTC; "
+            f"{_CERT}: {_shown(environ[_CERT])} expired at {expires_at:%Y-%m-%d %H:%M} UTC; "
             "create a new one with `manage.py taskmaster certs`."
         )
     return CertificatePair(chain, key, expires_at, _names(certificate))
@@ -158,12 +166,31 @@ def _authority(path: str) -> bytes:
     try:
         x509.load_pem_x509_certificates(content)
     except ValueError:
-        raise ConfigurationError(f"{_CA}: {path} contains no certificate in PEM format.") from None
+        raise ConfigurationError(
+            f"{_CA}: {_shown(path)} contains no certificate in PEM format."
+        ) from None
     return content
 
 
+def variables(pair: CertificatePair | None) -> dict[str, str]:
+    """Return the variables that pass a certificate and its key on, without their files."""
+    return {} if pair is None else {_CERT: pair.chain.decode(), _KEY: pair.key.decode()}
+
+
+def _shown(given: str) -> str:
+    """Return the path of a file. The text of a key must not get into messages."""
+    return "the given text" if given.startswith(_PEM) else given
+
+
 def _read(variable: str, path: str) -> bytes:
+    if path.startswith(_PEM):
+        return path.encode()
+    inherited = _DESCRIPTOR.fullmatch(path)
     try:
+        if inherited is not None:
+            # Opening the path would check the rights to the file again.
+            with os.fdopen(int(inherited[1]), "rb") as file:
+                return file.read()
         return Path(path).read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{variable}: {path} cannot be read: {error.strerror}.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -14,11 +15,12 @@ from psycopg import OperationalError
 
 from taskmaster.coordinator.support.database import limit_django_pool
 from taskmaster.tasks.conf import settings
-from taskmaster.tasks.errors import TaskMasterError
+from taskmaster.tasks.errors import ConfigurationError, TaskMasterError
 from taskmaster.tasks.extras import MissingExtra, require_extra
 from taskmaster.tasks.logs import ensure_handler
+from taskmaster.workers.security import private_process
 from taskmaster.workers.security.addresses import is_loopback_host
-from taskmaster.workers.security.tls import read_server_tls
+from taskmaster.workers.security.tls import read_server_tls, variables
 
 #: Labels of the apps whose tables a coordinator needs.
 _APP_LABELS = ("taskmaster_tasks", "taskmaster_workers", "taskmaster_coordinator")
@@ -54,14 +56,20 @@ class Command(BaseCommand):
         """
         try:
             require_extra("server", "runcoordinator")
-        except MissingExtra as missing:
-            raise CommandError(str(missing)) from None
+            if sys.argv[1:2] == ["runcoordinator"]:
+                # This process does nothing else.
+                private_process.restart()
+        except (MissingExtra, ConfigurationError) as error:
+            raise CommandError(str(error)) from None
         conf = settings()
         host = conf.grpc_host if options["host"] is None else options["host"]
         port = conf.grpc_port if options["port"] is None else options["port"]
         tls = read_server_tls(os.environ)
         if tls is None:
             _require_tls(host)
+        else:
+            # Workers of local pools get the pair that this process has read.
+            private_process.keep_for_workers(variables(tls.pair))
         if not 0 < port < 65_536:
             raise CommandError(f"--port is {port}; it must be an integer from 1 to 65535.")
         _require_tables()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -15,6 +15,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 class NoFollowers:
     environment: Mapping[str, str] = {}
+    options: Sequence[str] = ()
 
     async def ready(self) -> bool:
         return True

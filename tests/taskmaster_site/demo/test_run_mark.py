@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from taskmaster.taskmaster_site.demo.run_mark import RunMark
+
+HIDDEN = """\
+import time
+from taskmaster.workers.security import private_process
+private_process.hide()
+print(flush=True)
+time.sleep(60)
+"""
 
 
 def sleeper(mark: RunMark, *command: str) -> subprocess.Popen[bytes]:
@@ -23,6 +32,24 @@ async def test_marked_processes_are_found_and_ended(tmp_path: Path) -> None:
     assert mark.processes() == []
     mark.release()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_process_whose_environment_has_no_mark_is_found_by_its_command_line(
+    tmp_path: Path,
+) -> None:
+    mark = RunMark.create(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, *mark.options, "-c", HIDDEN],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert [each.pid for each in mark.processes()] == [process.pid]
+    assert await mark.end() == 1
+    assert process.wait(10) != 0
+    process.stdout.close()
+    mark.release()
 
 
 async def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:

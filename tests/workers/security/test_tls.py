@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from taskmaster.tasks.errors import ConfigurationError
 from taskmaster.workers.daemon.options import parse
 from taskmaster.workers.security import certificates
 from taskmaster.workers.security.addresses import filter_usable, join_host_port, reachable_host
-from taskmaster.workers.security.tls import read_server_tls, read_worker_tls
+from taskmaster.workers.security.tls import read_server_tls, read_worker_tls, variables
 from tests.workers.security.expired import expire
 
 CERT, KEY, CA = "TASKMASTER_TLS_CERT", "TASKMASTER_TLS_KEY", "TASKMASTER_TLS_CA"
@@ -139,3 +140,29 @@ def test_addresses_have_the_format_of_grpc() -> None:
     assert join_host_port("::1", 1) == "[::1]:1"
     assert reachable_host("10.0.0.7") == "10.0.0.7"
     assert reachable_host("0.0.0.0") == reachable_host("::") != "0.0.0.0"
+
+
+def test_a_pair_is_passed_on_as_text_without_its_files(certs: Path) -> None:
+    read = read_server_tls(in_folder(certs, OWN))
+    assert read is not None
+    passed_on = variables(read.pair)
+    assert passed_on[KEY] == (certs / "coordinator-key.pem").read_text()
+    assert read_server_tls(passed_on) == read
+
+
+def test_a_key_is_read_once_from_an_inherited_descriptor(certs: Path) -> None:
+    key = os.open(certs / "coordinator-key.pem", os.O_RDONLY)
+    tls = read_server_tls({CERT: str(certs / "coordinator.pem"), KEY: f"/dev/fd/{key}"})
+    assert tls is not None
+    assert tls.pair.key == (certs / "coordinator-key.pem").read_bytes()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(key)
+
+
+def test_no_message_contains_the_text_of_a_key(certs: Path) -> None:
+    other = (certs / "worker-key.pem").read_text()
+    for key in (other, other.replace("\n", "x")):
+        with pytest.raises(ConfigurationError, match=KEY) as caught:
+            read_server_tls({CERT: str(certs / "coordinator.pem"), KEY: key})
+        assert "the given text" in str(caught.value)
+        assert "BEGIN" not in str(caught.value)

@@ -22,6 +22,7 @@ from taskmaster.workers.daemon.child.outbox import ChildOutbox
 from taskmaster.workers.daemon.child.output_capture import StandardStreams
 from taskmaster.workers.daemon.child.slot_state import SlotState
 from taskmaster.workers.daemon.child.task_runner import TaskRunner
+from taskmaster.workers.daemon.resources import memory_file
 
 _EXECUTORS = {"process": process.run, "thread": threads.run, "async": async_pool.run}
 
@@ -34,6 +35,7 @@ def run(executor: str, slots: int, worker: str, fd: int) -> NoReturn:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         streams = StandardStreams()
         connection = socket.socket(fileno=fd)
+        memory_file.send(connection)
         outbox = ChildOutbox(connection)
         capture = log_capture.capture_log(outbox)
         database.prepare_child()

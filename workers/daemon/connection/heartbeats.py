@@ -99,7 +99,7 @@ class HeartbeatLoop:
             slots=scheduler.slots,
             running=self._unfinished(),
             busy=len(scheduler.running),
-            rss_bytes=usage.rss_bytes,
+            rss_bytes=usage.memory_bytes,
             cpu=usage.cpu,
             tasks_done=scheduler.done,
             tasks_failed=scheduler.failed,

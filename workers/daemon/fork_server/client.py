@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -26,6 +27,8 @@ from taskmaster.workers.daemon.messages import (
     ProcessStarted,
     StartLauncher,
 )
+from taskmaster.workers.daemon.resources import memory_file
+from taskmaster.workers.security import private_process
 
 _SERVER = "taskmaster.workers.daemon.fork_server.server"
 _READ = 65_536
@@ -53,15 +56,24 @@ class ProcessWatcher(Protocol):
 
 
 def start_fork_server() -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start the fork server. Must be called before gRPC is imported."""
+    """Start the fork server. Must be called before gRPC is imported.
+
+    It gets the secrets of Django's settings only.
+    """
+    settings_secrets = private_process.secrets_of_settings(os.environ)
+    environment, secrets = private_process.pass_on(os.environ, settings_secrets)
     ours, theirs = socket.socketpair()
-    with theirs:
-        process = subprocess.Popen(
-            python_process.command(_SERVER, str(theirs.fileno())),
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,
-        )
+    try:
+        with theirs:
+            process = subprocess.Popen(
+                python_process.command(_SERVER, str(theirs.fileno())),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno(), secrets],
+                start_new_session=True,
+                env=environment,
+            )
+    finally:
+        os.close(secrets)
     return process, ours
 
 
@@ -93,17 +105,34 @@ class ForkServerClient:
         self.oom_kills = OomKills()
         #: Pids of the running processes, by id.
         self.pids: dict[int, int] = {}
+        #: Memory files of the running children, by id, and of the fork server.
+        self._memory_files: dict[int, int] = {}
+        self._own_memory_file: int | None = None
 
     @property
     def pid(self) -> int:
         """Return the pid of the fork server."""
         return self._process.pid
 
-    def measured_pids(self) -> list[int]:
-        """Return the pids of the fork server, of its processes and of the running commands."""
+    def measured(self) -> list[tuple[int, int | None]]:
+        """Return the pids of the fork server, of its processes and of the running commands.
+
+        Each has its memory file, if it has sent one.
+        """
         launchers = [self.pids[each] for each in self._launchers & self.pids.keys()]
         commands = [pid for each in launchers for pid in launcher.child_pids(each)]
-        return [self.pid, *self.pids.values(), *commands]
+        return [
+            (self.pid, self._own_memory_file),
+            *((pid, self._memory_files.get(ident)) for ident, pid in self.pids.items()),
+            *((pid, None) for pid in commands),
+        ]
+
+    def add_memory_file(self, ident: int, file: int) -> None:
+        """Keep the memory file of a process until it exits."""
+        if ident in self._watchers:
+            self._memory_files[ident] = file
+        else:
+            os.close(file)
 
     async def ready(self) -> None:
         """Wait until Django and the task modules are loaded.
@@ -112,6 +141,7 @@ class ForkServerClient:
         """
         loop = asyncio.get_running_loop()
         self._control.setblocking(False)
+        self._own_memory_file = await memory_file.receive(self._control)
         events: list[FromForkServer] = []
         while not events:
             data = await loop.sock_recv(self._control, _READ)
@@ -155,6 +185,11 @@ class ForkServerClient:
             self._socket.close()
         self._control.close()
         self._await_exit(5)
+        for file in (self._own_memory_file, *self._memory_files.values()):
+            if file is not None:
+                os.close(file)
+        self._own_memory_file = None
+        self._memory_files.clear()
 
     def _await_exit(self, within_s: float) -> None:
         try:
@@ -199,6 +234,8 @@ class ForkServerClient:
             self.pids[event.id] = event.pid
             return
         self.pids.pop(event.id, None)
+        if (file := self._memory_files.pop(event.id, None)) is not None:
+            os.close(file)
         watcher = self._watchers.pop(event.id, None)
         killed = event.id in self._killed
         self._killed.discard(event.id)

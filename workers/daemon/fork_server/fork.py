@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable
 
 from taskmaster.workers.daemon.fork_server.server import ForkServer
+from taskmaster.workers.daemon.resources import memory_file
 
 #: Signals that the parent handles. A child must not inherit these handlers.
 _RESET = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP)
@@ -72,12 +73,17 @@ def fork(body: Callable[[], int]) -> ForkedProcess:
         os._exit(code)
 
 
-def start_fork_server_from_zygote() -> tuple[ForkedProcess, socket.socket]:
-    """Fork the fork server of this worker. It inherits the task modules of this process."""
+def start_fork_server_from_zygote(secrets: int) -> tuple[ForkedProcess, socket.socket]:
+    """Fork the fork server of this worker. It inherits the task modules of this process.
+
+    `secrets` is the unread pipe with the secrets of this worker. The fork closes it.
+    """
     ours, theirs = socket.socketpair()
 
     def body() -> int:
+        os.close(secrets)
         ours.close()
+        memory_file.send(theirs)
         ForkServer(theirs).run()
         return 0
 

@@ -15,6 +15,7 @@ killed as well.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
@@ -35,6 +36,7 @@ _FDS = 2
 LEFTOVERS_S = 3.0
 #: Leftovers are killed again after this time, because the first signal may have met a fork.
 KILL_AGAIN_S = 0.02
+_PR_SET_DUMPABLE = 4
 #: Exit codes of a shell for a command that it cannot start.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 #: Errors of a command that is too large for Linux.
@@ -343,6 +345,15 @@ def _has_children() -> bool:
     return True
 
 
+def hide() -> None:
+    """Close the memory and the descriptors of this process to the commands of its user.
+
+    The same as `taskmaster.workers.security.private_process.hide`.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def main(fd: int) -> None:
     """Serve the supervisor at the other end of the socket `fd`."""
     # A library of the fork server may have opened descriptors that survive an exec.
@@ -352,6 +363,7 @@ def main(fd: int) -> None:
                 os.close(int(name))
     control = socket.socket(fileno=fd)
     control.set_inheritable(False)
+    hide()
     Launcher(control).run()
 
 

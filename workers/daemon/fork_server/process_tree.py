@@ -13,15 +13,17 @@ from typing import NoReturn
 
 import psutil
 
+from taskmaster.workers import python_process
 from taskmaster.workers.daemon.fork_server import launcher
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 #: Signals that the fork server handles. A child must not inherit these handlers.
 _RESET = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE)
 
 
-def _prctl(option: int, value: int) -> None:
+def _prctl(option: int, value: int | bytes) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
@@ -32,6 +34,11 @@ def adopt_orphans() -> None:
     The processes that it forks do not inherit this.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_name(name: str) -> None:
+    """Set the name that `ps` and `top` show. The kernel keeps 15 bytes."""
+    _prctl(_PR_SET_NAME, name.encode())
 
 
 def fork(
@@ -73,9 +80,10 @@ def start_launcher(connection: int) -> int:
     def body() -> NoReturn:
         adopt_orphans()
         os.set_inheritable(connection, True)
-        arguments = ("-I", "-S", "-X", "utf8", launcher.__file__, str(connection))
+        options = (*python_process.marks(), "-I", "-S", "-X", "utf8")
         # Commands get their environment from the supervisor.
-        os.execve(sys.executable, [sys.executable, *arguments], {})
+        argv = [sys.executable, *options, launcher.__file__, str(connection)]
+        os.execve(sys.executable, argv, {})
 
     return fork(body, 1, 2, parent_death=signal.SIGTERM)
 

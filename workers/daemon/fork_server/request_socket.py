@@ -1,4 +1,4 @@
-"""Send requests with file descriptors over a socket, from the event loop of the supervisor."""
+"""Send requests with file descriptors over a socket, from the event loop of the caller."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from taskmaster.workers.daemon import wire
-from taskmaster.workers.daemon.messages import ToForkServer, ToLauncher
 
 _READ = 65_536
 
@@ -29,7 +29,7 @@ class RequestSocket:
         connection.setblocking(False)
         self._loop.add_reader(connection, self.read_available)
 
-    def send(self, request: ToForkServer | ToLauncher, fds: Sequence[int] = ()) -> None:
+    def send(self, request: tuple[Any, ...], fds: Sequence[int] = ()) -> None:
         """Queue a request. The descriptors are closed here once sent."""
         if self.closed:
             _close(fds)

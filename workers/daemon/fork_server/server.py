@@ -43,6 +43,8 @@ from taskmaster.workers.daemon.messages import (
     StartRefused,
     ToForkServer,
 )
+from taskmaster.workers.daemon.resources import memory_file
+from taskmaster.workers.security import private_process
 
 log = logging.getLogger(__name__)
 
@@ -255,6 +257,8 @@ def main(fd: int) -> int:
     # A command must not inherit the socket. It could send messages in place of the fork server, and
     # it would keep the socket open after the fork server died.
     control.set_inheritable(False)
+    private_process.enter()
+    memory_file.send(control)
     try:
         _load()
     except Exception as error:

@@ -11,15 +11,16 @@ from typing import NamedTuple
 import psutil
 
 from taskmaster.tasks.loop_lag import LoopLag
+from taskmaster.workers.daemon.resources import memory_file
 
 
 class Usage(NamedTuple):
     """Hold the load since the last reading.
 
-    `cpu` is a share of one core. The lag is the largest value.
+    The memory is the current PSS. `cpu` is a share of one core. The lag is the largest value.
     """
 
-    rss_bytes: int
+    memory_bytes: int
     cpu: float
     loop_lag_ms: int
 
@@ -27,32 +28,30 @@ class Usage(NamedTuple):
 class UsageMeter:
     """Measure the supervisor, the fork server, the children and the commands."""
 
-    def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
-        self._pids = pids
+    def __init__(self, measured: Callable[[], Iterable[tuple[int, int | None]]]) -> None:
+        #: Returns the pids, each with the memory file that the process has sent.
+        self._measured = measured
         self.loop_lag = LoopLag()
         self._read_at = time.monotonic()
         self._cpu_s: dict[int, float] = {}
 
-    def rss_bytes(self) -> int:
-        """Return the current resident memory of all processes."""
-        total = 0
-        for pid in (os.getpid(), *self._pids()):
-            with contextlib.suppress(psutil.Error):
-                total += psutil.Process(pid).memory_info().rss
-        return total
+    def memory_bytes(self) -> int:
+        """Return the memory of all processes. A reading takes about a millisecond per process."""
+        return sum(memory_file.memory_bytes(*each) for each in self._processes())
+
+    def _processes(self) -> list[tuple[int, int | None]]:
+        return [(os.getpid(), None), *self._measured()]
 
     def read(self) -> Usage:
         """Return the load since the last call."""
-        rss, used, cpu_s = 0, 0.0, {}
-        for pid in (os.getpid(), *self._pids()):
+        memory, used, cpu_s = 0, 0.0, {}
+        for pid, file in self._processes():
+            memory += memory_file.memory_bytes(pid, file)
             with contextlib.suppress(psutil.Error):
-                process = psutil.Process(pid)
-                with process.oneshot():
-                    rss += process.memory_info().rss
-                    times = process.cpu_times()
+                times = psutil.Process(pid).cpu_times()
                 cpu_s[pid] = times.user + times.system
                 used += max(0.0, cpu_s[pid] - self._cpu_s.get(pid, 0.0))
         now = time.monotonic()
         passed, self._read_at = max(now - self._read_at, 1e-3), now
         self._cpu_s = cpu_s
-        return Usage(rss, used / passed, self.loop_lag.take_ms())
+        return Usage(memory, used / passed, self.loop_lag.take_ms())

@@ -20,6 +20,7 @@ from taskmaster.workers.daemon.messages import (
     Succeeded,
     ToChild,
 )
+from taskmaster.workers.daemon.resources import memory_file
 from taskmaster.workers.daemon.slots.output_pipe import OutputPipe
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,9 @@ class ChildConnection(asyncio.Protocol):
         self._connecting = self._loop.create_task(self._connect(ours))
 
     async def _connect(self, connection: socket.socket) -> None:
+        file = await memory_file.receive(connection)
+        if file is not None:
+            self._fork_server.add_memory_file(self.id, file)
         await self._loop.create_unix_connection(lambda: self, sock=connection)
 
     def send(self, requests: Sequence[ToChild]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -28,13 +27,10 @@ from taskmaster.workers.daemon.slots import OnEnd, OnOutput
 from taskmaster.workers.daemon.slots.child import ending_of_exit
 from taskmaster.workers.daemon.slots.launcher import CommandEnd, LauncherConnection
 from taskmaster.workers.daemon.slots.output_pipe import OutputPipe
+from taskmaster.workers.security.private_process import without_secrets
 
 #: An idle launcher, a process of some 10 MB, is closed after this time.
 _IDLE_S = 60.0
-#: Environment variables of TaskMaster that commands must not see.
-_SECRET = re.compile(
-    r"DATABASE_URL|TASKMASTER_(DATABASE_DIRECT_URL|SECRET_KEY|SHARDS|.*_(TOKEN|PASSWORD))"
-)
 
 
 class ShellCommand(NamedTuple):
@@ -47,11 +43,6 @@ class ShellCommand(NamedTuple):
 
 class InvalidShellCommand(Exception):
     """Raised when the kwargs of a shell task break a rule."""
-
-
-def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of a worker's environment that commands may see."""
-    return {name: value for name, value in environ.items() if not _SECRET.fullmatch(name)}
 
 
 def parse(kwargs: str, environ: Mapping[str, str]) -> ShellCommand:

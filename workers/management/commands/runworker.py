@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from argparse import ArgumentParser
 from typing import Any
 
@@ -14,6 +13,7 @@ from taskmaster.tasks.errors import ConfigurationError
 from taskmaster.tasks.extras import MissingExtra, require_extra
 from taskmaster.workers import python_process
 from taskmaster.workers.daemon import options as worker_options
+from taskmaster.workers.security import private_process, tls
 
 
 class Command(BaseCommand):
@@ -34,14 +34,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Replace this process with the worker, which loads no Django application.
 
-        The pid is kept, so the worker receives the signals and sets the exit code.
+        The pid is kept, so the worker receives the signals and sets the exit code. Its environment
+        shows no secrets.
         """
+        private_process.hide()
         try:
             require_extra("worker", "runworker")
             chosen = worker_options.from_arguments(options, os.environ, settings())
+            argv = python_process.command("taskmaster.workers.daemon", *chosen.argv())
+            private_process.replace(argv, {**os.environ, **tls.variables(chosen.access.pair)})
         except (ConfigurationError, MissingExtra) as error:
             raise CommandError(str(error)) from None
-        sys.stdout.flush()
-        sys.stderr.flush()
-        argv = python_process.command("taskmaster.workers.daemon", *chosen.argv())
-        os.execve(sys.executable, argv, python_process.environment(os.environ))

@@ -48,6 +48,8 @@ class _Pod:
     """Hold the relevant state of a pod."""
 
     name: str
+    #: Name of the first container, which runs the worker.
+    container: str
     leaving: bool
     phase: str
     #: Number of times that its containers have ended.
@@ -68,6 +70,7 @@ class _Pod:
         waiting = [each.state.waiting for each in statuses if each.state.waiting]
         return cls(
             name=pod.metadata.name,
+            container=pod.spec.containers[0].name,
             leaving=pod.metadata.deletion_timestamp is not None,
             phase=pod.status.phase or "Pending",
             # The end of a container that has not restarted yet is not counted as a restart.
@@ -214,6 +217,7 @@ class KubernetesProvider:
                 _api("CoreV1Api", cluster).read_namespaced_pod_log(
                     pod.name,
                     cluster.namespace,
+                    container=pod.container,
                     previous=pod.restarted,
                     tail_lines=LOG_LINES,
                     limit_bytes=LOG_CHARACTERS,

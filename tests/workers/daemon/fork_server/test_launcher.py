@@ -164,7 +164,7 @@ def test_a_daemon_ends_with_its_killed_command(supervisor: Supervisor, grace_s: 
 
 def test_sigterm_reaches_the_processes_that_have_left_the_session(supervisor: Supervisor) -> None:
     daemon = "trap 'echo asked; exit' TERM; echo ready; while :; do sleep 0.01; done"
-    script = f'(setsid sh -c "{daemon}" &); trap "sleep 0.3" TERM; sleep 60 & wait; wait'
+    script = f'trap "sleep 0.3" TERM; (setsid sh -c "{daemon}" &); sleep 60 & wait; wait'
     supervisor.start(["/bin/sh", "-c", script])
     assert supervisor.printed() == "ready\n"
     supervisor.kill(5)

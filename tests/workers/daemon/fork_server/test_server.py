@@ -87,7 +87,7 @@ async def test_the_memory_of_a_command_counts_for_its_worker() -> None:
     async with fork_server() as client:
         _, _, reading = start(client, ["/bin/sh", "-c", "echo $$; exec sleep 60"])
         command = int(await asyncio.to_thread(os.read, reading, 100))
-        assert command in client.measured_pids()
+        assert (command, None) in client.measured()
 
 
 async def test_a_killed_launcher_ends_with_its_command() -> None:

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from taskmaster.workers.daemon.slots.shell import InvalidShellCommand, parse, without_secrets
+from taskmaster.workers.daemon.slots.shell import InvalidShellCommand, parse
+from taskmaster.workers.security.private_process import without_secrets
 
 
 def command(**kwargs: object) -> str:
