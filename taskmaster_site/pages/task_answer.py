@@ -70,8 +70,9 @@ def build_answer(
             took = records[-1].run_s
             facts = [f"It ran for {precise(took)}."] if took is not None else []
             return Answer("complete", "It returned a result", facts, result=result)
-        case Status.FAILED if last:
-            return Answer("failed", "", _failed_facts(task, failed), last)
+        case Status.FAILED:
+            headline = "" if last else "It failed; no error is stored."
+            return Answer("failed", headline, _failed_facts(task, failed), last)
         case Status.CANCELLED:
             return Answer("cancelled", _cancelled(records), [], last if _stopped(records) else None)
         case Status.STARTED:

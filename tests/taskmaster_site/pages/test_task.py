@@ -211,3 +211,7 @@ def test_actions_need_the_permission_and_a_post() -> None:
     assert "taskmaster_tasks.change_task" in text(answer)
     assert browser.get(f"/tasks/{task}/cancel/").status_code == 405
     assert Task.objects.get(pk=task).status == "pending"
+
+
+def test_a_failed_task_without_an_error_claims_nothing() -> None:
+    assert "It failed; no error is stored." in shown(ended("failed", failed_at=in_s(0)))
