@@ -61,7 +61,7 @@ export class OutputTerminal {
     this.terminal = new Terminal({
       rows: ROWS, scrollback: MOST_LINES, convertEol: true, disableStdin: true, screenReaderMode: true,
       cursorInactiveStyle: "none", cursorStyle: "bar", minimumContrastRatio: 4.5, scrollOnEraseInDisplay: true,
-      fontFamily: getComputedStyle(element).fontFamily, fontSize: 12.5, lineHeight: 1.4,
+      fontFamily: getComputedStyle(element).fontFamily, fontSize: 12.5, lineHeight: 1.15, allowProposedApi: true,
       theme: readTheme(element), logLevel: "off",
     });
     this.#ignore();
