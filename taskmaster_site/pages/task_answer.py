@@ -110,7 +110,8 @@ def _failed_facts(task: Task, failed: Sequence[AttemptRecord]) -> list[str]:
     causes = {(record.error.get("class"), record.error.get("exception")) for record in failed}
     if len(failed) > 1:
         same = "ended like this" if len(causes) == 1 else "failed, for different causes"
-        facts.append(f"All {len(failed)} attempts {same}.")
+        which = "Both" if len(failed) == 2 else f"All {len(failed)}"
+        facts.append(f"{which} attempts {same}.")
     left = task.max_attempts - task.attempt
     if left > 0:
         are = "attempt was" if left == 1 else "attempts were"

@@ -14,7 +14,8 @@ from taskmaster.tasks.queries.timeline import Timeline
 
 register = template.Library()
 
-_DAY_S = 86_400.0
+#: A shorter axis shows milliseconds, a longer one the date.
+_SHORT_S, _DAY_S = 10.0, 86_400.0
 #: Names and classes of the sums below a timeline, in the order of `Timeline.totals`.
 _SUMS = (("not due", "dots"), ("waiting", "dot hollow"), ("running", "dot running"))
 
@@ -35,7 +36,11 @@ def sums(drawn: Timeline) -> list[tuple[str, str, float]]:
 @register.simple_tag
 def axis_time(when: datetime, length_s: float) -> SafeString:
     """Return a time for an axis of this length. The browser shows it as local time."""
-    kind, text = ("day", f"{when:%d %b %H:%M}") if length_s >= _DAY_S else ("s", f"{when:%H:%M:%S}")
+    kind, text = "s", f"{when:%H:%M:%S}"
+    if length_s >= _DAY_S:
+        kind, text = "day", f"{when:%d %b %H:%M}"
+    elif length_s < _SHORT_S:
+        kind, text = "", f"{text}.{when.microsecond // 1000:03}"
     return format_html(
         '<time datetime="{}" data-clock="{}">{}</time>', when.isoformat(), kind, text
     )

@@ -99,7 +99,7 @@ def test_the_page_starts_with_the_answer_and_axe_finds_nothing(
     answer = page.locator(".answer")
     expect(answer.locator("h2")).to_have_text("ValueError no such order")
     expect(answer).to_contain_text("in print_and_raise")
-    expect(answer).to_contain_text("All 2 attempts ended like this.")
+    expect(answer).to_contain_text("Both attempts ended like this.")
     expect(answer.locator("mark")).to_have_text('raise ValueError("no such order")')
     expect(page.locator(".timeline .track rect.failed")).to_have_count(2)
     expect(screen).to_contain_text("to stderr")

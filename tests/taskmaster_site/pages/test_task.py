@@ -67,7 +67,7 @@ def test_the_answer_of_a_failed_task_is_its_error_with_folded_libraries() -> Non
     answer = page.split('class="card answer failed"')[1].split("</section>")[0]
     assert "<code>NoStock</code> &lt;b&gt;none&lt;/b&gt;" in answer
     assert "Raised after 1 min in <b>send_receipt</b>, /srv/shop/orders.py:41, on heron." in answer
-    assert "All 2 attempts ended like this." in answer
+    assert "Both attempts ended like this." in answer
     assert "<mark>deliver(&quot;&lt;b&gt;&quot;)</mark>" in answer
     assert "1 frame in smtplib" in answer
     assert "ValueError: &lt;script&gt;" in answer
