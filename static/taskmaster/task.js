@@ -20,7 +20,7 @@ async function refresh() {
       headers: { "HX-Request": "true", "HX-Current-URL": location.href }, cache: "no-store",
     });
     // On an error do nothing, because the stream shows the problem and reconnects.
-    if (answer.ok) await morph(page, await answer.text());
+    if (answer.ok) await keepFocus(async () => morph(page, await answer.text()));
   } catch {
     return;
   } finally {
@@ -28,6 +28,32 @@ async function refresh() {
   }
   consoleCard.addAttempts(Number(document.getElementById("task-head").dataset.attempt));
 }
+
+/** Keep the focus when the focused button disappears: Cancel becomes Retry, and the reverse. */
+async function keepFocus(change) {
+  const focused = page.contains(document.activeElement) ? document.activeElement : null;
+  await change();
+  if (!focused || focused.isConnected) return;
+  const ids = [focused.id, "cancel", "retry", "task-title"];
+  ids.map((id) => id && document.getElementById(id)).find((each) => each?.checkVisibility())?.focus();
+}
+
+/** Copy the text of elements. Without a secure context there is no clipboard. */
+async function copy(button) {
+  const text = [...document.querySelectorAll(button.dataset.copy)].map((each) => each.textContent).join("\n");
+  try {
+    await navigator.clipboard.writeText(text);
+    showToast("Copied.");
+  } catch {
+    showToast("The browser allows copying only over HTTPS. Select the text instead.", false);
+  }
+}
+
+page.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button?.dataset.copy) copy(button);
+  else if (button?.dataset.unfold) for (const each of document.querySelectorAll(button.dataset.unfold)) each.open = true;
+});
 
 function refreshSoon() {
   timer ||= setTimeout(refresh, Math.max(0, EVERY_MS - (performance.now() - refreshedAt)));

@@ -1,6 +1,7 @@
 // Update ages: the server renders times, and the browser computes the seconds since then.
 
 const TICK_MS = 1000;
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
 // Difference between the server's clock and this one, in milliseconds.
 let offset = 0;
@@ -45,7 +46,9 @@ export function tick(root = document) {
   }
   for (const element of root.querySelectorAll("time[data-clock]")) {
     const when = new Date(element.dateTime);
-    write(element, `${clock(when)}.${pad(when.getMilliseconds(), 3)}`);
+    const format = element.dataset.clock;
+    if (format === "day") write(element, `${when.getDate()} ${MONTHS[when.getMonth()]} ${clock(when).slice(0, 5)}`);
+    else write(element, format === "s" ? clock(when) : `${clock(when)}.${pad(when.getMilliseconds(), 3)}`);
     element.title ||= when.toLocaleString();
   }
 }

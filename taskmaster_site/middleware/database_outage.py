@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.template.loader import render_to_string
 from django.utils.deprecation import MiddlewareMixin
 
-from taskmaster.taskmaster_site.pages.responses import is_api
+from taskmaster.taskmaster_site.pages.responses import is_api, is_fragment, toast
 from taskmaster.tasks import outage_log
 from taskmaster.tasks.api import errors
 
@@ -28,8 +28,14 @@ class DatabaseOutage(MiddlewareMixin):
             return JsonResponse(
                 body, status=status, headers=errors.RETRY_AFTER, content_type=errors.MEDIA_TYPE
             )
-        page = render_to_string("taskmaster/unavailable.html")
-        return HttpResponse(page, status=status, headers=errors.RETRY_AFTER)
+        if is_fragment(request):
+            # Without a statement on the outcome: a commit may have failed after its effect.
+            answer = toast(request, "Database unavailable; retry later.", ok=False, status=status)
+        else:
+            answer = HttpResponse(render_to_string("taskmaster/unavailable.html"), status=status)
+        for name, value in errors.RETRY_AFTER.items():
+            answer.headers[name] = value
+        return answer
 
     def process_response(
         self, _request: HttpRequest, response: HttpResponseBase

@@ -1,6 +1,7 @@
 """Restrict what pages load and what their query strings contain.
 
-The API is exempt from both: its documentation uses inline styles, and it names an invalid field.
+The API is exempt from both: its documentation uses inline styles, and it names an invalid field. A
+view may set a policy of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+#: The policy of the task's page: the terminal of its console creates inline styles. Scripts stay
+#: limited to files of this site.
+POLICY_WITH_INLINE_STYLES = f"{_POLICY}; style-src 'self' 'unsafe-inline'"
 
 
 class ContentSecurityPolicy(MiddlewareMixin):

@@ -1,12 +1,15 @@
-"""Serve a task's page: pending reason, timeline, attempts, output and result."""
+"""Serve a task's page: the answer, the attempts, the output, arguments and events."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db.models import TextField
+from django.db.models.functions import Cast
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -14,15 +17,19 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
+from taskmaster.taskmaster_site.middleware.security import POLICY_WITH_INLINE_STYLES
 from taskmaster.taskmaster_site.pages.permissions import needs
 from taskmaster.taskmaster_site.pages.responses import is_fragment, toast
+from taskmaster.taskmaster_site.pages.task_answer import build_answer, failure
 from taskmaster.tasks import task_actions
 from taskmaster.tasks.errors import TaskMasterError
 from taskmaster.tasks.ids import MAX_ID
 from taskmaster.tasks.lifecycle import Status, Transition, allows
 from taskmaster.tasks.models import Event, Task
 from taskmaster.tasks.permissions import CHANGE, VIEW, may_shell
+from taskmaster.tasks.presentation.json_view import indented_text
 from taskmaster.tasks.queries import timeline
+from taskmaster.tasks.queries.output_size import output_sizes
 from taskmaster.tasks.queries.pending_reason import explain_pending
 from taskmaster.tasks.registry import SHELL
 
@@ -35,62 +42,63 @@ _EVENTS = 100
 def task(request: HttpRequest, task_id: int) -> HttpResponse:
     """Render the page, or for a script only the part that changes."""
     found = _find(task_id)
+    name = "fragments/task.html" if is_fragment(request) else "task.html"
+    response = render(request, f"taskmaster/{name}", _context(request, found))
+    # The terminal creates style elements without a nonce.
+    response.headers["Content-Security-Policy"] = POLICY_WITH_INLINE_STYLES
+    return response
+
+
+def _context(request: HttpRequest, found: Task) -> dict[str, Any]:
     now = timezone.now()
-    events = list(Event.objects.filter(task_id=found.pk).order_by("-pk")[:_EVENTS])
-    starts = [event.at for event in events if event.kind == "started"]
-    attempts = timeline.attempts(found, starts)
     status = Status(found.status)
-    may_run = found.name != SHELL or may_shell(request.user)
-    context = {
+    args, kwargs, result = _texts(found)
+    records = timeline.attempts(found)
+    return {
         "task": found,
         "now": now,
-        "command": found.kwargs.get("command") if found.name == SHELL else None,
-        "reason": explain_pending(found),
-        "attempts": list(reversed(attempts)),
-        "bar": _bar(timeline.spans(found, attempts, now)),
-        "moments": _moments(found),
-        "events": events,
+        "command": _command(found, kwargs),
+        "answer": build_answer(
+            found, records, reason=explain_pending(found), result=indented_text(result)
+        ),
+        "timeline": timeline.timeline(found, records, now),
+        "failures": [failure(record) for record in reversed(records) if record.error],
+        "outputs": output_sizes(found) if found.attempt and status != Status.STARTED else [],
+        "arguments": [indented_text(text) for text in (args, kwargs) if text not in ("[]", "{}")],
+        "events": Event.objects.filter(task_id=found.pk).order_by("-pk")[:_EVENTS],
         "submitter": _submitter(found),
+        "attempts_left": max(1, found.max_attempts - found.attempt),
         "may_cancel": allows(status, Transition.CANCEL),
-        "may_retry": may_run and allows(status, Transition.RETRY),
+        "may_retry": (found.name != SHELL or may_shell(request.user))
+        and allows(status, Transition.RETRY),
     }
-    name = "fragments/task.html" if is_fragment(request) else "task.html"
-    return render(request, f"taskmaster/{name}", context)
 
 
 def _find(task_id: int) -> Task:
-    found = Task.objects.filter(pk=task_id).first() if task_id <= MAX_ID else None
+    """Return the task without its arguments and result, which the page shows as stored text."""
+    tasks = Task.objects.defer("args", "kwargs", "result")
+    found = tasks.filter(pk=task_id).first() if task_id <= MAX_ID else None
     if found is None:
         raise Http404
     return found
 
 
-def _moments(task: Task) -> list[tuple[str, datetime, str]]:
-    """Return the task's times in order, each with a label and a detail."""
-    by = f" by {name}" if (name := _submitter(task)) else ""
-    on = f"attempt {task.attempt} on {task.worker or 'a worker'}, " if task.started_at else ""
-    moments = [
-        ("Created", task.created_at, by),
-        ("Due", task.scheduled_at, ""),
-        ("Picked", task.picked_at, ""),
-        ("Started", task.started_at, on),
-        (task.status.capitalize(), task.finished_at, ""),
-    ]
-    known = [(label, at, detail) for label, at, detail in moments if at is not None]
-    # `scheduled_at` of a task due immediately may precede `created_at`; show "Created" first.
-    return sorted(known, key=lambda moment: max(moment[1], task.created_at))
+def _texts(task: Task) -> tuple[str, str, str]:
+    """Return arguments and result as they are stored: parsing would change them."""
+    as_text = [Cast(name, TextField()) for name in ("args", "kwargs", "result")]
+    row = Task.objects.filter(pk=task.pk).values_list(*as_text).first()
+    args, kwargs, result = row or ("[]", "{}", None)
+    return args, kwargs, result or "null"
 
 
-def _bar(spans: list[timeline.TimelineSpan]) -> list[dict[str, Any]]:
-    """Return position and width of each span in percent, with a minimum visible width."""
-    total = sum(span.seconds for span in spans) or 1.0
-    shares = [max(1.5, 100 * span.seconds / total) for span in spans]
-    scale = 100 / sum(shares) if shares else 1
-    found, at = [], 0.0
-    for span, share in zip(spans, shares, strict=True):
-        found.append({"span": span, "x": f"{at:.2f}", "width": f"{share * scale:.2f}"})
-        at += share * scale
-    return found
+def _command(task: Task, kwargs: str) -> object:
+    """Return the command of a shell task: a text or a list. None for a callable."""
+    if task.name != SHELL:
+        return None
+    try:
+        return json.loads(kwargs).get("command")
+    except (ValueError, RecursionError, AttributeError):
+        return None
 
 
 def _submitter(task: Task) -> str:

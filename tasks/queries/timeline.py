@@ -1,10 +1,14 @@
-"""Reconstruct the attempts and the timeline of a task from its row and its events."""
+"""Reconstruct the attempts of a task from its row, and lay them out on one axis of time.
+
+Every time is stored: `due`, `started` and `at` in each entry of `errors`, and the columns of the
+task for its newest attempt. Nothing is derived from events, which are pruned.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
@@ -13,18 +17,20 @@ from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Task
 
 #: Colour tokens of attempts that did not fail, by the status of the task.
-_KINDS = {
-    Status.STARTED: "running",
-    Status.COMPLETE: "complete",
-    Status.CANCELLED: "cancelled",
-}
+_KINDS = {Status.STARTED: "running", Status.COMPLETE: "complete"}
+_NOT_STARTED = frozenset({Status.WAITING, Status.PENDING, Status.PICKED})
+#: Width of the axis in SVG units, and the least width of an execution, so that it stays visible.
+AXIS_WIDTH, _LEAST_WIDTH = 1_000.0, 4.0
+#: Labels below the axis, at equal distances.
+_TICKS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRecord:
-    """Describe one accepted execution.
+    """Describe an attempt: one that was accepted, or the next one.
 
-    `started` and `ended` are None if the time is not stored. `ended` is None while it runs.
+    `started` is None if the attempt has not started or the time is not stored. `ended` is None
+    until the end.
     """
 
     number: int
@@ -33,24 +39,67 @@ class AttemptRecord:
     kind: str
     #: The outcome as text, with the exception or the exit code.
     outcome: str
+    due: datetime | None = None
     started: datetime | None = None
     ended: datetime | None = None
-    #: The traceback, or the error message without one.
-    details: str = ""
+    #: The entry of `errors`, if there is one.
+    error: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def details(self) -> str:
+        """Return the traceback, or the error message without one."""
+        return str(self.error.get("traceback") or self.error.get("message") or "")
+
+    @property
+    def run_s(self) -> float | None:
+        """Return how long it ran in seconds, or None if a time is not known."""
+        if self.started is None or self.ended is None:
+            return None
+        return max(0.0, (self.ended - self.started).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
-class TimelineSpan:
-    """Describe a part of a task's timeline: the time until it was due, a wait, or one attempt."""
+class TimelinePart:
+    """Place a part of an attempt on the axis: `pause` (not due), `wait`, or the execution."""
 
     kind: str
     label: str
+    x: float
+    width: float
+
+    @property
+    def end(self) -> float:
+        """Return where the part ends on the axis."""
+        return self.x + self.width
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """Hold an attempt and its parts."""
+
+    attempt: AttemptRecord
+    parts: list[TimelinePart]
+
+    @property
+    def label(self) -> str:
+        """Return the parts as one sentence."""
+        return "; ".join(part.label for part in self.parts) or "no time is stored"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Hold the rows of all attempts, the labels of the axis, and the sums in seconds."""
+
     begin: datetime
     end: datetime
+    rows: list[TimelineRow]
+    ticks: list[datetime]
+    #: Seconds in which the task was not due, waited, and ran, in this order.
+    totals: tuple[float, float, float]
 
     @property
     def seconds(self) -> float:
-        """Return the duration in seconds."""
+        """Return the length of the axis."""
         return (self.end - self.begin).total_seconds()
 
 
@@ -61,79 +110,119 @@ def describe_failure(entry: dict[str, Any]) -> str:
     return f"{label} ({detail})" if detail is not None else label
 
 
-def attempts(task: Task, starts: Sequence[datetime] = ()) -> list[AttemptRecord]:
-    """Return all attempts, oldest first. `starts` holds the known start times of attempts."""
-    found = []
-    before: datetime | None = None
-    for entry in task.errors:
-        number, end = int(entry.get("attempt") or 0), _time(entry.get("at"))
-        started = task.started_at if number == task.attempt else _last_start(starts, before, end)
-        found.append(
-            AttemptRecord(
-                number=number,
-                worker=str(entry.get("worker") or ""),
-                kind="cancelled" if entry.get("class") == "cancelled" else "failed",
-                outcome=describe_failure(entry),
-                # A later start than the end belongs to a newer execution, after a release.
-                started=started if started and end and started <= end else None,
-                ended=end,
-                details=str(entry.get("traceback") or entry.get("message") or ""),
+def attempts(task: Task) -> list[AttemptRecord]:
+    """Return all attempts, oldest first, with the one that runs or comes next."""
+    found = [_recorded(entry) for entry in task.errors]
+    newest = _newest(task, found)
+    return [*found, newest] if newest else found
+
+
+def _recorded(entry: dict[str, Any]) -> AttemptRecord:
+    return AttemptRecord(
+        number=int(entry.get("attempt") or 0),
+        worker=str(entry.get("worker") or ""),
+        kind="cancelled" if entry.get("class") == "cancelled" else "failed",
+        outcome=describe_failure(entry),
+        due=_time(entry.get("due")),
+        started=_time(entry.get("started")),
+        ended=_time(entry.get("at")),
+        error=entry,
+    )
+
+
+def _newest(task: Task, recorded: Sequence[AttemptRecord]) -> AttemptRecord | None:
+    """Return the attempt that has no entry in `errors`, if there is one."""
+    status = Status(task.status)
+    if kind := _KINDS.get(status):
+        outcome = "running" if kind == "running" else "returned"
+        return AttemptRecord(
+            task.attempt, task.worker, kind, outcome,
+            task.scheduled_at, task.started_at, task.finished_at,
+        )  # fmt: skip
+    following = task.attempt + 1
+    if status in _NOT_STARTED:
+        return AttemptRecord(following, "", "pending", "waiting", task.scheduled_at)
+    if status == Status.CANCELLED and not (recorded and recorded[-1].ended == task.cancelled_at):
+        return AttemptRecord(
+            following, "", "cancelled", "cancelled before it started",
+            task.scheduled_at, None, task.cancelled_at,
+        )  # fmt: skip
+    return None
+
+
+def timeline(task: Task, records: Sequence[AttemptRecord], now: datetime) -> Timeline:
+    """Lay out the attempts from the creation of the task to its end, to now or to its due time."""
+    begin = task.created_at
+    end = task.finished_at or max(now, task.scheduled_at)
+    axis = _Axis(begin, max(end, begin + timedelta(milliseconds=1)))
+    before = begin
+    rows = []
+    for record in records:
+        rows.append(TimelineRow(record, axis.parts(record, before, now)))
+        before = record.ended or before
+    step = (axis.end - begin) / (_TICKS - 1)
+    ticks = [begin + step * index for index in range(_TICKS)]
+    return Timeline(begin, axis.end, rows, ticks, (axis.paused_s, axis.waited_s, axis.ran_s))
+
+
+class _Axis:
+    """Convert times to places, and sum up the parts."""
+
+    def __init__(self, begin: datetime, end: datetime) -> None:
+        self.begin, self.end = begin, end
+        self._scale = AXIS_WIDTH / (end - begin).total_seconds()
+        self.paused_s = self.waited_s = self.ran_s = 0.0
+
+    def parts(self, record: AttemptRecord, before: datetime, now: datetime) -> list[TimelinePart]:
+        """Return the parts of an attempt. `before` is the end of the previous one."""
+        parts: list[TimelinePart] = []
+        due = max(before, record.due) if record.due else before
+        until = record.started or record.ended or max(now, due)
+        if record.started is None and record.kind == "failed":
+            # An entry from before the start was stored.
+            return [self._part(record.kind, "its start is not stored", until, until)]
+        if record.due and (paused := _seconds(before, min(due, until))) > 0:
+            self.paused_s += min(paused, _seconds(before, now))
+            parts.append(
+                self._part("pause", f"not due for {precise(paused)}", before, min(due, until))
             )
-        )
-        before = end or before
-    recorded = found[-1].number if found else 0
-    kind = _KINDS.get(Status(task.status))
-    if task.attempt > recorded and kind and task.started_at:
-        outcome = {"running": "running", "complete": "returned"}.get(kind, "cancelled")
-        found.append(
-            AttemptRecord(
-                task.attempt, task.worker, kind, outcome, task.started_at, task.finished_at
-            )
-        )
-    return found
+        if (waited := _seconds(due, min(until, now) if record.started is None else until)) > 0:
+            self.waited_s += waited
+            parts.append(self._part("wait", f"waited {precise(waited)}", due, until))
+        if record.started:
+            ended = record.ended or max(now, record.started)
+            self.ran_s += _seconds(record.started, ended)
+            label = f"ran {precise(_seconds(record.started, ended))}, {record.outcome}"
+            parts.append(self._part(record.kind, label, record.started, ended))
+        return parts
+
+    def _part(self, kind: str, label: str, begin: datetime, end: datetime) -> TimelinePart:
+        x = min(AXIS_WIDTH - _LEAST_WIDTH, _seconds(self.begin, begin) * self._scale)
+        width = max(_LEAST_WIDTH, _seconds(begin, end) * self._scale)
+        return TimelinePart(kind, label, round(x, 1), round(min(width, AXIS_WIDTH - x), 1))
 
 
-def spans(task: Task, records: Sequence[AttemptRecord], now: datetime) -> list[TimelineSpan]:
-    """Return the timeline from the task's creation to its end, or to `now`, without gaps."""
-    found: list[TimelineSpan] = []
-    at = task.created_at
+def precise(seconds: float) -> str:
+    """Return a duration with its two largest units: 3 ms, 30.0 s, 1 min 30 s, 3 h 12 min."""
+    if seconds < 1:
+        return f"{max(0.0, seconds) * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, name, part_size, part_name in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // part_size
+            return f"{whole // size} {name}" + (f" {rest} {part_name}" if rest else "")
+    return f"{whole} s"
 
-    def until(kind: str, label: str, end: datetime) -> None:
-        nonlocal at
-        if end > at:
-            found.append(TimelineSpan(kind, label, at, end))
-            at = end
 
-    # A retry overwrites `scheduled_at`, so the first due time is known only before a retry.
-    if not records or (len(records) == 1 and records[0].kind != "failed"):
-        until("planned", "until it was due", min(task.scheduled_at, now))
-    for attempt in records:
-        label = f"attempt {attempt.number}"
-        if attempt.started:
-            until("pending", "waiting", attempt.started)
-        else:
-            label += ", with the wait before it"
-        until(attempt.kind, label, attempt.ended or now)
-    if not Status(task.status).finished:
-        if task.scheduled_at > at:
-            until("planned", "pause", min(task.scheduled_at, now))
-        until("pending", "waiting", now)
-    elif task.finished_at:
-        until("planned", "waiting", task.finished_at)
-    return found
+def _seconds(begin: datetime, end: datetime) -> float:
+    return max(0.0, (end - begin).total_seconds())
 
 
 def _time(value: object) -> datetime | None:
     return parse_datetime(value) if isinstance(value, str) else None
-
-
-def _last_start(
-    starts: Sequence[datetime], after: datetime | None, before: datetime | None
-) -> datetime | None:
-    """Return the last start between the ends of two attempts, or None."""
-    fitting = [
-        start
-        for start in starts
-        if (after is None or start >= after) and (before is None or start <= before)
-    ]
-    return max(fitting, default=None)

@@ -14,6 +14,8 @@ WITH cancelled AS (
             WHEN task.status = 'started' THEN task.errors || jsonb_build_object(
                 'attempt', task.attempt,
                 'worker', task.worker,
+                'due', task.scheduled_at,
+                'started', task.started_at,
                 'at', now(),
                 'class', 'cancelled',
                 'message', 'cancelled while it ran'

@@ -1,6 +1,8 @@
 -- Purpose: write attempts that raised, were killed or timed out. picked, started -> pending while
 -- attempts are left, else failed. The task is due again after the pause of its retry policy, or
--- after `pause_s` if the task requested one. The time of the error comes from the database's clock.
+-- after `pause_s` if the task requested one. The times of the error come from the database's clock:
+-- when the attempt was due, started and ended. Later attempts overwrite the columns of the task. A
+-- start that is already recorded stays: a report of a lost attempt does not know it.
 -- Guard: as in start_attempts.sql.
 -- Index: as in start_attempts.sql.
 -- Called by taskmaster.coordinator.reports.flusher.
@@ -11,7 +13,10 @@ SET
         ELSE 'pending'
     END,
     attempt = report.attempt,
-    started_at = now() - make_interval(secs => report.started_age_s),
+    started_at = LEAST(
+        CASE WHEN task.status = 'started' THEN task.started_at END,
+        now() - make_interval(secs => report.started_age_s)
+    ),
     failed_at = CASE
         WHEN report.final OR report.attempt >= task.max_attempts
             THEN now() - make_interval(secs => report.finished_age_s)
@@ -25,8 +30,15 @@ SET
     END,
     worker = report.worker,
     worker_id = report.worker_id,
-    errors = task.errors || jsonb_set(
-        report.error::jsonb, '{at}', to_jsonb(now() - make_interval(secs => report.finished_age_s))
+    errors = task.errors || (
+        report.error::jsonb || jsonb_build_object(
+            'due', task.scheduled_at,
+            'started', LEAST(
+                CASE WHEN task.status = 'started' THEN task.started_at END,
+                now() - make_interval(secs => report.started_age_s)
+            ),
+            'at', now() - make_interval(secs => report.finished_age_s)
+        )
     )
 FROM
     unnest(

@@ -3,6 +3,7 @@
 -- whether the coordinator that holds the task is live.
 -- Guard: none; it changes no row.
 -- Called by taskmaster.tasks.queries.pending_reason.
+-- Called by taskmaster.tasks.queries.gates for the task's page.
 SELECT
     EXTRACT(EPOCH FROM %(scheduled_at)s::timestamptz - clock_timestamp())::float8 AS due_in_s,
     count(*) AS coordinators,

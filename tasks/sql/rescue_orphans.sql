@@ -18,6 +18,8 @@ SET
     errors = task.errors || jsonb_build_object(
         'attempt', task.attempt,
         'worker', task.worker,
+        'due', task.scheduled_at,
+        'started', task.started_at,
         'at', now(),
         'class', 'lost',
         'message', 'the worker ' || task.worker || ' was lost'

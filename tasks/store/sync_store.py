@@ -200,6 +200,17 @@ def read_output(
     return [OutputRow._make(row) for row in _run(using, "read_output", parameters)]
 
 
+def measure_output(
+    task_id: int, *, using: str = DEFAULT_DB_ALIAS
+) -> list[tuple[int, int, int, str]]:
+    """Measure the stored output: attempt, bytes before and after the cut, and the line of the cut.
+
+    Return one row for each lease.
+    """
+    rows = _run(using, "measure_output", {"id": task_id})
+    return [(attempt, int(head or 0), int(tail), mark) for attempt, head, tail, mark in rows]
+
+
 def record_completions(ended: EndedTasks, source: UUID | None = None, *, using: str) -> None:
     """Add ended tasks to the statistics. Do nothing if all numbers are zero.
 

@@ -92,7 +92,8 @@ def duration(seconds: float | None) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
+        # Whole minutes that have passed, as in times.js.
+        return f"{seconds // 60:.0f} min"
     if seconds < 172_800:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 86_400:.0f} days"

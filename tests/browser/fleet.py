@@ -82,6 +82,15 @@ class Fleet(Site):
         )
         return str(status)
 
+    def printed(self, task_id: int) -> str:
+        """Return the stored output of a task."""
+        [text] = self.server.ask(
+            "SELECT COALESCE(string_agg(text, '' ORDER BY lease, seq), '') "
+            "FROM taskmaster_tasks_taskoutput WHERE task_id = %s",
+            task_id,
+        )
+        return str(text)
+
     def wait_for_status(self, task_id: int, *wanted: str) -> None:
         """Wait until the task has one of these statuses."""
         wait_until(

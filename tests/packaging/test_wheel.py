@@ -99,6 +99,7 @@ def test_the_wheel_has_more_than_python(built: Built) -> None:
         "taskmaster/taskmaster_site/templates/404.html",
         "taskmaster/static/taskmaster/dashboard.js",
         "taskmaster/static/taskmaster/vendor/htmx.min.js",
+        "taskmaster/static/taskmaster/vendor/xterm.mjs",
         "taskmaster/tasks/migrations/0001_initial.py",
     } <= names
 

@@ -130,6 +130,9 @@ async def test_after_the_grace_the_tasks_of_a_lost_worker_are_pending_again() ->
         await parts.iterate_for(CONF.reconnect_grace_s)
         row = await Task.objects.aget(pk=task.task_id)
         assert (row.status, row.attempt, row.errors[0]["class"]) == ("pending", 1, "lost")
+        assert row.started_at is not None
+        assert row.errors[0]["started"] == row.started_at.isoformat()
+        assert row.errors[0]["due"] <= row.errors[0]["started"] <= row.errors[0]["at"]
         assert (await Worker.objects.aget(pk=worker.id)).status == "offline"
         assert parts.pending_calls == 1
         await parts.publisher.publish()

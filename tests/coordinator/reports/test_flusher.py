@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -142,6 +143,29 @@ async def test_a_failed_attempt_is_pending_again_and_wakes_the_claimers() -> Non
         assert parts.pending_calls == 1
 
 
+def times(entry: dict[str, Any]) -> list[datetime]:
+    """Return when the attempt of an entry in `errors` was due, started and ended."""
+    return [datetime.fromisoformat(entry[name]) for name in ("due", "started", "at")]
+
+
+async def test_each_failed_attempt_keeps_when_it_was_due_started_and_ended() -> None:
+    async with flushing() as parts:
+        [task] = await parts.claim(max_attempts=2)
+        due = (await Task.objects.aget(pk=task.task_id)).scheduled_at
+        update = pb.StatusUpdate(now_us=100_000_000)
+        failure = {"started_at_us": 70_000_000, "finished_at_us": 90_000_000}
+        update.MergeFrom(
+            pb.StatusUpdate(**report("failed", task.task_id, task.lease, 1, **failure))
+        )
+        await parts.flusher.write(update, "heron", HERON)
+        row = await Task.objects.aget(pk=task.task_id)
+        was_due, started_at, ended = times(row.errors[0])
+        assert was_due == due
+        assert started_at == row.started_at
+        assert (ended - started_at).total_seconds() == pytest.approx(20)
+        assert row.scheduled_at > ended
+
+
 async def test_released_tasks_are_pending_again_without_an_attempt() -> None:
     async with flushing() as parts:
         tasks = await parts.claim(3)
@@ -156,10 +180,13 @@ async def test_a_lost_attempt_is_recorded_with_its_class() -> None:
     async with flushing() as parts:
         [task] = await parts.claim(max_attempts=2)
         await parts.write(started(task))
+        began = (await Task.objects.aget(pk=task.task_id)).started_at
         parts.flusher.record_lost([(lease(task), 1)], "heron", HERON)
         await parts.flusher.wait_until_written()
         row = await Task.objects.aget(pk=task.task_id)
         assert (row.status, row.errors[0]["class"]) == ("pending", "lost")
+        # The loss does not change when the attempt started.
+        assert times(row.errors[0])[1] == row.started_at == began
 
 
 async def test_output_is_stored() -> None:

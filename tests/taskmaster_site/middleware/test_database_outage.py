@@ -13,10 +13,11 @@ from django.test import Client
 from psycopg_pool import PoolTimeout
 
 from taskmaster.taskmaster_site.pages import page_context
-from taskmaster.tasks import outage_log
+from taskmaster.tasks import outage_log, task_actions
 from taskmaster.tasks.outage_log import OutageLog
 from taskmaster.tasks.store import sync_store
 from tests.coordinator.sample import Clock
+from tests.factories import stored
 from tests.tasks.api.people import ALL, assert_problem, client_with
 
 pytestmark = pytest.mark.django_db
@@ -83,6 +84,22 @@ def test_the_api_is_a_503_too(
     answer = client_with(*ALL).post("/api/tasks/", {"command": "true"}, format="json")
     assert_problem(answer, HTTPStatus.SERVICE_UNAVAILABLE, "database is unavailable")
     assert answer.headers["Retry-After"] == "2"
+
+
+def test_a_button_gets_a_toast_and_a_page_keeps_its_styles(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_context, "counters", raising(OperationalError("away")))
+    monkeypatch.setattr(task_actions, "cancel", raising(OperationalError("away")))
+    [task] = stored(1)
+    answer = browser.post(f"/tasks/{task}/cancel/", headers={"HX-Request": "true"})
+    assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert answer.headers["HX-Retarget"] == "#toasts"
+    assert b"Database unavailable; retry later." in answer.content
+    assert b"<html" not in answer.content
+    page = browser.get("/")
+    assert b"taskmaster/page.css" in page.content
+    assert b"style=" not in page.content
 
 
 def test_a_bug_is_not_an_outage(

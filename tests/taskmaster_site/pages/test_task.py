@@ -2,39 +2,166 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test import Client
 
-from taskmaster.tasks.models import Task
-from tests.factories import in_s, stored
+from taskmaster.tasks.models import Task, TaskOutput
+from tests.factories import in_s, stored, user_with
 from tests.taskmaster_site.pages.people import client, press, text
 
 pytestmark = pytest.mark.django_db
 
 
+TRACEBACK = """Traceback (most recent call last):
+  File "/srv/shop/orders.py", line 41, in send_receipt
+    deliver("<b>")
+  File "/usr/lib/python3.11/smtplib.py", line 405, in getreply
+    raise OSError
+ValueError: <script>alert(1)</script>
+"""
+
+
+def entry(number: int, **fields: Any) -> dict[str, Any]:
+    return {
+        "attempt": number, "worker": "heron", "due": "2026-01-01T00:00:00+00:00",
+        "started": f"2026-01-01T00:00:0{number}+00:00", "at": f"2026-01-01T00:01:0{number}+00:00",
+        "class": "raised", "exception": "shop.errors.NoStock", "message": "NoStock: <b>none</b>",
+        "traceback": TRACEBACK, **fields,
+    }  # fmt: skip
+
+
+def ended(status: str, *entries: dict[str, Any], **fields: Any) -> int:
+    """Store a task that ended with these failed attempts."""
+    [task] = stored(1, **{key: fields.pop(key) for key in ("args", "kwargs") if key in fields})
+    Task.objects.filter(pk=task).update(
+        status=status, attempt=max(1, len(entries)), max_attempts=max(1, len(entries)),
+        errors=list(entries), worker="heron", **fields,
+    )  # fmt: skip
+    return task
+
+
+def shown(task: int) -> str:
+    """Return the page as a viewer sees it."""
+    browser = Client()
+    browser.force_login(user_with("taskmaster_tasks.view_task"))
+    return text(browser.get(f"/tasks/{task}/"))
+
+
 def test_the_page_shows_command_reason_and_arguments() -> None:
     [task] = stored(1, kwargs='{"command":"sleep 1 && echo <b>"}', tags=["nightly"])
-    page = text(client("view_task").get(f"/tasks/{task}/"))
+    page = shown(task)
     assert "sleep 1 &amp;&amp; echo &lt;b&gt;" in page
     assert "nightly" in page
-    assert '<p class="reason">' in page
+    assert '<h2 id="answer">No coordinator seems to be running' in page
+    assert "Coordinators run" in page
     assert f'data-stream="/api/tasks/{task}/events/"' in page
     assert f'data-socket="/ws/tasks/{task}/console/"' in page
 
 
-def test_a_failed_attempt_is_shown_with_its_traceback_as_text() -> None:
-    [task] = stored(1)
-    entry = {
-        "attempt": 1, "worker": "heron", "at": "2026-01-01T00:00:00+00:00", "class": "raised",
-        "exception": "builtins.ValueError", "traceback": "Traceback …\nValueError: <script>",
-    }  # fmt: skip
+def test_the_answer_of_a_failed_task_is_its_error_with_folded_libraries() -> None:
+    page = shown(ended("failed", entry(1), entry(2), failed_at=in_s(0)))
+    answer = page.split('class="card answer failed"')[1].split("</section>")[0]
+    assert "<code>NoStock</code> &lt;b&gt;none&lt;/b&gt;" in answer
+    assert "Raised after 1 min in <b>send_receipt</b>, /srv/shop/orders.py:41, on heron." in answer
+    assert "Both attempts ended like this." in answer
+    assert "<mark>deliver(&quot;&lt;b&gt;&quot;)</mark>" in answer
+    assert "1 frame in smtplib" in answer
+    assert "ValueError: &lt;script&gt;" in answer
+    assert "<script>alert" not in page
+    # The answer precedes the attempts and the console, and the first attempt keeps its error.
+    places = [page.index(each) for each in ("card answer", "card attempts", "card console")]
+    assert places == sorted(places)
+    assert "Attempt 1: <b>NoStock</b>" in page
+
+
+def test_errors_that_are_no_exceptions_are_named() -> None:
+    exit_code = {"class": "exit_code", "code": 3, "message": "exit code 3"}
+    plain = {"exception": "", "traceback": "", **exit_code}
+    assert "<code>Exit code 3</code>" in shown(ended("failed", entry(1, **plain)))
+    timeout = {**plain, "class": "timeout", "message": "exceeded its time-out of 2 s"}
+    del timeout["code"]
+    task = ended("failed", entry(1, **timeout))
+    page = shown(task)
+    assert "<code>Timed out</code> exceeded its time-out of 2 s" in page
+    assert "Stopped after 1 min, on heron." in page
+
+
+def test_the_answer_of_a_complete_task_is_its_result_as_it_is_stored() -> None:
+    task = ended(
+        "complete", completed_at=in_s(0), started_at=in_s(-2), kwargs='{"b":1e16,"a":-0.0}'
+    )
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE taskmaster_tasks_task SET attempt = 1 WHERE id = %s", [task])
-    Task.objects.filter(pk=task).update(errors=[entry])
-    page = text(client("view_task").get(f"/tasks/{task}/"))
-    assert "raised (builtins.ValueError)" in page
-    assert "ValueError: &lt;script&gt;" in page
+        cursor.execute(
+            "UPDATE taskmaster_tasks_task SET result = %s::json WHERE id = %s",
+            ['{"z":1.0e3,"<i>":[12345678901234567890.50]}', task],
+        )
+    page = shown(task)
+    result = page.split('<pre id="result"')[1].split("</pre>")[0]
+    assert "&quot;z&quot;: 1.0e3" in result
+    assert "12345678901234567890.50" in result
+    assert "&lt;i&gt;" in result
+    assert "&quot;b&quot;: 1e16" in page
+
+
+def test_a_deeply_nested_result_does_not_break_the_page() -> None:
+    task = ended("complete", completed_at=in_s(0), started_at=in_s(-2))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE taskmaster_tasks_task SET result = %s::json WHERE id = %s",
+            ["[" * 2_000 + "]" * 2_000, task],
+        )
+    assert "[[[[" in shown(task)
+
+
+def test_a_scheduled_task_is_due_in_the_future_and_does_not_wait() -> None:
+    [task] = stored(1, scheduled_at=in_s(3_565))
+    page = shown(task)
+    assert re.search(r"due <time [^>]*data-ago>in 59 min</time>", page)
+    assert "Due time" in page
+    for wrong in ("Waited", "until it was due", "waiting <b>"):
+        assert wrong not in page
+
+
+def test_a_cancelled_task_says_whether_it_ran() -> None:
+    before = ended("cancelled", cancelled_at=in_s(0))
+    Task.objects.filter(pk=before).update(attempt=0, worker="")
+    assert "It was cancelled before it started." in shown(before)
+
+
+def test_the_gap_in_the_output_is_named_with_its_size() -> None:
+    task = ended("complete", completed_at=in_s(0), started_at=in_s(-2))
+    for seq, chunk in enumerate(("h" * 600, "\n… 12,345 bytes cut …\n", "t" * 600)):
+        TaskOutput.objects.create(
+            task_id=task, lease=1, attempt=1, seq=seq, stream="stdout", text=chunk
+        )
+    page = shown(task)
+    assert "12,345 bytes in the middle are not stored" in page
+    assert "It printed 13,545 bytes; the first 600 and the last 600 are kept." in page
+    assert f'href="/api/tasks/{task}/output/?plain=1" download="task-{task}.txt"' in page
+
+
+def test_only_this_page_allows_inline_styles_and_no_page_inline_scripts() -> None:
+    [task] = stored(1)
+    browser = client("view_task")
+    policy = browser.get(f"/tasks/{task}/").headers["Content-Security-Policy"]
+    assert "style-src 'self' 'unsafe-inline'" in policy
+    assert "script-src" not in policy
+    for address in ("/", f"/tasks/{task}0000/"):
+        assert "unsafe" not in browser.get(address).headers["Content-Security-Policy"]
+
+
+def test_values_are_shown_only_to_those_who_may_view_tasks() -> None:
+    task = ended("failed", entry(1), failed_at=in_s(0), kwargs='{"command":"secret"}')
+    browser = client("change_task", "add_task")
+    for headers in ({}, {"HX-Request": "true"}):
+        answer = browser.get(f"/tasks/{task}/", headers=headers)
+        assert answer.status_code == 403
+        assert "secret" not in text(answer)
+        assert "NoStock" not in text(answer)
 
 
 def test_a_script_gets_only_the_changing_part() -> None:
@@ -84,3 +211,7 @@ def test_actions_need_the_permission_and_a_post() -> None:
     assert "taskmaster_tasks.change_task" in text(answer)
     assert browser.get(f"/tasks/{task}/cancel/").status_code == 405
     assert Task.objects.get(pk=task).status == "pending"
+
+
+def test_a_failed_task_without_an_error_claims_nothing() -> None:
+    assert "It failed; no error is stored." in shown(ended("failed", failed_at=in_s(0)))

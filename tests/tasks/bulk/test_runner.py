@@ -44,13 +44,18 @@ def finished(action: str, user: Any = None, **fields: object) -> Operation:
 
 def test_cancel_cancels_unfinished_tasks() -> None:
     ids = [in_status(status)[0] for status in ("pending", "picked", "started", "complete")]
+    Task.objects.filter(pk=ids[2]).update(started_at=in_s(-5))
     operation = finished("cancel", filter={})
     assert statuses(ids) == ["cancelled", "cancelled", "cancelled", "complete"]
     assert (operation.state, operation.total, operation.done) == ("complete", 3, 3)
     assert operation.refused == {}
     assert operation.started_at is not None
     assert operation.finished_at is not None
-    assert Task.objects.get(pk=ids[2]).errors[0]["class"] == "cancelled"
+    stopped = Task.objects.get(pk=ids[2])
+    assert stopped.errors[0]["class"] == "cancelled"
+    assert stopped.errors[0]["due"] == stopped.scheduled_at.isoformat()
+    assert stopped.started_at is not None
+    assert stopped.errors[0]["started"] == stopped.started_at.isoformat()
 
 
 def test_the_coordinators_of_cancelled_tasks_are_notified() -> None:
@@ -66,8 +71,11 @@ def test_the_coordinators_of_cancelled_tasks_are_notified() -> None:
 
 def test_retry_makes_tasks_pending() -> None:
     ids = [in_status(status, attempt=3)[0] for status in ("failed", "cancelled", "complete")]
+    entry = {"attempt": 3, "class": "raised", "started": "2026-01-01T00:00:00+00:00"}
+    Task.objects.filter(pk=ids[0]).update(errors=[entry])
     finished("retry", filter={})
     assert statuses(ids) == ["pending", "pending", "complete"]
+    assert Task.objects.get(pk=ids[0]).errors == [entry]
     assert Task.objects.get(pk=ids[0]).max_attempts == 4
 
 

@@ -1,12 +1,20 @@
-"""Test the attempts and spans in a task's timeline."""
+"""Test the attempts of a task and their places on the timeline."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from taskmaster.tasks.models import Task
-from taskmaster.tasks.queries.timeline import attempts, describe_failure, spans
+from taskmaster.tasks.queries.timeline import (
+    AXIS_WIDTH,
+    attempts,
+    describe_failure,
+    precise,
+    timeline,
+)
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -15,13 +23,15 @@ def at(seconds: float) -> datetime:
     return BEGIN + timedelta(seconds=seconds)
 
 
-def failure(number: int, seconds: float, **fields: Any) -> dict[str, Any]:
+def failure(number: int, due: float, started: float, ended: float, **more: Any) -> dict[str, Any]:
     return {
         "attempt": number,
         "worker": "heron",
-        "at": at(seconds).isoformat(),
+        "due": at(due).isoformat(),
+        "started": at(started).isoformat(),
+        "at": at(ended).isoformat(),
         "class": "raised",
-        **fields,
+        **more,
     }
 
 
@@ -31,60 +41,114 @@ def task(**fields: Any) -> Task:
     )
 
 
-def timeline_of(
-    of: Task, now: float, starts: tuple[float, ...] = ()
-) -> list[tuple[str, str, float]]:
-    tried = attempts(of, [at(start) for start in starts])
-    return [(span.kind, span.label, span.seconds) for span in spans(of, tried, at(now))]
-
-
-def test_a_pending_task_has_waited_since_it_was_due() -> None:
-    assert timeline_of(task(status="pending", scheduled_at=at(3)), 5) == [
-        ("planned", "until it was due", 3),
-        ("pending", "waiting", 2),
+def parts_of(of: Task, now: float) -> list[tuple[int, str, float, float]]:
+    """Return number, kind, begin and end in seconds of all parts."""
+    drawn = timeline(of, attempts(of), at(now))
+    scale = drawn.seconds / AXIS_WIDTH
+    return [
+        (row.attempt.number, part.kind, round(part.x * scale, 1), round(part.end * scale, 1))
+        for row in drawn.rows
+        for part in row.parts
     ]
+
+
+def test_a_due_task_waits_and_a_scheduled_one_is_not_due() -> None:
+    due = task(status="pending", scheduled_at=at(3))
+    assert parts_of(due, 5) == [(1, "pause", 0, 3), (1, "wait", 3, 5)]
+    assert timeline(due, attempts(due), at(5)).totals == (3, 2, 0)
+    scheduled = task(status="pending", scheduled_at=at(3600))
+    drawn = timeline(scheduled, attempts(scheduled), at(60))
+    assert parts_of(scheduled, 60) == [(1, "pause", 0, 3600)]
+    # Only the time that has passed is counted.
+    assert (drawn.end, drawn.totals) == (at(3600), (60, 0, 0))
+    assert drawn.rows[0].label == "not due for 1 h"
 
 
 def test_a_complete_task_has_a_wait_and_a_run() -> None:
     done = task(status="complete", attempt=1, worker="heron", started_at=at(1), completed_at=at(4))
-    assert timeline_of(done, 99) == [("pending", "waiting", 1), ("complete", "attempt 1", 3)]
+    assert parts_of(done, 99) == [(1, "wait", 0, 1), (1, "complete", 1, 4)]
     [attempt] = attempts(done)
-    assert (attempt.outcome, attempt.worker) == ("returned", "heron")
+    assert (attempt.outcome, attempt.worker, attempt.run_s) == ("returned", "heron", 3)
 
 
-def test_an_earlier_attempt_begins_at_its_start_event() -> None:
+def test_each_attempt_has_its_own_stored_times() -> None:
     retried = task(
-        status="started", attempt=2, started_at=at(6), scheduled_at=at(5), errors=[failure(1, 3)]
-    )
-    assert timeline_of(retried, 8, starts=(1, 6)) == [
-        ("pending", "waiting", 1),
-        ("failed", "attempt 1", 2),
-        ("pending", "waiting", 3),
-        ("running", "attempt 2", 2),
+        status="started", attempt=2, started_at=at(6), scheduled_at=at(5),
+        errors=[failure(1, 0, 1, 3)],
+    )  # fmt: skip
+    expected = [
+        (1, "wait", 0, 1), (1, "failed", 1, 3), (2, "pause", 3, 5), (2, "wait", 5, 6),
+        (2, "running", 6, 8),
+    ]  # fmt: skip
+    assert parts_of(retried, 8) == expected
+    assert timeline(retried, attempts(retried), at(8)).totals == (2, 2, 4)
+
+
+def test_a_retry_by_a_user_changes_no_earlier_attempt() -> None:
+    errors = [failure(1, 0, 1, 3), failure(2, 4, 5, 6)]
+    failed = task(status="failed", attempt=2, started_at=at(5), failed_at=at(6), errors=errors)
+    before = attempts(failed)
+    retried = task(status="pending", attempt=2, scheduled_at=at(50), errors=errors)
+    *earlier, following = attempts(retried)
+    assert earlier == before
+    assert [(each.number, each.started, each.ended) for each in earlier] == [
+        (1, at(1), at(3)),
+        (2, at(5), at(6)),
     ]
+    assert (following.number, following.kind, following.started) == (3, "pending", None)
 
 
-def test_without_events_an_attempt_includes_the_wait_before_it() -> None:
-    retried = task(
-        status="pending", attempt=1, started_at=at(1), scheduled_at=at(9), errors=[failure(1, 3)]
-    )
-    retried.attempt, retried.errors = 2, [failure(1, 3), failure(2, 6)]
-    retried.started_at = at(5)
-    assert timeline_of(retried, 7) == [
-        ("failed", "attempt 1, with the wait before it", 3),
-        ("pending", "waiting", 2),
-        ("failed", "attempt 2", 1),
-        ("planned", "pause", 1),
-    ]
+def test_an_entry_without_a_start_claims_none() -> None:
+    entry = failure(1, 0, 1, 3)
+    del entry["started"], entry["due"]
+    old = task(status="failed", attempt=1, started_at=at(1), failed_at=at(3), errors=[entry])
+    [attempt] = attempts(old)
+    assert (attempt.started, attempt.run_s) == (None, None)
+    [row] = timeline(old, [attempt], at(9)).rows
+    assert row.label == "its start is not stored"
 
 
-def test_a_task_cancelled_before_it_began_has_no_attempt() -> None:
+def test_a_task_cancelled_before_it_started_says_so() -> None:
     cancelled = task(status="cancelled", cancelled_at=at(2))
-    assert attempts(cancelled) == []
-    assert sum(seconds for _, _, seconds in timeline_of(cancelled, 9)) == 2
+    [attempt] = attempts(cancelled)
+    assert (attempt.number, attempt.outcome) == (1, "cancelled before it started")
+    assert parts_of(cancelled, 9) == [(1, "wait", 0, 2)]
+
+
+def test_a_task_cancelled_while_it_ran_has_one_entry() -> None:
+    entry = {**failure(1, 0, 1, 2), "class": "cancelled"}
+    stopped = task(
+        status="cancelled", attempt=1, started_at=at(1), cancelled_at=at(2), errors=[entry]
+    )
+    [attempt] = attempts(stopped)
+    assert (attempt.kind, attempt.run_s) == ("cancelled", 1)
+    # Retried, and cancelled again while it waited.
+    again = task(status="cancelled", attempt=1, cancelled_at=at(9), errors=[entry])
+    assert [each.number for each in attempts(again)] == [1, 2]
+
+
+def test_a_short_run_beside_a_long_pause_stays_visible() -> None:
+    late = task(
+        status="complete", attempt=1, scheduled_at=at(86_400), started_at=at(86_400),
+        completed_at=at(86_400.1),
+    )  # fmt: skip
+    run = timeline(late, attempts(late), at(90_000)).rows[0].parts[-1]
+    assert run.width >= 4
+    assert run.end <= AXIS_WIDTH
 
 
 def test_each_outcome_of_an_attempt_has_a_description() -> None:
     assert describe_failure({"class": "raised", "exception": "ValueError"}) == "raised (ValueError)"
     assert describe_failure({"class": "exit_code", "code": 3}) == "exit code (3)"
     assert describe_failure({"class": "lost"}) == "lost"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.003, "3 ms"), (30, "30.0 s"), (60, "1 min"), (90, "1 min 30 s"), (3_600, "1 h"),
+        (11_520, "3 h 12 min"), (180_000, "2 d 2 h"),
+    ],
+)  # fmt: skip
+def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
+    assert precise(seconds) == text
