@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection
@@ -16,6 +17,11 @@ from taskmaster.tasks.events.publish import drain
 def pytest_configure() -> None:
     """Give the test database the name of this checkout."""
     settings.DATABASES["default"]["TEST"]["NAME"] = os.environ["TASKMASTER_TEST_DATABASE"]
+    # On a busy machine a correct example may take long.
+    hypothesis.settings.register_profile(
+        "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

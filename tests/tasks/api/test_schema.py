@@ -83,7 +83,7 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
             "finished_after finished_before q cursor page_size If-None-Match",
         ),
         ("/api/operations/", "state action user cursor page_size If-None-Match"),
-        ("/api/workers/", "status name cursor page_size If-None-Match"),
+        ("/api/workers/", "status pool name cursor page_size If-None-Match"),
         ("/api/tasks/{task_id}/output/", "task_id attempt stream plain"),
     ],
 )
