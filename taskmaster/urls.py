@@ -30,7 +30,7 @@ from taskmaster.taskmaster_site.console.consumer import needs_websocket
 from taskmaster.taskmaster_site.middleware import database_outage, security
 from taskmaster.taskmaster_site.monitoring.health import healthz
 from taskmaster.taskmaster_site.monitoring.metrics import MetricsView
-from taskmaster.taskmaster_site.pages import create, dashboard, pools, task, workers
+from taskmaster.taskmaster_site.pages import create, dashboard, login, pools, task, workers
 
 #: Middleware of the pages, applied wherever the URLs are included. The last is the innermost.
 _PAGE_MIDDLEWARE = [
@@ -63,6 +63,8 @@ urlpatterns = [
     _page("workers/<uuid:worker_id>/kill/", workers.kill, "worker-kill"),
     _page("pools/<str:name>/scale/", pools.scale, "pool-scale"),
     _page("pools/<str:name>/scale/<int:count>/", pools.scale, "pool-scale"),
+    _page("login/", login.login, "login"),
+    _page("logout/", login.logout, "logout"),
     path("healthz", healthz, name="health"),
     path("metrics", MetricsView.as_view(), name="metrics"),
     path("api/", include("taskmaster.taskmaster_site.api")),
