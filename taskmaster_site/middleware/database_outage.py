@@ -9,9 +9,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.template.loader import render_to_string
 from django.utils.deprecation import MiddlewareMixin
 
-from taskmaster.taskmaster_site.pages.responses import is_api
+from taskmaster.taskmaster_site.pages.responses import is_api, is_fragment, toast
 from taskmaster.tasks import outage_log
 from taskmaster.tasks.api import errors
+
+_NOT_READ = "The database does not answer, so this part of the page is out of date."
+#: An outage at the commit does not tell whether it succeeded.
+_UNCERTAIN = (
+    "The database does not answer. When it is back, reload the page to see whether the change was "
+    "made."
+)
 
 
 class DatabaseOutage(MiddlewareMixin):
@@ -28,8 +35,15 @@ class DatabaseOutage(MiddlewareMixin):
             return JsonResponse(
                 body, status=status, headers=errors.RETRY_AFTER, content_type=errors.MEDIA_TYPE
             )
-        page = render_to_string("taskmaster/unavailable.html")
-        return HttpResponse(page, status=status, headers=errors.RETRY_AFTER)
+        if is_fragment(request):
+            text = _NOT_READ if request.method == "GET" else _UNCERTAIN
+            response = toast(request, text, ok=False, status=status)
+        else:
+            page = render_to_string("taskmaster/unavailable.html")
+            response = HttpResponse(page, status=status)
+        for name, value in errors.RETRY_AFTER.items():
+            response.headers[name] = value
+        return response
 
     def process_response(
         self, _request: HttpRequest, response: HttpResponseBase
