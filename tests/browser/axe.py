@@ -9,7 +9,15 @@ from playwright.sync_api import Page
 _AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 #: The page's policy blocks the inline styles that axe adds temporarily.
 AXE_STYLES = "Applying inline style violates"
-_PAINTED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+#: Waits until a change of the theme or of the size is painted, and ends the fading of colours.
+_PAINTED = """async () => {
+  const frame = () => new Promise(requestAnimationFrame);
+  await frame();
+  for (const each of document.getAnimations()) {
+    if (each.effect.getComputedTiming().endTime !== Infinity) each.finish();
+  }
+  await frame();
+}"""
 #: Rules that depend on the theme.
 _COLOURS = "{resultTypes: ['violations'], runOnly: ['color-contrast', 'link-in-text-block']}"
 #: Returns the fields whose border has a contrast below 3:1 to the page around them (WCAG 1.4.11).
@@ -38,11 +46,14 @@ _BORDERS = """() => {
 }"""
 
 
-def violations(page: Page, options: str = "{resultTypes: ['violations']}") -> list[str]:
-    """Return the violations that axe-core finds on the page."""
-    # In Playwright's own context: the page's policy allows no external scripts.
-    page.evaluate(_AXE)
-    found = page.evaluate(f"axe.run({options})")
+def violations(
+    page: Page, options: str = "{resultTypes: ['violations']}", within: str = "html"
+) -> list[str]:
+    """Return the violations that axe-core finds on the page, or within a part of it."""
+    if not page.evaluate("'axe' in window"):
+        # In Playwright's own context: the page's policy allows no external scripts.
+        page.evaluate(_AXE)
+    found = page.evaluate(f"axe.run('{within}', {options})")
     return [
         f"{each['id']}: {node['target']} {node['failureSummary']}"
         for each in found["violations"]
@@ -50,18 +61,19 @@ def violations(page: Page, options: str = "{resultTypes: ['violations']}") -> li
     ]
 
 
-def violations_in_every_face(page: Page) -> list[str]:
+def violations_in_every_face(page: Page, within: str = "html") -> list[str]:
     """Return what is wrong with the page in light, in dark and on a phone, with its address."""
     size = page.viewport_size
     assert size is not None
-    found = [("light", each) for each in violations(page) + page.evaluate(_BORDERS)]
+    found = [("light", each) for each in violations(page, within=within) + page.evaluate(_BORDERS)]
     page.emulate_media(color_scheme="dark")
     page.evaluate(_PAINTED)
-    found += [("dark", each) for each in violations(page, _COLOURS) + page.evaluate(_BORDERS)]
+    dark = violations(page, _COLOURS, within) + page.evaluate(_BORDERS)
+    found += [("dark", each) for each in dark]
     page.emulate_media(color_scheme="light")
     page.set_viewport_size({"width": 390, "height": 844})
     page.evaluate(_PAINTED)
-    found += [("phone", each) for each in violations(page)]
+    found += [("phone", each) for each in violations(page, within=within)]
     width = page.evaluate("document.documentElement.scrollWidth")
     if width > 390:
         found.append(("phone", f"the page is {width} px wide"))
