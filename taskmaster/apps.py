@@ -1,6 +1,7 @@
 """Define the app that contains TaskMaster's templates, static files and management command."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class TaskMasterConfig(AppConfig):
@@ -8,4 +9,6 @@ class TaskMasterConfig(AppConfig):
     verbose_name = "TaskMaster"
 
     def ready(self) -> None:
-        from taskmaster import checks  # noqa: F401 - registers itself
+        from taskmaster import checks, role_groups  # noqa: F401 - checks registers itself
+
+        post_migrate.connect(role_groups.create_after_migrate)

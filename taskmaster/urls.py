@@ -33,6 +33,7 @@ from taskmaster.taskmaster_site.monitoring.metrics import MetricsView
 from taskmaster.taskmaster_site.pages import (
     create,
     dashboard,
+    login,
     pools,
     task,
     task_list,
@@ -73,6 +74,8 @@ urlpatterns = [
     _page("workers/<uuid:worker_id>/kill/", workers.kill, "worker-kill"),
     _page("pools/<str:name>/scale/", pools.scale, "pool-scale"),
     _page("pools/<str:name>/scale/<int:count>/", pools.scale, "pool-scale"),
+    _page("login/", login.login, "login"),
+    _page("logout/", login.logout, "logout"),
     path("healthz", healthz, name="health"),
     path("metrics", MetricsView.as_view(), name="metrics"),
     path("api/", include("taskmaster.taskmaster_site.api")),

@@ -113,7 +113,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "taskmaster:login"
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -13,11 +13,15 @@ CHANGE = "taskmaster_workers.change_worker"
 KILL = "taskmaster_workers.kill_worker"
 #: Set the desired number of workers of a pool, and none of its other fields.
 SCALE = "taskmaster_workers.scale_pool"
+#: View pools in the admin. All other interfaces check VIEW.
+VIEW_POOL = "taskmaster_workers.view_workerpool"
 ADD_POOL = "taskmaster_workers.add_workerpool"
 CHANGE_POOL = "taskmaster_workers.change_workerpool"
 #: Set the environment of a pool, in addition to ADD_POOL or CHANGE_POOL.
 SET_ENVIRONMENT = "taskmaster_workers.set_pool_environment"
 DELETE_POOL = "taskmaster_workers.delete_workerpool"
+#: View join tokens in the admin, without their secrets.
+VIEW_TOKEN = "taskmaster_workers.view_jointoken"
 #: Create and revoke join tokens.
 MAKE_TOKEN = "taskmaster_workers.add_jointoken"
 REVOKE_TOKEN = "taskmaster_workers.change_jointoken"

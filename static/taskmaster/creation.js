@@ -31,7 +31,10 @@ if (form) {
     if (event.target.name === "name") fillArguments();
     updateLabels();
   });
-  card.addEventListener("htmx:after:swap", updateLabels);
+  card.addEventListener("htmx:after:swap", () => {
+    updateLabels();
+    card.querySelector(".invalid :is(input, select, textarea)")?.focus();
+  });
   fillArguments();
   updateLabels();
 }

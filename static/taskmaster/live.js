@@ -7,16 +7,18 @@ const SILENCE_MS = 5000; // The server sends an event at least every 2 s.
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15000;
 
-/** Return "in" if the user may see the page, "out" if a login is needed, otherwise "unknown". */
+/** Return "in" if the user may see the page, "out" if not, otherwise "unknown"; and the login page. */
 async function session() {
   try {
     const answer = await fetch(location.href, {
       method: "HEAD", redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(10000),
+      headers: { "HX-Request": "true", "HX-Current-URL": location.href },
     });
-    if (answer.type === "opaqueredirect" || [401, 403, 404].includes(answer.status)) return "out";
-    return answer.ok ? "in" : "unknown";
+    const login = answer.headers.get("HX-Redirect");
+    if (login || [401, 403, 404].includes(answer.status)) return { state: "out", login };
+    return { state: answer.ok ? "in" : "unknown" };
   } catch {
-    return "unknown";
+    return { state: "unknown" };
   }
 }
 
@@ -67,9 +69,10 @@ export function listen(url, handlers) {
   }
 
   async function reconnect() {
-    const state = await session();
-    // The server answers with the login page or with an error page.
-    if (state === "out") location.reload();
+    const { state, login } = await session();
+    // Without a login page, the server answers with an error page.
+    if (login) location.assign(login);
+    else if (state === "out") location.reload();
     else if (state === "in") open();
     else onLoss();
   }

@@ -13,6 +13,13 @@ from taskmaster.taskmaster_site.pages.responses import is_api, is_fragment, toas
 from taskmaster.tasks import outage_log
 from taskmaster.tasks.api import errors
 
+_NOT_READ = "The database does not answer, so this part of the page is out of date."
+#: An outage at the commit does not tell whether it succeeded.
+_UNCERTAIN = (
+    "The database does not answer. When it is back, reload the page to see whether the change was "
+    "made."
+)
+
 
 class DatabaseOutage(MiddlewareMixin):
     """Answer 503 during an outage, and detect its end."""
@@ -29,13 +36,14 @@ class DatabaseOutage(MiddlewareMixin):
                 body, status=status, headers=errors.RETRY_AFTER, content_type=errors.MEDIA_TYPE
             )
         if is_fragment(request):
-            # Without a statement on the outcome: a commit may have failed after its effect.
-            answer = toast(request, "Database unavailable; retry later.", ok=False, status=status)
+            text = _NOT_READ if request.method == "GET" else _UNCERTAIN
+            response = toast(request, text, ok=False, status=status)
         else:
-            answer = HttpResponse(render_to_string("taskmaster/unavailable.html"), status=status)
+            page = render_to_string("taskmaster/unavailable.html")
+            response = HttpResponse(page, status=status)
         for name, value in errors.RETRY_AFTER.items():
-            answer.headers[name] = value
-        return answer
+            response.headers[name] = value
+        return response
 
     def process_response(
         self, _request: HttpRequest, response: HttpResponseBase

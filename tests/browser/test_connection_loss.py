@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import AXE_STYLES, violations_in_every_face
 from tests.browser.conftest import WAIT_MS, Errors
 from tests.browser.fleet import Fleet
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 expect.set_options(timeout=WAIT_MS)
@@ -154,7 +156,7 @@ def test_the_login_page_appears_when_the_session_has_ended(
     errors.expected.append("401|403|Failed to load resource")
     fleet.server.ask("DELETE FROM django_session")
     expect(page.locator("#id_username")).to_be_visible(timeout=60_000)
-    expect(page).to_have_url(re.compile(r"/admin/login/\?next=/"))
+    expect(page).to_have_url(re.compile(r"/login/\?reason=session-ended&next=/"))
 
 
 def test_a_button_leads_to_the_login_page_when_the_session_has_ended(
@@ -164,3 +166,43 @@ def test_a_button_leads_to_the_login_page_when_the_session_has_ended(
     fleet.server.ask("DELETE FROM django_session")
     page.locator("#create-form [type=submit]").click()
     expect(page.locator("#id_username")).to_be_visible()
+
+
+def test_a_reload_during_an_outage_shows_a_styled_page_that_recovers(
+    page: Page, fleet: Fleet, errors: Errors
+) -> None:
+    errors.expected += [AWAY, AXE_STYLES]
+    fleet.server.kill()
+    try:
+        page.reload()
+        expect(page.get_by_role("heading", name="Database unavailable")).to_be_visible()
+        expect(page.get_by_role("link", name="Try again")).to_have_attribute("href", "")
+        card = page.locator(".door .card")
+        assert card.evaluate("card => getComputedStyle(card).borderRadius") == "10px"
+        found = violations_in_every_face(page)
+    finally:
+        fleet.server.start()
+    assert found == []
+
+    def is_back() -> bool:
+        page.reload()
+        return page.locator(".light").count() > 0
+
+    wait_until(is_back, "the dashboard is back")
+
+
+def test_an_error_page_of_the_server_or_of_a_proxy_becomes_one_red_toast(
+    page: Page, fleet: Fleet, errors: Errors
+) -> None:
+    errors.expected.append("Failed to load resource")
+    page.route(
+        re.compile("/drain/$"),
+        lambda route: route.fulfill(
+            status=502, content_type="text/html", body="<html><h1>Bad gateway</h1></html>"
+        ),
+    )
+    page.locator(".worker").first.get_by_role("button", name="Drain", exact=True).click()
+    expect(page.locator(".toast.failed")).to_have_text(re.compile("answered with error 502"))
+    expect(page.locator(".toast")).to_have_count(1)
+    expect(page.get_by_text("Bad gateway")).to_have_count(0)
+    expect(page.get_by_role("heading", name="Dashboard", level=1)).to_be_attached()

@@ -1,70 +1,24 @@
-"""Test the pages in a browser: accessibility, escaping, and use with the keyboard."""
+"""Test the pages in a browser: phones, escaping, and use with the keyboard."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import WAIT_MS, Errors, log_in
+from tests.browser.axe import violations
+from tests.browser.conftest import WAIT_MS
 from tests.browser.fleet import Fleet
 
 pytestmark = pytest.mark.timeout(180)
 expect.set_options(timeout=WAIT_MS)
 
 LIVE = ".light[data-state=live]"
-AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-#: The page's policy blocks the inline styles that axe adds temporarily.
-AXE_STYLES = "Applying inline style violates"
 HOSTILE = (
     "<img src=x onerror=alert(1)><script>alert(2)</script> {{ 7|add:1 }} {% now 'Y' %} ${3*3} &amp;"
 )
-
-
-def violations(page: Page) -> list[str]:
-    """Return the serious and critical violations that axe-core finds on the page."""
-    # In Playwright's own context: the page's policy allows no external scripts.
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")
-    return [
-        f"{each['id']}: {node['target']} {node['failureSummary']}"
-        for each in found["violations"]
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_violation(
-    visitor: Page,
-    fleet: Fleet,
-    scheme: str,
-    errors: Errors,
-    photograph: Callable[[Page, str], None],
-) -> None:
-    errors.expected.append(AXE_STYLES)
-    failed = fleet.submit(name="examples.tasks.fail", max_attempts=1, tags=["nightly"])
-    fleet.wait_for_status(failed, "failed")
-    visitor.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    visitor.goto("/")
-    assert violations(visitor) == []
-    log_in(visitor)
-    expect(visitor.locator(f"#task-{failed} .mark")).to_have_text("failed")
-    assert violations(visitor) == []
-    for address in (
-        f"/tasks/{failed}/",
-        "/admin/taskmaster_tasks/task/",
-        f"/admin/taskmaster_tasks/task/{failed}/change/",
-    ):
-        visitor.goto(address)
-        assert violations(visitor) == []
-    if scheme == "light":
-        photograph(visitor, "admin-task")
-        visitor.goto("/admin/taskmaster_tasks/task/")
-        photograph(visitor, "admin-list")
 
 
 def test_no_page_logs_an_error_to_the_console(page: Page, fleet: Fleet) -> None:
@@ -188,6 +142,7 @@ def test_the_form_shows_a_message_for_each_invalid_field(page: Page) -> None:
     form.locator("[name=arguments]").fill("{a: 1}")
     form.get_by_role("button", name="Create tasks").click()
     expect(form.locator("#id_count_error")).to_have_text("must be from 1 to 1,000.")
+    expect(form.locator("[name=count]")).to_be_focused()
     form.locator("[name=count]").fill("2")
     form.get_by_role("button", name="Create 2 tasks").click()
     expect(form.locator("#id_arguments_error")).to_contain_text("is not valid JSON")
@@ -195,6 +150,7 @@ def test_the_form_shows_a_message_for_each_invalid_field(page: Page) -> None:
     form.locator("[name=arguments]").fill('{"a": 1, "b": 2}')
     form.get_by_role("button", name="Create 2 tasks").click()
     expect(page.locator(".toast")).to_contain_text("Created 2 tasks")
+    expect(form.get_by_role("button", name="Create 2 tasks")).to_be_focused()
 
 
 def test_an_empty_field_shows_what_the_selected_task_declares(page: Page) -> None:
@@ -215,6 +171,10 @@ def test_draining_can_be_undone_immediately(page: Page, fleet: Fleet) -> None:
     card = page.locator(".worker", has=page.get_by_role("heading", name=name, exact=True))
     card.get_by_role("button", name="Drain", exact=True).click()
     toast = page.locator(".toast", has_text=f"{name} is draining")
+    covered, box = card.locator(".buttons").bounding_box(), toast.bounding_box()
+    assert covered is not None
+    assert box is not None
+    assert box["x"] + box["width"] <= covered["x"] or box["y"] >= covered["y"] + covered["height"]
     toast.get_by_role("button", name="Undo").click()
     expect(page.locator(".toast", has_text=f"{name} accepts tasks again")).to_be_visible()
     expect(card.get_by_role("button", name="Drain", exact=True)).to_be_visible()

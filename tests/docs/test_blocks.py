@@ -43,7 +43,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Ite
 
 
 def test_the_quickstart_for_a_new_project_ends_with_a_running_site(shop: Reader) -> None:
-    shop.visitor.log_in("/admin/login/", USER, PASSWORD)
+    shop.visitor.log_in("/login/", USER, PASSWORD)
     dashboard = shop.visitor.get("/")
     assert dashboard.status == 200
     assert "shop.tasks.resize" in dashboard.text

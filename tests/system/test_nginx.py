@@ -93,7 +93,7 @@ def pages_and_forms(nginx: Nginx) -> None:
         "https://tasks.example.org/tasks/?q=1",
     )
     assert browser.get("/healthz", Host="evil.example.org").status == 400
-    page = browser.get("/admin/login/", X_Forwarded_Proto="http", Forwarded="proto=http")
+    page = browser.get("/login/", X_Forwarded_Proto="http", Forwarded="proto=http")
     assert "max-age" in page.headers["Strict-Transport-Security"]
     [token] = re.findall(r'csrfmiddlewaretoken" value="(\w+)"', page.read().decode())
     assert all(cookie.secure for cookie in browser.cookies)
@@ -104,7 +104,7 @@ def pages_and_forms(nginx: Nginx) -> None:
         (here.replace("https", "http"), "http", 403),
         (here, "http", 302),
     ):
-        answer = browser.post("/admin/login/", fields, Origin=origin, X_Forwarded_Proto=proto)
+        answer = browser.post("/login/", fields, Origin=origin, X_Forwarded_Proto=proto)
         assert answer.status == status, (origin, answer.read())
     assert "sessionid" in {cookie.name for cookie in browser.cookies if cookie.secure}
     assert browser.get("/").status == 200

@@ -39,7 +39,7 @@ async def test_every_page_and_link_is_below_the_prefix() -> None:
         assert style.status == HTTPStatus.OK
 
         def pages() -> list[tuple[str, Answer]]:
-            visitor.log_in(f"{PREFIX}/admin/login/", "ada", PASSWORD)
+            visitor.log_in(f"{PREFIX}/login/", "ada", PASSWORD)
             paths = (
                 *("/", "/tasks/", f"/tasks/{task_id}/"),
                 *("/admin/", "/admin/taskmaster_tasks/task/"),

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import ProgrammingError
 from psycopg.errors import UndefinedColumn, UndefinedTable
 
+from taskmaster.management import roles
 from taskmaster.tasks.cli import actions, arguments, operate
 from taskmaster.tasks.cli.terminal import TerminalPrinter
 from taskmaster.tasks.errors import TaskMasterError
@@ -34,18 +35,20 @@ _ACTIONS = {
     "pools": pools.pools,
     "join-token": joining.join_token,
     "certs": joining.certs,
+    "roles": roles.roles,
 }
 #: Actions that format JSON themselves. The other actions use the REST serializers for --json.
-_OWN_JSON = ("join-token", "certs")
+_OWN_JSON = ("join-token", "certs", "roles")
 
 
 class Command(BaseCommand):
-    """Parse the options and call `taskmaster.tasks.cli` or `taskmaster.workers.cli`."""
+    """Parse the options and call the module of the action."""
 
     help = (
         "Submit, list, show, cancel and retry tasks, one by one or in bulk; list, drain, stop "
         "and kill workers; scale worker pools; create join tokens and certificates for workers of "
-        "other hosts. The command works on the database directly and checks no permissions. "
+        "other hosts; compare and reset the groups of the roles. The command works on the database "
+        "directly and checks no permissions. "
         "`taskmaster ACTION --help` shows the options of an action, with examples."
     )
     requires_system_checks = ()
@@ -57,6 +60,7 @@ class Command(BaseCommand):
         workers.add_actions(action)
         pools.add_actions(action)
         joining.add_actions(action)
+        roles.add_actions(action)
 
     def handle(self, *args: Any, **options: Any) -> None:
         # Output may contain characters that the terminal's encoding lacks. Replace them.

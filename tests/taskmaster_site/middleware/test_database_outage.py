@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
+from uuid import UUID
 
 import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import InternalError, OperationalError
+from django.db import InternalError, OperationalError, connection
 from django.test import Client
 from psycopg_pool import PoolTimeout
 
@@ -74,6 +76,49 @@ def test_a_page_is_a_503_and_the_log_gets_one_line_for_many(
     clock.now += 10
     assert browser.get("/").status_code == HTTPStatus.OK
     assert "database available again" in caplog.messages
+
+
+def test_the_page_of_an_outage_is_styled_within_its_policy_and_needs_no_database(
+    browser: Client,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("away")
+
+    # Every query fails, beginning with that of the session.
+    with connection.execute_wrapper(fail):
+        for address in ("/", "/tasks/7/", "/login/"):
+            answer = browser.get(address)
+            page = answer.content.decode()
+            assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE, address
+            assert answer.headers["Retry-After"] == "2"
+            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+            assert "style=" not in page
+            styles = re.findall(r'rel="stylesheet" href="(/static/[^"]+)"', page)
+            assert "/static/taskmaster/standalone.css" in styles
+            assert {browser.get(style).status_code for style in styles} == {HTTPStatus.OK}
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "text"),
+    [
+        ("GET", "/tasks/", "this part of the page is out of date"),
+        ("POST", "/create/", "reload the page to see whether the change was made"),
+        ("POST", f"/workers/{UUID(int=7)}/drain/", "reload the page to see whether the change"),
+    ],
+)
+def test_a_script_gets_one_toast_and_no_page(
+    browser: Client, method: str, address: str, text: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("away")
+
+    with connection.execute_wrapper(fail):
+        answer = browser.generic(method, address, headers={"HX-Request": "true"})
+    assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert answer.headers["HX-Retarget"] == "#toasts"
+    shown = answer.content.decode()
+    assert shown.startswith('<p class="toast failed" role="alert">')
+    assert text in shown
 
 
 @pytest.mark.parametrize("error", [OperationalError("away"), PoolTimeout("full"), read_only()])

@@ -67,8 +67,9 @@ def test_the_assets_of_each_page_are_below_150_kb_and_the_terminal() -> None:
 def test_a_page_loads_nothing_from_other_hosts_and_has_no_inline_script() -> None:
     [task] = stored(1)
     browser = client("view_task", "add_task", "view_worker")
-    for address in ("/", "/tasks/", f"/tasks/{task}/", "/workers/", "/nowhere/"):
-        answer = browser.get(address)
+    addresses = ("/", "/tasks/", f"/tasks/{task}/", "/workers/", "/nowhere/")
+    pages = [browser.get(address) for address in addresses]
+    for answer in (*pages, Client().get("/login/")):
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
         page = text(answer)
         assert not re.search(r"""(?:src|href|action)=["']?(?:https?:)?//""", page)
@@ -81,3 +82,27 @@ def test_the_admin_and_the_login_page_also_have_the_policy() -> None:
     answer = Client().get("/admin/login/")
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     assert "taskmaster/theme.js" in text(answer)
+
+
+def test_borders_of_controls_have_a_contrast_of_3_to_1() -> None:
+    """WCAG 1.4.11, on cards and on the ground, in both themes."""
+    blocks = re.findall(r"\{([^{}]*--edge:[^{}]*)\}", (STATIC / "tokens.css").read_text())
+    assert len(blocks) == 3
+    for block in blocks:
+        token = dict(re.findall(r"--(\w+): (#\w+);", block))
+        for ground in ("card", "bg"):
+            first, second = luminance(token["edge"]), luminance(token[ground])
+            assert (max(first, second) + 0.05) / (min(first, second) + 0.05) >= 3, (token, ground)
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour like #abc or #aabbcc."""
+    digits = colour.lstrip("#")
+    if len(digits) == 3:
+        digits = "".join(digit * 2 for digit in digits)
+    red, green, blue = (int(digits[start : start + 2], 16) / 255 for start in (0, 2, 4))
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (red, green, blue)
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -24,13 +24,13 @@ HTMX = {"HX-Request": "true", "HX-Current-URL": "http://testserver/"}
 
 def test_an_anonymous_visitor_gets_the_login_page() -> None:
     answer = Client().get("/?q=x")
-    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/login/?next=/%3Fq%3Dx")
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/login/?next=/%3Fq%3Dx")
 
 
 def test_a_script_without_a_session_is_redirected_to_the_login_page() -> None:
     answer = Client().get("/dashboard/tasks/", headers=HTMX)
     assert answer.status_code == 401
-    assert answer.headers["HX-Redirect"].startswith("/admin/login/?next=")
+    assert answer.headers["HX-Redirect"].startswith("/login/?next=")
 
 
 def test_the_page_names_a_missing_permission() -> None:

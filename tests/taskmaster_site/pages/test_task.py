@@ -180,7 +180,7 @@ def test_an_unknown_task_is_a_404(task_id: int) -> None:
 
 def test_an_anonymous_visitor_returns_to_the_page_after_the_login() -> None:
     answer = Client().get("/tasks/7/")
-    assert answer.headers["Location"] == "/admin/login/?next=/tasks/7/"
+    assert answer.headers["Location"] == "/login/?next=/tasks/7/"
 
 
 def test_undoing_a_cancellation_restores_the_scheduled_time() -> None:
