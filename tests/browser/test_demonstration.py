@@ -58,7 +58,7 @@ def test_the_five_minute_demonstration(
     ids = create(page, 2, 60)
     for task_id in ids:
         expect(badge(page, task_id)).to_have_text("started")
-    victim = row(page, ids[0]).locator("td").nth(3).inner_text()
+    victim = row(page, ids[0]).locator("[data-label=Worker]").inner_text()
     page.locator(".worker", has_text=victim).get_by_role("button", name="Kill").click()
     question = page.get_by_role("dialog")
     expect(question).to_contain_text("kill -9")
@@ -67,7 +67,7 @@ def test_the_five_minute_demonstration(
     expect(page.locator(".worker", has_text=victim)).to_have_count(0)
     expect(row(page, ids[0])).to_contain_text("2 of 3")
     expect(badge(page, ids[0])).to_have_text("started")
-    assert row(page, ids[0]).locator("td").nth(3).inner_text() != victim
+    assert row(page, ids[0]).locator("[data-label=Worker]").inner_text() != victim
     assert page.evaluate("window.neverReloaded") is True
 
     # The task's console shows output as it arrives.
