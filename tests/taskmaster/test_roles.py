@@ -47,6 +47,8 @@ class Request(NamedTuple):
 PAGES = [
     Request("GET", "/", (VIEW,)),
     Request("GET", "/tasks/", (VIEW,)),
+    Request("GET", "/dashboard/tasks/", (VIEW,)),
+    Request("GET", "/workers/", (VIEW_WORKER,)),
     Request("GET", "/tasks/{task}/", (VIEW,)),
     Request("POST", "/create/", (ADD,)),
     Request("POST", "/tasks/{task}/cancel/", (VIEW, CHANGE)),

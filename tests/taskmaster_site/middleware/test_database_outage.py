@@ -140,7 +140,7 @@ def test_a_button_gets_a_toast_and_a_page_keeps_its_styles(
     answer = browser.post(f"/tasks/{task}/cancel/", headers={"HX-Request": "true"})
     assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert answer.headers["HX-Retarget"] == "#toasts"
-    assert b"Database unavailable; retry later." in answer.content
+    assert b"The database does not answer." in answer.content
     assert b"<html" not in answer.content
     page = browser.get("/")
     assert b"taskmaster/page.css" in page.content

@@ -142,7 +142,7 @@ def test_only_workers_that_are_not_offline_have_buttons() -> None:
 def test_the_page_needs_only_the_permission_to_view_workers_and_no_staff_flag() -> None:
     a_worker(busy=3)
     assert names(client("view_worker")) == ["heron"]
-    assert Client().get("/workers/").headers["Location"] == "/admin/login/?next=/workers/"
+    assert Client().get("/workers/").headers["Location"] == "/login/?next=/workers/"
 
 
 def test_the_page_shows_nothing_without_the_permission() -> None:
