@@ -2,7 +2,7 @@
 
 `python -m tests.system.secret_search MARK MARKERS` is the command. A marker is given as two halves,
 so that this process does not contain it. Only processes with the mark in their command line are
-searched further than /proc shows to every user.
+searched beyond their command line and environment.
 """
 
 from __future__ import annotations
