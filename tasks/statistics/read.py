@@ -31,6 +31,7 @@ _SETTLE_S = 1.0
 class Overview:
     """Hold the number of tasks by status. `pending` includes tasks that are not due yet."""
 
+    #: Parked tasks: no connected worker can run them.
     waiting: int
     pending: int
     due: int
@@ -76,14 +77,16 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """Hold the number of pending, held and running tasks of one queue."""
+    """Hold the number of pending, held, running and waiting tasks of one queue."""
 
     queue: str
-    pending: int
-    due: int
-    oldest_due: datetime | None
-    held: int
-    running: int
+    pending: int = 0
+    due: int = 0
+    oldest_due: datetime | None = None
+    held: int = 0
+    running: int = 0
+    #: Parked tasks.
+    waiting: int = 0
 
 
 def overview() -> Overview:
@@ -93,7 +96,7 @@ def overview() -> Overview:
     fresh = snapshot is not None and _age_s(snapshot) < _STALE_S
     depth = _sum_depths() if fresh else _count_open_tasks()
     return Overview(
-        waiting=0,
+        waiting=depth.waiting,
         pending=depth.pending,
         due=depth.due,
         oldest_due=depth.oldest_due,
@@ -112,7 +115,9 @@ def overview() -> Overview:
 def queues() -> list[QueueCounts]:
     """Return the queues with open tasks as last counted, the deepest first."""
     return [
-        QueueCounts(row.queue, row.pending, row.due, row.oldest_due, row.held, row.running)
+        QueueCounts(
+            row.queue, row.pending, row.due, row.oldest_due, row.held, row.running, row.waiting
+        )
         for row in QueueDepth.objects.order_by("-due", "-pending", "queue")
     ]
 
@@ -157,6 +162,7 @@ def _sum_depths() -> QueueCounts:
         oldest_due=Min("oldest_due"),
         held=Sum("held", default=0),
         running=Sum("running", default=0),
+        waiting=Sum("waiting", default=0),
     )
     return QueueCounts("", **sums)
 
@@ -173,6 +179,7 @@ def _count_open_tasks() -> QueueCounts:
         oldest_due=due.order_by()[:_AT_MOST].aggregate(at=Min("scheduled_at"))["at"],
         held=Task.objects.filter(status=Status.PICKED).count(),
         running=Task.objects.filter(status=Status.STARTED).count(),
+        waiting=Task.objects.filter(status=Status.WAITING).order_by()[:_AT_MOST].count(),
     )
 
 

@@ -33,9 +33,9 @@ class WorkerAdmin(ReadOnly, ModelAdmin[Worker]):
     ordering = ("-registered_at",)
     list_per_page = 50
     fields = (
-        "state", "name", "id", "host", "pid", "executor", "serves", "slots_busy", "tasks_done",
-        "tasks_failed", "memory", "cpu_used", "loop_lag_ms", "heartbeat_misses", "command",
-        "coordinator", "registered", "seen",
+        "state", "name", "id", "host", "pid", "executor", "serves", "known_tasks", "slots_busy",
+        "tasks_done", "tasks_failed", "memory", "cpu_used", "loop_lag_ms", "heartbeat_misses",
+        "command", "coordinator", "registered", "seen",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -98,6 +98,10 @@ class WorkerAdmin(ReadOnly, ModelAdmin[Worker]):
     @admin.display(description="queues")
     def serves(self, worker: Worker) -> str:
         return ", ".join(worker.queues) or "every queue"
+
+    @admin.display(description="tasks")
+    def known_tasks(self, worker: Worker) -> str:
+        return "every task" if worker.tasks is None else ", ".join(worker.tasks) or "none"
 
     @admin.display(description="slots busy")
     def slots_busy(self, worker: Worker) -> str:

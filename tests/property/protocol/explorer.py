@@ -32,6 +32,10 @@ SIZES: dict[str, tuple[tuple[Row, ...], Limits]] = {
         (Row(stop=True),),
         Limits(reports=1, faults=1, by_hand=False, contact=True),
     ),
+    "one parked task, one fault": (
+        (Row(),),
+        Limits(reports=1, faults=1, by_hand=False, parking=True),
+    ),
     "two tasks, one fault": ((Row(), Row()), Limits(leases=1, reports=1, faults=1)),
 }
 

@@ -93,6 +93,8 @@ class ForkServerClient:
         self.oom_kills = OomKills()
         #: Pids of the running processes, by id.
         self.pids: dict[int, int] = {}
+        #: The task names that the children know. They are set when the fork server is ready.
+        self.names: frozenset[str] = frozenset()
 
     @property
     def pid(self) -> int:
@@ -118,8 +120,11 @@ class ForkServerClient:
             if not data:
                 raise ConfigurationError("The fork server exited while it loaded the task modules.")
             events = self._decoder.feed(data)
-        if isinstance(events[0], LoadFailed):
-            raise ConfigurationError(events[0].message)
+        match events[0]:
+            case LoadFailed(message=message):
+                raise ConfigurationError(message)
+            case ModulesLoaded(names=names):
+                self.names = frozenset(names)
         self._socket = RequestSocket(self._control, self._receive)
 
     def fork(
