@@ -56,8 +56,10 @@ def test_the_laws_hold_in_random_histories(database: Database) -> None:
     steps = ", ".join(f"{kind} {count}" for kind, count in machine.counts.most_common())
     print(f"\nmachine: {machine.counts.total():,} steps: {steps}")
     # The histories are long enough to be meaningful.
-    for kind in ("deliver", "rescue", "take_over", "hello", "retry", "park", "unpark"):
+    for kind in ("deliver", "rescue", "take_over", "hello", "retry"):
         assert machine.counts[kind] > 10, kind
+    for kind in ("park", "unpark"):
+        assert machine.counts[kind], kind
 
 
 @pytest.mark.parametrize("guard", _GUARDS)
