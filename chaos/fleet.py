@@ -151,8 +151,8 @@ def fleet(
     common = marked(**environ, DATABASE_URL=url, PYTHONUNBUFFERED="1")
     manage = [sys.executable, *OPTIONS, str(ROOT / "manage.py")]
 
-    def part(name: str, command: Sequence[str], host: str = roster.HOME) -> FleetPart:
-        extra = {ledger.VARIABLE: str(folder / "ledger" / f"{name}.log")}
+    def part(name: str, command: Sequence[str], host: str = roster.HOME, **own: str) -> FleetPart:
+        extra = {ledger.VARIABLE: str(folder / "ledger" / f"{name}.log"), **own}
         log = folder / "logs" / f"{name}.log"
         return FleetPart(name, hosts.inside(host, command), {**common, **extra}, log)
 
@@ -168,7 +168,9 @@ def fleet(
         known = ",".join(addresses[first:] + addresses[:first])
         options = ["--name", worker.name, "--coordinator", known]
         options += ["--executor", worker.executor, "--concurrency", str(worker.slots)]
-        parts.append(part(worker.name, [*manage, "runworker", *options], worker.host))
+        own = {"TASKMASTER_SHELL_TASKS": "on" if worker.shell else "off"}
+        command = [*manage, "runworker", *options]
+        parts.append(part(worker.name, command, worker.host, **own))
     return ChaosFleet({each.name: each for each in parts})
 
 

@@ -20,6 +20,9 @@ class WorkerProcess:
     executor: str
     slots: int
     host: str = HOME
+    #: Whether it runs shell commands. The others do not know the name `shell`, so commands are
+    #: parked while no such worker is connected.
+    shell: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,11 @@ class CoordinatorProcess:
 #: Small, so that all of it fits into two cores.
 WORKERS = (
     WorkerProcess("worker-1", "process", 3),
-    WorkerProcess("worker-2", "thread", 4),
+    WorkerProcess("worker-2", "thread", 4, shell=True),
     WorkerProcess("worker-3", "async", 6),
     WorkerProcess("worker-4", "process", 3),
     WorkerProcess("worker-5", "thread", 4, EAST),
-    WorkerProcess("worker-6", "process", 3, EAST),
+    WorkerProcess("worker-6", "process", 3, EAST, shell=True),
 )
 COORDINATORS = (
     CoordinatorProcess("coordinator-1"),

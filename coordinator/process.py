@@ -87,6 +87,7 @@ class Process:
             on_refuse=self.reporting.flusher.refuse,
             acknowledgements_late=self.reporting.flusher.is_late,
             sign=self.offer_tokens.sign,
+            is_leader=self._is_leader,
         )
         # `liveness` is built below. The lambda is called only while the reconciler runs.
         self.reconciler = Reconciler(
@@ -132,6 +133,10 @@ class Process:
             ),
         )
         self._registered = False
+
+    def _is_leader(self) -> bool:
+        """Return whether this coordinator leads. The reconciler is built after `dispatching`."""
+        return self.reconciler.leading.is_set()
 
     def _on_pending(self) -> None:
         """Wake the claimers of all coordinators: tasks are pending again.
@@ -194,6 +199,7 @@ class Process:
                 loop_lag=liveness.health.loop_lag.run,
                 figures=liveness.health.log_figures,
                 claimer=dispatching.claimer.run,
+                parking=dispatching.parking.run,
                 lost_claims=liveness.lost_claims.run,
                 bulk_runner=self.bulk_runner.run,
                 lookahead=dispatching.lookahead.run,
@@ -240,10 +246,11 @@ class Process:
         row stays online.
         """
         async with self.database.connection() as connection:
-            # Remove this coordinator from the tables of idle coordinators and of capacity. It takes
-            # no wake-up and no task any more.
+            # Remove this coordinator from the tables of idle coordinators, capacity and names. It
+            # takes no wake-up and no task any more.
             await task_store.mark_busy(connection, self.identity.id)
             await task_store.replace_capacity(connection, self.identity.id, [])
+            await task_store.replace_known_names(connection, self.identity.id, [])
             # Release tasks that were claimed or about to be offered when the parts were stopped.
             await task_store.release_held_tasks(connection, self.identity.id, only_future=False)
             # The other coordinators can claim the released tasks now.

@@ -102,7 +102,7 @@ class SubmitTaskRequest(_message.Message):
     RETRY_CAP_S_FIELD_NUMBER: _builtins.int
     ON_LOST_CONTACT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Dotted path of a registered callable, or "shell"."""
+    """Dotted path of a callable that the coordinator or a connected worker knows, or "shell"."""
     args_json: _builtins.str
     """A JSON list and a JSON object, as text; empty for [] and {}."""
     kwargs_json: _builtins.str
@@ -181,15 +181,21 @@ class SubmitTaskResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_ID_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
+    notice: _builtins.str
+    """Set if only workers know the name: the arguments were not checked, and the options that the task
+    declares do not apply.
+    """
     def __init__(
         self,
         *,
         task_id: _builtins.int = ...,
+        notice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notice", b"notice", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -220,18 +226,24 @@ class SubmitTasksResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_IDS_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """In the order of submission."""
+
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One notice for each name that only workers know."""
 
     def __init__(
         self,
         *,
         task_ids: _abc.Iterable[_builtins.int] | None = ...,
+        notices: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_ids", b"task_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notices", b"notices", "task_ids", b"task_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -430,6 +442,7 @@ class WorkerHello(_message.Message):
     RUNNING_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
     POOL_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """A new UUID for each worker process, so that workers with the same name are distinct."""
     name: _builtins.str
@@ -439,7 +452,9 @@ class WorkerHello(_message.Message):
     """"process", "thread" or "async"."""
     slots: _builtins.int
     protocol: _builtins.int
-    """Always 1. Other numbers are refused with FAILED_PRECONDITION."""
+    """Version of this protocol that the worker speaks. A coordinator accepts its own version, 2, and the
+    one before. It refuses others with FAILED_PRECONDITION, and names the range.
+    """
     pool: _builtins.str
     """Name of the worker pool that counts this worker. Empty: none."""
     @_builtins.property
@@ -449,6 +464,12 @@ class WorkerHello(_message.Message):
     @_builtins.property
     def running(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
         """The executions that the worker already runs when it reconnects."""
+
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The task names that the worker can run, since version 2: at most 10,000 names and 1 MB. A worker
+        of version 1 announces none, and is offered every task.
+        """
 
     def __init__(
         self,
@@ -463,10 +484,11 @@ class WorkerHello(_message.Message):
         running: _abc.Iterable[Global___Execution] | None = ...,
         protocol: _builtins.int = ...,
         pool: _builtins.str = ...,
+        tasks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["executor", b"executor", "host", b"host", "name", b"name", "pid", b"pid", "pool", b"pool", "protocol", b"protocol", "queues", b"queues", "running", b"running", "slots", b"slots", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["executor", b"executor", "host", b"host", "name", b"name", "pid", b"pid", "pool", b"pool", "protocol", b"protocol", "queues", b"queues", "running", b"running", "slots", b"slots", "tasks", b"tasks", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -544,6 +566,8 @@ class Welcome(_message.Message):
     OUTPUT_MAX_BYTES_FIELD_NUMBER: _builtins.int
     COORDINATORS_FIELD_NUMBER: _builtins.int
     LOST_CONTACT_MS_FIELD_NUMBER: _builtins.int
+    PROTOCOL_MIN_FIELD_NUMBER: _builtins.int
+    PROTOCOL_MAX_FIELD_NUMBER: _builtins.int
     coordinator_id: _builtins.str
     heartbeat_interval_ms: _builtins.int
     accept_timeout_ms: _builtins.int
@@ -551,6 +575,9 @@ class Welcome(_message.Message):
     output_max_bytes: _builtins.int
     lost_contact_ms: _builtins.int
     """After this time without an answered heartbeat, tasks with stop_on_lost_contact are stopped."""
+    protocol_min: _builtins.int
+    """The protocol versions that the coordinator accepts."""
+    protocol_max: _builtins.int
     @_builtins.property
     def coordinators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Addresses of the live coordinators, including this one."""
@@ -564,10 +591,12 @@ class Welcome(_message.Message):
         output_max_bytes: _builtins.int = ...,
         coordinators: _abc.Iterable[_builtins.str] | None = ...,
         lost_contact_ms: _builtins.int = ...,
+        protocol_min: _builtins.int = ...,
+        protocol_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_timeout_ms", b"accept_timeout_ms", "coordinator_id", b"coordinator_id", "coordinators", b"coordinators", "heartbeat_interval_ms", b"heartbeat_interval_ms", "lost_contact_ms", b"lost_contact_ms", "output_max_bytes", b"output_max_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_timeout_ms", b"accept_timeout_ms", "coordinator_id", b"coordinator_id", "coordinators", b"coordinators", "heartbeat_interval_ms", b"heartbeat_interval_ms", "lost_contact_ms", b"lost_contact_ms", "output_max_bytes", b"output_max_bytes", "protocol_max", b"protocol_max", "protocol_min", b"protocol_min"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -856,7 +885,9 @@ class StatusUpdate(_message.Message):
     def output(self) -> _containers.RepeatedCompositeFieldContainer[Global___Output]: ...
     @_builtins.property
     def declined(self) -> _containers.RepeatedCompositeFieldContainer[Global___Execution]:
-        """Offers returned before they began: they are offered again, and no attempt is used."""
+        """Offers returned before they began, also those of names that the worker does not know. They are
+        offered again, and no attempt is used.
+        """
 
     def __init__(
         self,

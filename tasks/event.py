@@ -18,6 +18,7 @@ class EventKind(StrEnum):
     RETRIED = "retried"
     RESCUED = "rescued"
     RELEASED = "released"
+    PARKED = "parked"
     CANCELLED = "cancelled"
     ONLINE = "online"
     DRAINING = "draining"
@@ -35,6 +36,7 @@ ORDINARY = frozenset(
         EventKind.STARTED,
         EventKind.COMPLETE,
         EventKind.RELEASED,
+        EventKind.PARKED,
         EventKind.CANCELLED,
     }
 )

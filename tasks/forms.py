@@ -15,7 +15,7 @@ from typing import Any
 from django import forms
 from django.utils import timezone
 
-from taskmaster.tasks import registry, submission
+from taskmaster.tasks import fleet, registry, submission
 from taskmaster.tasks.declaration import declared_options
 from taskmaster.tasks.enqueue import bulk
 from taskmaster.tasks.errors import InvalidField, NotAllowed
@@ -35,9 +35,16 @@ def creatable_tasks(user: User) -> dict[str, dict[str, str]]:
     Each value has `what`, a description, and `template`, the initial text of the arguments field.
     """
     found = {name: _describe(task) for name, task in sorted(registry.load().items())}
+    for name in sorted(announced_elsewhere()):
+        found[name] = {"what": "Only workers know this task.", "template": "{}"}
     if may_shell(user):
         found[registry.SHELL] = {"what": "A shell command.", "template": "seq 3 | sort -r"}
     return found
+
+
+def announced_elsewhere() -> set[str]:
+    """Return the names that connected workers know and this process does not."""
+    return fleet.announced_names() - registry.load().keys() - {registry.SHELL}
 
 
 def _describe(task: Any) -> dict[str, str]:
@@ -94,7 +101,8 @@ def show_declared(form: forms.BaseForm, names: Sequence[str]) -> None:
 
 def _option_texts(name: str) -> dict[str, str]:
     """Return the options of a task as text, by field."""
-    options = default_options() if name == registry.SHELL else declared_options(registry.get(name))
+    task = registry.find(name)
+    options = default_options() if task is None else declared_options(task)
     texts = {
         option: f"{value:g}" if isinstance(value, float) else str(value)
         for option, value in options._asdict().items()
@@ -219,6 +227,7 @@ def create_tasks(form: NewTasksForm) -> str:
     user = form.user
     ids = bulk(form.new_tasks, created_by_id=user.pk)
     publish_submitted(ids, form.new_tasks, user.get_username())
+    notice = f" {form.new_tasks[0].notice}".rstrip()
     if len(ids) == 1:
-        return f"Created task {ids[0]}."
-    return f"Created {len(ids):,} tasks, {ids[0]} to {ids[-1]}."
+        return f"Created task {ids[0]}.{notice}"
+    return f"Created {len(ids):,} tasks, {ids[0]} to {ids[-1]}.{notice}"

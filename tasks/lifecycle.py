@@ -1,16 +1,18 @@
 """Define the statuses of a task and every legal transition between them.
 
     waiting ─► pending ─claim─► picked ─start─► started ─► complete | failed
-                 ▲  └─► cancelled ◄──┴─────────────┤
-                 └───── release · decline · retry ◄┘
+       ▲         ▲  └─► cancelled ◄──┼─────────────┤
+       │         └───── release · decline · retry ◄┤
+       └──────────────────────park───┘
 
 Each transition is one statement in `tasks/sql/`. Its WHERE clause carries the guard: in a wrong
 status the statement changes no row. `START` has a second statement, adopt_attempts.sql, for
 executions that a reconnecting worker announces. Only `taskmaster.tasks.store` runs these
 statements: its half `async_store` for coordinators, its half `sync_store` for users and programs.
 
-No statement moves a task to `waiting`, or from `waiting` to `pending`. A waiting task can only be
-cancelled, or given another queue or priority.
+A waiting task is parked: it is due, but cannot run for a reason that time does not remove. It has
+no position in its queue, so no claim reads it. `WaitingReason` lists the reasons. What removes the
+reason moves the task back to `pending`, with a new position.
 """
 
 from __future__ import annotations
@@ -35,12 +37,22 @@ class Status(StrEnum):
         return self in FINISHED
 
 
+class WaitingReason(StrEnum):
+    """List the reasons why a task is parked. The values are those of `waiting_reason`."""
+
+    #: No connected worker knows the name of the task, which is in `waiting_for`.
+    UNKNOWN_NAME = "unknown_name"
+
+
 class Transition(StrEnum):
     """List the transitions. Each value is the name of a statement in `tasks/sql/`."""
 
     CLAIM = "claim_tasks"
     RELEASE = "release_tasks"
     RELEASE_HELD = "release_held_tasks"
+    PARK = "park_tasks"
+    PARK_DUE = "park_due_tasks"
+    UNPARK = "unpark_tasks"
     START = "start_attempts"
     COMPLETE = "complete_attempts"
     FAIL = "fail_attempts"
@@ -59,11 +71,15 @@ IN_FLIGHT = frozenset({Status.PICKED, Status.STARTED})
 #: lead back to `pending` while attempts are left.
 LEGAL: dict[Status, dict[Transition, frozenset[Status]]] = {
     Status.WAITING: {
+        Transition.UNPARK: frozenset({Status.PENDING}),
         Transition.CANCEL: frozenset({Status.CANCELLED}),
-        Transition.REQUEUE: frozenset({Status.WAITING}),
+        # Another time or queue is a new chance. The task is parked again if it cannot run.
+        Transition.RESCHEDULE: frozenset({Status.PENDING}),
+        Transition.REQUEUE: frozenset({Status.WAITING, Status.PENDING}),
     },
     Status.PENDING: {
         Transition.CLAIM: frozenset({Status.PICKED}),
+        Transition.PARK_DUE: frozenset({Status.WAITING}),
         Transition.CANCEL: frozenset({Status.CANCELLED}),
         Transition.RESCHEDULE: frozenset({Status.PENDING}),
         Transition.REQUEUE: frozenset({Status.PENDING}),
@@ -75,6 +91,7 @@ LEGAL: dict[Status, dict[Transition, frozenset[Status]]] = {
         Transition.FAIL: frozenset({Status.PENDING, Status.FAILED}),
         Transition.RELEASE: frozenset({Status.PENDING}),
         Transition.RELEASE_HELD: frozenset({Status.PENDING}),
+        Transition.PARK: frozenset({Status.WAITING}),
         Transition.CANCEL: frozenset({Status.CANCELLED}),
         Transition.RESCHEDULE: frozenset({Status.PENDING}),
         Transition.REQUEUE: frozenset({Status.PENDING}),

@@ -5,7 +5,7 @@ They are named tuples because twenty thousand a second are created and converted
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -34,6 +34,24 @@ class NewTask:
     #: Either `continue` or `stop`.
     on_lost_contact: str = "continue"
     tags: tuple[str, ...] = ()
+    #: Whether only workers know the name. Then the arguments were not checked, and the options that
+    #: the task declares do not apply.
+    unchecked: bool = False
+
+    @property
+    def notice(self) -> str:
+        """Return what a submitter must know about an unchecked task. Empty for any other task."""
+        if not self.unchecked:
+            return ""
+        return (
+            f"Only workers know {self.name}, and this process does not: its arguments were not "
+            "checked, and the options that it declares do not apply."
+        )
+
+
+def list_notices(tasks: Iterable[NewTask]) -> list[str]:
+    """Return the notice of each name that only workers know."""
+    return list(dict.fromkeys(task.notice for task in tasks if task.unchecked))
 
 
 class Lease(NamedTuple):
@@ -53,6 +71,24 @@ class QueuePriority(NamedTuple):
     priority: int
     first_at: datetime
     due_in_s: float
+
+
+class QueueName(NamedTuple):
+    """Name a queue and a task of it."""
+
+    queue: str
+    name: str
+
+
+class KnownByWorkers(NamedTuple):
+    """State the names that workers with the same queues know.
+
+    `queues` is None for every queue. `names` is None if the workers announced none: they take every
+    task.
+    """
+
+    queues: frozenset[str] | None
+    names: frozenset[str] | None
 
 
 class ClaimedTask(NamedTuple):
@@ -268,6 +304,8 @@ class TaskCounts(NamedTuple):
     oldest_due: datetime | None
     held: int
     running: int
+    #: Parked tasks.
+    waiting: int
     complete: int
     failed: int
     cancelled: int

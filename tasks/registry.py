@@ -1,8 +1,9 @@
 """Load the tasks that the modules `tasks` of the installed apps declare.
 
-TASKMASTER_TASK_MODULES names additional modules. Web, coordinator and worker load the same modules,
-so a name that is accepted at submission is also known to the worker. The built-in name `shell`
-runs a shell command if the setting `shell_tasks` is on; see `taskmaster.tasks.submission`.
+TASKMASTER_TASK_MODULES names additional modules. Web, coordinators and workers load their own
+modules. During a rolling deployment they may know different names, so workers announce theirs; see
+`taskmaster.tasks.fleet`. The built-in name `shell` runs a shell command if the setting
+`shell_tasks` is on; see `taskmaster.tasks.submission`.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _additional_modules() -> list[tuple[str, str]]:
 
 
 def names() -> list[str]:
-    """Return all names that can be submitted, `shell` first if shell tasks are on."""
+    """Return all names that this process knows, `shell` first if shell tasks are on."""
     return [*([SHELL] if settings().shell_tasks else []), *sorted(load())]
 
 
@@ -96,6 +97,11 @@ def get(name: str) -> Task[..., Any]:
         return load()[name]
     except KeyError:
         raise UnknownTaskName("name", _unknown_name(name)) from None
+
+
+def find(name: str) -> Task[..., Any] | None:
+    """Return the task with this dotted path, or None."""
+    return load().get(name)
 
 
 def require(name: str) -> None:
@@ -110,6 +116,7 @@ def _unknown_name(name: str) -> str:
     known = names()
     near = difflib.get_close_matches(name, known, n=_NEAREST, cutoff=0.4) or known[:_NEAREST]
     return (
-        f"{name!r} is not a registered task; the closest names are {', '.join(near)}. Tasks are "
-        f"loaded from the module tasks of each installed app and from {_VARIABLE}."
+        f"{name!r} is not a registered task, and no connected worker knows it; the closest names "
+        f"are {', '.join(near)}. Tasks are loaded from the module tasks of each installed app and "
+        f"from {_VARIABLE}."
     )

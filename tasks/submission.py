@@ -1,7 +1,8 @@
 """Validate submissions. Python, REST, gRPC, admin and command line share these rules.
 
 `parse` converts the fields of a submission to a `NewTask`, or raises an error that names the field
-and the rule. This module does not access the database.
+and the rule. The database is read only for a name that this process does not know: a connected
+worker may know it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from taskmaster.tasks import registry
+from taskmaster.tasks import fleet, registry
 from taskmaster.tasks.conf import settings
 from taskmaster.tasks.declaration import declared_options
 from taskmaster.tasks.errors import InvalidField, TooLarge
@@ -58,8 +59,9 @@ def parse(
 ) -> NewTask:
     """Return the task that `fields` describe. Absent options come from the declaration.
 
-    The declaration is `task`, or else the registered task with the given name. A `command` without
-    a `name` is the short form of a shell task. `at` is the prefix of field names in errors, such as
+    The declaration is `task`, or else the registered task with the given name. If only workers know
+    the name, there is no declaration, and the result is `unchecked`. A `command` without a `name`
+    is the short form of a shell task. `at` is the prefix of field names in errors, such as
     `tasks[3].`. Raise InvalidField, TooLarge or UnknownTaskName.
     """
     if not isinstance(fields, Mapping):
@@ -74,11 +76,13 @@ def parse(
     name = _name(fields.get("name"), at)
     args, kwargs = payload(fields.get("args"), fields.get("kwargs"), at=at)
     given = parse_options(fields, at=at)
+    task = task or registry.find(name)
+    options, unchecked = default_options(), False
     if name == registry.SHELL:
         _check_shell(fields, at)
-        options = default_options()
+    elif task is None:
+        unchecked = True
     else:
-        task = task or registry.get(name)
         check_call(
             task,
             cast("Sequence[object]", fields.get("args") or ()),
@@ -86,7 +90,7 @@ def parse(
             at=at,
         )
         options = declared_options(task)
-    return NewTask(name, args, kwargs, *options.override(given))
+    return NewTask(name, args, kwargs, *options.override(given), unchecked=unchecked)
 
 
 def without_arguments(task: Task[..., Any]) -> NewTask:
@@ -166,7 +170,9 @@ def _name(value: object, at: str) -> str:
     try:
         registry.require(name)
     except InvalidField as error:
-        raise type(error)(f"{at}name", error.rule) from None
+        # The setting of this process decides whether commands are accepted here.
+        if name == registry.SHELL or not fleet.is_announced(name):
+            raise type(error)(f"{at}name", error.rule) from None
     return name
 
 

@@ -11,6 +11,7 @@ from taskmaster.coordinator.dispatch.claimer import Claimer
 from taskmaster.coordinator.dispatch.dispatcher import Dispatcher
 from taskmaster.coordinator.dispatch.lookahead import LookaheadQueue
 from taskmaster.coordinator.dispatch.offer_expiry import OfferExpiry
+from taskmaster.coordinator.dispatch.parking import Parking
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.store import Identity
 from taskmaster.coordinator.support.database import Database
@@ -26,6 +27,7 @@ class Dispatching:
     lookahead: LookaheadQueue
     dispatcher: Dispatcher
     offer_expiry: OfferExpiry
+    parking: Parking
 
     @classmethod
     def build(
@@ -39,12 +41,14 @@ class Dispatching:
         on_refuse: Callable[[ClaimedTask, str], None],
         acknowledgements_late: Callable[[], bool],
         sign: Callable[[UUID, int, int], bytes],
+        is_leader: Callable[[], bool],
     ) -> Self:
         """Build the parts and connect them.
 
         `on_release` is called with the leases of tasks that must be released, and `on_refuse` with
         a task that no worker can receive and the reason. `acknowledgements_late` returns whether
         reports wait longer than usual to be written. `sign` returns the token of an offer.
+        `is_leader` returns whether this coordinator is the leading one.
         """
 
         # The dispatcher wakes the parts that feed it. They are built after it, because they need
@@ -64,15 +68,24 @@ class Dispatching:
             sign=sign,
         )
         lookahead = LookaheadQueue(database, dispatcher, conf, on_release=on_release)
+        parking = Parking(
+            database,
+            dispatcher,
+            identity.id,
+            publisher,
+            on_release=on_release,
+            is_leader=is_leader,
+        )
         claimer = Claimer(
             database,
             dispatcher,
             lookahead,
+            parking,
             conf,
             identity.id,
             publisher,
-            on_release=on_release,
             on_refuse=on_refuse,
         )
+        parking.on_pending = claimer.wake_all
         offer_expiry = OfferExpiry(dispatcher, conf, acknowledgements_late=acknowledgements_late)
-        return cls(claimer, lookahead, dispatcher, offer_expiry)
+        return cls(claimer, lookahead, dispatcher, offer_expiry, parking)

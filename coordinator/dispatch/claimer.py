@@ -6,6 +6,9 @@ these pairs. A scan is reused while its pairs yield tasks.
 A coordinator without work is marked idle in the database. Submitters wake it by a NOTIFY, and the
 safety poll finds what a lost NOTIFY leaves. Under load the coordinator is marked busy and polls
 every few milliseconds, so that submitters need not send a NOTIFY.
+
+There is one claim for each group of workers with the same queues and the same task names. Where the
+groups differ, a claim skips the names that `parking` has reserved for other workers.
 """
 
 from __future__ import annotations
@@ -14,12 +17,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
 from uuid import UUID
 
 from taskmaster.coordinator.dispatch.connections import Capacity, offer_fault
 from taskmaster.coordinator.dispatch.dispatcher import Dispatcher
 from taskmaster.coordinator.dispatch.lookahead import LookaheadQueue
+from taskmaster.coordinator.dispatch.low_marks import SKIPPED_AGAIN_S, LowWaterMarks
+from taskmaster.coordinator.dispatch.parking import Parking
 from taskmaster.coordinator.events import messages
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.support.database import OUTAGE_ERRORS, Database
@@ -27,7 +31,7 @@ from taskmaster.tasks.backoff import Backoff, run_every
 from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.event import EventKind
 from taskmaster.tasks.events.aggregate import EventBatch
-from taskmaster.tasks.messages import ClaimedTask, Lease, QueuePriority
+from taskmaster.tasks.messages import ClaimedTask, QueuePriority
 from taskmaster.tasks.store import async_store as store
 from taskmaster.tasks.wakeup import NO_IDLE_CACHE_S
 
@@ -46,10 +50,6 @@ _WAKES_MAX = 50
 _CONTENDED_S = (0.005, 0.1)
 #: First and longest back-off in seconds after a database error.
 _RETRY_S = (0.1, 5.0)
-#: Margin by which the low-water marks stay behind the newest claimed task. A task of a transaction
-#: that commits within this time after its now() is not missed. The next scan finds tasks of slower
-#: transactions.
-_COMMIT_LAG = timedelta(seconds=1)
 
 
 class Claimer:
@@ -60,29 +60,28 @@ class Claimer:
         database: Database,
         dispatcher: Dispatcher,
         lookahead: LookaheadQueue,
+        parking: Parking,
         conf: Settings,
         coordinator: UUID,
         publisher: EventPublisher,
         *,
-        on_release: Callable[[Sequence[Lease]], None],
         on_refuse: Callable[[ClaimedTask, str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._dispatcher = dispatcher
         self._lookahead = lookahead
+        self._parking = parking
         self._conf = conf
         self._coordinator = coordinator
         self._publisher = publisher
-        self._on_release = on_release
         #: Called with a task that no worker can receive, and the reason.
         self._on_refuse = on_refuse
         self._clock = clock
         self._woken = asyncio.Event()
         #: The (queue, priority) pairs with pending tasks, from the newest scan.
         self._pairs: list[QueuePriority] = []
-        #: The low-water mark of each (queue, priority): no pending task is due before it.
-        self._low_marks: dict[tuple[str, int], datetime] = {}
+        self._low_marks = LowWaterMarks(clock)
         #: Time of the newest scan. Minus infinity makes the next iteration scan again.
         self._scanned_at = float("-inf")
         #: Whether this coordinator is marked idle in the database.
@@ -166,12 +165,12 @@ class Claimer:
         return found > 0
 
     async def _scan(self) -> None:
-        """Read the pairs with pending tasks. Set each low-water mark to the pair's first task."""
+        """Read the pairs with pending tasks. Lower each low-water mark to the pair's first task."""
         async with self._database.connection() as connection:
             self._pairs = await store.list_due_queues(connection)
         self.scans += 1
         self._scanned_at = self._clock()
-        self._low_marks = {(pair.queue, pair.priority): pair.first_at for pair in self._pairs}
+        self._low_marks.lower()
 
     async def _claim_due(self, due: Sequence[QueuePriority], capacities: Sequence[Capacity]) -> int:
         """Claim due tasks up to the workers' capacity and offer them immediately.
@@ -182,21 +181,26 @@ class Claimer:
         found, tried = 0, False
         for capacity in capacities:
             pairs = [pair for pair in due if capacity.serves(pair.queue)]
-            limit = min(capacity.tasks, self._conf.claim_batch)
+            # The claims before may have used a part of the capacity.
+            limit = min(self._dispatcher.capacity_of(capacity), self._conf.claim_batch)
             if not pairs or not limit:
                 self._starved = self._starved or bool(pairs)
                 continue
-            tried = True
-            tasks = await self._claim(pairs, within_s=0.0, limit=limit)
+            skipped = [self._parking.skipped(pair.queue, [capacity]) for pair in pairs]
+            tried = tried or not any(skipped)
+            tasks = await self._claim(
+                pairs, within_s=0.0, limit=limit, names=capacity.names, skipped=skipped
+            )
             found += len(tasks)
             if len(tasks) < limit:
                 # The pairs hold no more due tasks, or other coordinators have locked them. A new
                 # scan shows which.
                 self._scanned_at = float("-inf")
+                self._low_marks.pass_skipped(pairs, skipped, capacity.names)
             left = self._dispatcher.offer(tasks)
             if left:
-                self._on_release([Lease(task.task_id, task.lease) for task in left])
-            self._raise_low_marks(tasks)
+                await self._parking.settle(left, capacity)
+            self._low_marks.raise_to(tasks, capacity.names)
         if found:
             self._contention.reset()
         elif tried:
@@ -217,24 +221,35 @@ class Claimer:
         if not pairs or not self._lookahead.capacity:
             return 0
         limit = min(self._lookahead.capacity, self._conf.claim_batch)
-        tasks = await self._claim(pairs, within_s=self._conf.lookahead_s, limit=limit)
+        skipped = [self._parking.skipped(pair.queue, capacities) for pair in pairs]
+        tasks = await self._claim(
+            pairs, within_s=self._conf.lookahead_s, limit=limit, names=None, skipped=skipped
+        )
         self._lookahead.push(tasks)
         self._scanned_at = float("-inf")
         return len(tasks)
 
     async def _claim(
-        self, pairs: Sequence[QueuePriority], *, within_s: float, limit: int
+        self,
+        pairs: Sequence[QueuePriority],
+        *,
+        within_s: float,
+        limit: int,
+        names: frozenset[str] | None,
+        skipped: Sequence[Sequence[str]],
     ) -> list[ClaimedTask]:
         """Claim up to `limit` tasks that are due within `within_s` seconds, and publish that.
 
-        Return those that a worker can receive.
+        `names` are those that the workers know, and `skipped` those of each pair that are left to
+        other workers. Return the tasks that a worker can receive.
         """
         self.claims += 1
         async with self._database.connection() as connection:
             tasks = await store.claim_tasks(
                 connection,
                 pairs,
-                low_marks=[self._low_marks[pair.queue, pair.priority] for pair in pairs],
+                low_marks=[self._low_marks.get(pair, names) for pair in pairs],
+                skipped=skipped,
                 within_s=within_s,
                 limit=limit,
                 coordinator=self._coordinator,
@@ -248,15 +263,6 @@ class Claimer:
         if reason is not None:
             self._on_refuse(task, reason)
         return reason is not None
-
-    def _raise_low_marks(self, tasks: Sequence[ClaimedTask]) -> None:
-        """Raise the low-water marks to the newest claimed tasks, less the commit margin."""
-        newest: dict[tuple[str, int], datetime] = {}
-        for task in tasks:
-            key = task.queue, task.priority
-            newest[key] = max(newest.get(key, task.scheduled_at), task.scheduled_at)
-        for key, at in newest.items():
-            self._low_marks[key] = max(self._low_marks[key], at - _COMMIT_LAG)
 
     # ---- waiting ----------------------------------------------------------------------------
 
@@ -273,8 +279,10 @@ class Claimer:
         5. Wait for a wake-up or the safety poll.
         """
         now = self._clock()
+        # Tasks that were skipped may hide one that has become pending again.
+        poll_s = SKIPPED_AGAIN_S if self._low_marks.has_skipped else self._conf.poll_interval_s
         if not self._dispatcher.workers:
-            await self._wait_for_wake(self._conf.poll_interval_s)
+            await self._wait_for_wake(poll_s)
         elif now < self._busy_until:
             await self._wait_for_wake(_STARVED_PAUSE_S if self._starved else _BUSY_PAUSE_S)
         elif not self._idle:
@@ -286,7 +294,7 @@ class Claimer:
             # scan after `_believed_busy_until`.
             await self._wait_for_wake(self._believed_busy_until - now)
             self._scanned_at = float("-inf")
-        elif await self._wait_for_wake(self._conf.poll_interval_s):
+        elif await self._wait_for_wake(poll_s):
             await self._count_wake()
 
     async def _wait_for_wake(self, seconds: float) -> bool:

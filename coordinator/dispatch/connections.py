@@ -53,16 +53,22 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Hold the total capacity of all workers that serve the same set of queues."""
+    """Hold the total capacity of all workers with the same queues and the same task names."""
 
     #: None: every queue.
     queues: frozenset[str] | None
     #: Number of tasks that can be offered to these workers now.
     tasks: int
+    #: The task names that these workers know. None: every name.
+    names: frozenset[str] | None = None
 
     def serves(self, queue: str) -> bool:
         """Return whether these workers take tasks of this queue."""
         return self.queues is None or queue in self.queues
+
+    def knows(self, name: str) -> bool:
+        """Return whether these workers can run tasks of this name."""
+        return self.names is None or name in self.names
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +83,8 @@ class WorkerConnection:
     #: The queues that the worker serves. None: every queue.
     queues: frozenset[str] | None
     slots: int
+    #: The task names that the worker has announced. None: it takes every task.
+    names: frozenset[str] | None = None
     #: Offers and commands that wait to be sent.
     outbox: deque[pb.Offer] = field(default_factory=deque)
     commands: deque[pb.CoordinatorMessage] = field(default_factory=deque)
@@ -135,6 +143,12 @@ class WorkerConnection:
     def serves(self, queue: str) -> bool:
         """Return whether the worker takes tasks of this queue."""
         return self.queues is None or queue in self.queues
+
+    def runs(self, queue: str, name: str) -> bool:
+        """Return whether the worker takes tasks of this queue and knows this name."""
+        return (self.names is None or name in self.names) and (
+            self.queues is None or queue in self.queues
+        )
 
     def record_run_time(self, mean_run_s: float) -> None:
         """Update the mean run time with the mean of a batch of ended tasks, in seconds."""

@@ -22,7 +22,7 @@ from taskmaster.coordinator.dispatch.connections import (
 )
 from taskmaster.proto import taskmaster_pb2 as pb
 from taskmaster.tasks.conf import Settings
-from taskmaster.tasks.messages import AdoptedAttempt, ClaimedTask, Lease
+from taskmaster.tasks.messages import AdoptedAttempt, ClaimedTask, KnownByWorkers, Lease
 
 
 class Dispatcher:
@@ -56,16 +56,39 @@ class Dispatcher:
     # ---- capacity and offers ----------------------------------------------------------------
 
     def capacities(self) -> list[Capacity]:
-        """Return one entry for each set of queues that connected workers serve.
+        """Return one entry for each combination of queues and names of connected workers.
 
-        Smaller sets come first. The entry for all queues comes last.
+        Smaller sets come first. The entry for all queues and all names comes last.
         """
-        totals: dict[frozenset[str] | None, int] = {}
+        totals: dict[tuple[frozenset[str] | None, frozenset[str] | None], int] = {}
         for worker in self.workers.values():
             capacity = worker.capacity(self._conf.prefetch_max)
-            totals[worker.queues] = totals.get(worker.queues, 0) + capacity
-        groups = [Capacity(queues, tasks) for queues, tasks in totals.items()]
-        return sorted(groups, key=lambda group: (group.queues is None, len(group.queues or ())))
+            key = worker.queues, worker.names
+            totals[key] = totals.get(key, 0) + capacity
+        groups = [Capacity(queues, tasks, names) for (queues, names), tasks in totals.items()]
+        return sorted(groups, key=lambda each: (*_extent(each.queues), *_extent(each.names)))
+
+    def capacity_of(self, group: Capacity) -> int:
+        """Return how many tasks can be offered to the workers of this group now."""
+        return sum(
+            worker.capacity(self._conf.prefetch_max)
+            for worker in self.workers.values()
+            if worker.queues == group.queues and worker.names == group.names
+        )
+
+    def knows(self, queue: str, name: str) -> bool:
+        """Return whether a connected worker that is not draining can run this task."""
+        return any(
+            worker.runs(queue, name) for worker in self.workers.values() if not worker.draining
+        )
+
+    def known_names(self) -> set[KnownByWorkers]:
+        """Return the queues and names of the connected workers that are not draining."""
+        return {
+            KnownByWorkers(worker.queues, worker.names)
+            for worker in self.workers.values()
+            if not worker.draining
+        }
 
     @property
     def in_flight(self) -> int:
@@ -106,7 +129,7 @@ class Dispatcher:
             for _ in range(len(available)):
                 worker = available[0]
                 available.rotate(-1)
-                if worker.serves(task.queue):
+                if worker.runs(task.queue, task.name):
                     break
             else:
                 left.append(task)
@@ -131,6 +154,11 @@ class Dispatcher:
         `tokens` has the valid tokens that the worker named for them. An earlier connection of the
         same worker is closed.
         """
+        # Equal sets are the same object, so that comparing them costs nothing.
+        for other in self.workers.values():
+            if other.names == worker.names:
+                worker.names = other.names
+                break
         now = self._clock()
         for lease, attempt in adopted:
             worker.in_flight[lease.task_id] = InFlight(
@@ -259,6 +287,11 @@ class Dispatcher:
         if leases:
             self._on_release(leases)
             self._on_capacity_freed()
+
+
+def _extent(names: frozenset[str] | None) -> tuple[bool, int]:
+    """Return a key that sorts sets by size, with None for all names last."""
+    return names is None, len(names or ())
 
 
 def _mean_run_s(update: pb.StatusUpdate) -> float | None:

@@ -98,6 +98,16 @@ def released(row: TaskChange, _report: None) -> NewEvent:
     return _of(row, EventKind.RELEASED, "returned to the queue")
 
 
+def parked(row: TaskChange, _report: None) -> NewEvent:
+    """Build the event of a parked task."""
+    return _of(row, EventKind.PARKED, "no connected worker knows it")
+
+
+def unparked(row: TaskChange, _report: None) -> NewEvent:
+    """Build the event of a task that was parked and can run now."""
+    return _of(row, EventKind.RELEASED, "a worker that knows it has connected")
+
+
 def changed_in_bulk(chunk: ChunkResult) -> Callable[[ChangedTask, None], NewEvent]:
     """Return a function that builds the event of a task that a bulk operation changed."""
     by = f" by {chunk.by}" if chunk.by else ""

@@ -72,5 +72,7 @@ class Liveness:
                 database, dispatcher, dispatching.lookahead, flusher, identity.id
             ),
             health=health,
-            capacity=CapacityWriter(database, dispatcher, identity.id),
+            capacity=CapacityWriter(
+                database, dispatcher, identity.id, on_new_names=dispatching.parking.unpark
+            ),
         )

@@ -11,6 +11,7 @@ from taskmaster.proto import taskmaster_pb2 as pb
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.messages import Lease
 from taskmaster.tasks.options import queue_name
+from taskmaster.tasks.registry import MAX_NAME
 from taskmaster.workers.names import POOL_NAME
 from taskmaster.workers.store.async_store import Registration
 
@@ -21,6 +22,14 @@ SLOTS_MAX = 10_000
 _RUNNING_MAX = 2 * SLOTS_MAX
 #: Most queues that a worker may name.
 _QUEUES_MAX = 1_000
+#: Most task names that a worker may announce, and most bytes of all of them.
+_TASKS_MAX = 10_000
+_TASKS_BYTES_MAX = 1_000_000
+#: Versions of the protocol between workers and coordinators that are accepted: the current one and
+#: the one before, so that workers of the previous release keep working.
+PROTOCOLS = range(1, 3)
+#: The first version in which workers announce the task names that they know.
+_ANNOUNCES_TASKS = 2
 #: Most characters of a rejected value that are repeated in an error. gRPC headers and log lines
 #: must stay short.
 REPEAT_MAX = 200
@@ -37,6 +46,7 @@ def registration_of(hello: pb.WorkerHello) -> Registration:
         executor=_one_of("executor", hello.executor, ("process", "thread", "async")),
         pool=_pool(hello.pool),
         queues=[queue_name(queue, "queues.queue") for queue in hello.queues],
+        tasks=_tasks(hello),
         slots=_within("slots", hello.slots, 1, SLOTS_MAX),
     )
 
@@ -51,6 +61,27 @@ def running_leases(executions: Sequence[pb.Execution]) -> dict[Lease, bytes]:
     leases = {Lease(each.task_id, each.lease): each.token for each in executions}
     wire.validate_leases(leases)
     return leases
+
+
+def check_protocol(hello: pb.WorkerHello) -> str | None:
+    """Return why the protocol version of a worker is refused, or None."""
+    if hello.protocol in PROTOCOLS:
+        return None
+    return (
+        f"protocol: version {hello.protocol} is not supported; this coordinator accepts versions "
+        f"{PROTOCOLS[0]} to {PROTOCOLS[-1]}."
+    )
+
+
+def _tasks(hello: pb.WorkerHello) -> list[str] | None:
+    """Return the names that the worker knows. None: its protocol has no names."""
+    if hello.protocol < _ANNOUNCES_TASKS:
+        return None
+    _within("tasks", len(hello.tasks), 0, _TASKS_MAX)
+    size = sum(len(name.encode()) for name in hello.tasks)
+    if size > _TASKS_BYTES_MAX:
+        raise InvalidField("tasks", f"has {size:,} bytes; the limit is {_TASKS_BYTES_MAX:,}.")
+    return sorted({_limited("tasks", name, MAX_NAME) for name in hello.tasks})
 
 
 def _pool(text: str) -> str:

@@ -35,7 +35,7 @@ from taskmaster.tasks.errors import (
     UnknownTaskName,
 )
 from taskmaster.tasks.events.publish import publish_submitted
-from taskmaster.tasks.messages import NewTask
+from taskmaster.tasks.messages import NewTask, list_notices
 
 _Result = TypeVar("_Result")
 
@@ -69,16 +69,16 @@ class TaskService(rpc.TaskServiceServicer):
     ) -> pb.SubmitTaskResponse:
         """Store one task."""
 
-        def submit(user: Any) -> int:
+        def submit(user: Any) -> pb.SubmitTaskResponse:
             # Before the validation, whose errors describe the registered tasks.
             permissions.require(user, permissions.ADD)
             new = parse_submission(request)
             permissions.check_submit(user, [new])
             task_id = enqueue.enqueue(new, created_by_id=user.pk)
             publish_submitted([task_id], [new], user.get_username())
-            return task_id
+            return pb.SubmitTaskResponse(task_id=task_id, notice=new.notice)
 
-        return pb.SubmitTaskResponse(task_id=await self._call(context, submit))
+        return await self._call(context, submit)
 
     async def SubmitTasks(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.SubmitTasksRequest], context: Context
@@ -116,7 +116,8 @@ class TaskService(rpc.TaskServiceServicer):
                 transaction.set_rollback(bool(call and call.cancelling()))
             return ids
 
-        return pb.SubmitTasksResponse(task_ids=await self._call(context, submit))
+        ids = await self._call(context, submit)
+        return pb.SubmitTasksResponse(task_ids=ids, notices=list_notices(new))
 
     async def GetTask(  # noqa: N802
         self, request: pb.GetTaskRequest, context: Context

@@ -20,8 +20,10 @@ from taskmaster.coordinator.liveness import Liveness
 from taskmaster.coordinator.reports import Reporting, wire
 from taskmaster.coordinator.rpc.join_auth import UNAVAILABLE, Context, JoinAuth
 from taskmaster.coordinator.rpc.registration import (
+    PROTOCOLS,
     REPEAT_MAX,
     SLOTS_MAX,
+    check_protocol,
     registration_of,
     running_leases,
 )
@@ -35,9 +37,6 @@ from taskmaster.tasks.messages import Lease
 from taskmaster.workers.store.async_store import NotAdmitted, Registration, WorkerHeartbeat
 
 log = logging.getLogger(__name__)
-
-#: Version of the protocol between workers and coordinators.
-PROTOCOL = 1
 
 
 class WorkerService(rpc.WorkerServiceServicer):
@@ -97,6 +96,7 @@ class WorkerService(rpc.WorkerServiceServicer):
             registration.name,
             frozenset(registration.queues) or None,
             registration.slots,
+            None if registration.tasks is None else frozenset(registration.tasks),
             last_seen=self._workers.now(),
             join_token=registration.join_token,
             digest=token.digest if token else "",
@@ -138,22 +138,20 @@ class WorkerService(rpc.WorkerServiceServicer):
             output_max_bytes=self._conf.output_max_bytes,
             coordinators=self._peers.addresses,
             lost_contact_ms=round(contact_s * 1_000),
+            protocol_min=PROTOCOLS[0],
+            protocol_max=PROTOCOLS[-1],
         )
 
     async def _parse_hello(self, hello: pb.WorkerHello, context: Context) -> Registration:
         """Return the validated registration. Aborts the call if the hello is not valid."""
-        if hello.protocol != PROTOCOL:
+        if (refusal := check_protocol(hello)) is not None:
             self._refusals.warn(
                 "worker refused: its protocol version is not supported",
                 worker=hello.name[:REPEAT_MAX],
                 protocol=hello.protocol,
-                supported=PROTOCOL,
+                supported=f"{PROTOCOLS[0]} to {PROTOCOLS[-1]}",
             )
-            await context.abort(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f"protocol: version {hello.protocol} is not supported; "
-                f"this coordinator supports version {PROTOCOL}.",
-            )
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, refusal)
         try:
             return registration_of(hello)
         except InvalidField as error:

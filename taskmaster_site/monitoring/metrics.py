@@ -74,7 +74,9 @@ class _DatabaseCollector(Collector):
 
 def _tasks() -> Iterator[Metric]:
     overview = read.overview()
-    counts = ("due", "pending", "held", "running", "complete", "failed", "cancelled")
+    counts = (
+        "waiting", "due", "pending", "held", "running", "complete", "failed", "cancelled",
+    )  # fmt: skip
     yield _gauge(
         "tasks",
         "Tasks by state. The state due is the part of pending whose scheduled time has passed.",
@@ -92,12 +94,13 @@ def _tasks() -> Iterator[Metric]:
 def _queues() -> Iterator[Metric]:
     now = timezone.now()
     # Report 0 for a served queue that is empty. An autoscaler needs the value to scale down.
-    depths = {name: read.QueueCounts(name, 0, 0, None, 0, 0) for name in _served()}
+    depths = {name: read.QueueCounts(name) for name in _served()}
     depths |= {depth.queue: depth for depth in read.queues()}
     for name, help_text in (
         ("due", "Pending tasks of the queue whose scheduled time has passed."),
         ("pending", "Pending tasks of the queue, due or scheduled for later."),
         ("running", "Tasks of the queue that workers execute."),
+        ("waiting", "Parked tasks of the queue: no connected worker can run them."),
     ):
         yield _gauge(
             f"queue_{name}",

@@ -12,7 +12,7 @@ from django.contrib.admin.widgets import AdminSplitDateTime
 from taskmaster.tasks import registry, submission
 from taskmaster.tasks.admin.model_admin import ModelForm
 from taskmaster.tasks.errors import InvalidField, NotAllowed
-from taskmaster.tasks.forms import show_declared
+from taskmaster.tasks.forms import announced_elsewhere, show_declared
 from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.models import Task
 from taskmaster.tasks.permissions import User, check_submit, may_shell
@@ -39,7 +39,7 @@ class JSONText(forms.CharField):
 class NewTaskForm(ModelForm[Task]):
     """Convert the input into `new_task`, or into errors at the fields."""
 
-    name = forms.ChoiceField(help_text="A registered task, or shell for a shell command.")
+    name = forms.ChoiceField(help_text="A known task, or shell for a shell command.")
     args = JSONText(required=False, help_text="A JSON list such as [1, 2].")
     kwargs = JSONText(
         required=False,
@@ -84,7 +84,7 @@ class NewTaskForm(ModelForm[Task]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        names = registry.names()
+        names = [*registry.names(), *sorted(announced_elsewhere())]
         if registry.SHELL in names and not may_shell(self.user):
             names.remove(registry.SHELL)
         choice = self.fields["name"]

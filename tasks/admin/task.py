@@ -272,6 +272,8 @@ class TaskAdmin(ModelAdmin[Task]):
         obj.pk = enqueue(form.new_task, created_by_id=request.user.pk)
         publish_submitted([obj.pk], [form.new_task], request.user.get_username())
         obj.refresh_from_db()
+        if form.new_task.notice:
+            self.message_user(request, form.new_task.notice, messages.WARNING)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Do nothing, because a task has no related objects in the form."""

@@ -35,7 +35,7 @@ class OverviewSerializer(serializers.Serializer[Any]):
     """Number of tasks by status."""
 
     total = serializers.IntegerField()
-    waiting = serializers.IntegerField()
+    waiting = serializers.IntegerField(help_text="Parked: no connected worker can run them.")
     pending = serializers.IntegerField(help_text="Includes tasks that are not due yet.")
     due = serializers.IntegerField()
     oldest_due = IsoDateTimeField(allow_null=True)
@@ -72,7 +72,7 @@ class SeriesSerializer(serializers.Serializer[Any]):
 
 
 class QueueSerializer(serializers.Serializer[Any]):
-    """Number of pending, held and running tasks of one queue."""
+    """Number of pending, held, running and waiting tasks of one queue."""
 
     queue = serializers.CharField()
     pending = serializers.IntegerField()
@@ -80,6 +80,7 @@ class QueueSerializer(serializers.Serializer[Any]):
     oldest_due = IsoDateTimeField(allow_null=True)
     held = serializers.IntegerField()
     running = serializers.IntegerField()
+    waiting = serializers.IntegerField()
 
 
 class StatsSerializer(serializers.Serializer[Any]):

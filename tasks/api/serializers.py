@@ -44,6 +44,7 @@ _LISTED = [
     "failed_at",
     "cancelled_at",
 ]
+_NOTICE = "What the submitter must know: only workers know the name, so nothing was checked."
 
 
 class ErrorSerializer(serializers.Serializer[Any]):
@@ -101,6 +102,8 @@ class TaskSerializer(TaskRowSerializer):
         fields = [
             *_LISTED,
             "reason",
+            "waiting_reason",
+            "waiting_for",
             "timeout_s",
             "retry_base_s",
             "retry_cap_s",
@@ -125,6 +128,16 @@ class TaskSerializer(TaskRowSerializer):
     def get_created_by(self, task: Task) -> str | None:
         """Return the user name. None for tasks of programs and of deleted users."""
         return task.created_by.get_username() if task.created_by else None
+
+
+class SubmittedSerializer(TaskSerializer):
+    """Task that has just been submitted."""
+
+    notice = serializers.CharField(required=False, help_text=_NOTICE)
+
+    class Meta(TaskSerializer.Meta):
+        fields = [*TaskSerializer.Meta.fields, "notice"]
+        read_only_fields = fields
 
 
 class OutputSerializer(IsoTimes, serializers.ModelSerializer[TaskOutput]):
@@ -196,6 +209,14 @@ class IdsSerializer(serializers.Serializer[Any]):
     """Task ids. Those of a bulk submission are in the order of the submitted tasks."""
 
     ids = serializers.ListField(child=serializers.IntegerField())
+
+
+class SubmittedIdsSerializer(IdsSerializer):
+    """Ids of submitted tasks, in the order of the submission."""
+
+    notices = serializers.ListField(
+        child=serializers.CharField(), required=False, help_text=_NOTICE
+    )
 
 
 class RefusedSerializer(serializers.Serializer[Any]):

@@ -32,6 +32,8 @@ from taskmaster.tasks.api.serializers import (
     ProblemSerializer,
     RescheduleSerializer,
     RetriedSerializer,
+    SubmittedIdsSerializer,
+    SubmittedSerializer,
     TaskRowSerializer,
     TaskSerializer,
 )
@@ -39,6 +41,7 @@ from taskmaster.tasks.enqueue import bulk, enqueue
 from taskmaster.tasks.errors import IllegalTransition, InvalidField, NotAllowed, TaskNotFound
 from taskmaster.tasks.events.publish import publish_submitted
 from taskmaster.tasks.ids import parse_id
+from taskmaster.tasks.messages import list_notices
 from taskmaster.tasks.models import Task, TaskOutput
 from taskmaster.tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
 from taskmaster.tasks.queries.filters import TaskFilter
@@ -85,13 +88,14 @@ class TasksView(ApiConventions, GenericAPIView[Task]):
         summary="Submit a task",
         request=NewTaskSerializer,
         parameters=idempotency.HEADERS,
-        responses={201: TaskSerializer, **problems(400, 413, 415, 422)},
+        responses={201: SubmittedSerializer, **problems(400, 413, 415, 422)},
     )
     def post(self, request: Request) -> HttpResponseBase:
         """Submit a task. Requires the permission `taskmaster_tasks.add_task`.
 
         A shell task also requires `taskmaster_tasks.submit_shell`. Without the permission
-        `taskmaster_tasks.view_task` the response has the `id` only.
+        `taskmaster_tasks.view_task` the response has the `id` only. A `notice` is added if only
+        workers know the name of the task.
         """
         require(request.user, ADD)
         return idempotency.submit_once(request, lambda: self._submit(request))
@@ -103,6 +107,8 @@ class TasksView(ApiConventions, GenericAPIView[Task]):
         publish_submitted([task_id], [new], request.user.get_username())
         where = reverse("taskmaster:api:task", [task_id], request=request)
         shown = _serialize(task_id) if request.user.has_perm(VIEW) else {"id": task_id}
+        if new.notice:
+            shown = {**shown, "notice": new.notice}
         return Response(shown, status=201, headers={"Location": where})
 
 
@@ -116,7 +122,7 @@ class BulkView(ApiConventions, APIView):
         summary="Submit many tasks, all or none",
         request=BulkSerializer,
         parameters=idempotency.HEADERS,
-        responses={201: IdsSerializer, **problems(400, 413, 415, 422)},
+        responses={201: SubmittedIdsSerializer, **problems(400, 413, 415, 422)},
     )
     def post(self, request: Request) -> HttpResponseBase:
         """Submit tasks in one transaction. The body may also be the list itself.
@@ -131,7 +137,8 @@ class BulkView(ApiConventions, APIView):
         check_submit(request.user, new)
         ids = bulk(new, created_by_id=request.user.pk)
         publish_submitted(ids, new, request.user.get_username())
-        return Response({"ids": ids}, status=201)
+        notices = list_notices(new)
+        return Response({"ids": ids, **({"notices": notices} if notices else {})}, status=201)
 
 
 @conditional

@@ -55,9 +55,12 @@ def submit(options: Mapping[str, Any], out: TerminalPrinter) -> None:
         if (status := _status(task_id)) != Status.COMPLETE:
             raise NotComplete(f"Task {task_id} is {status}.")
     elif options["json"]:
-        out.json(_serialize(_get_task(task_id)))
+        notice = {"notice": new.notice} if new.notice else {}
+        out.json({**_serialize(_get_task(task_id)), **notice})
     else:
         out.line(f"Submitted task {task_id}: {new.name}, queue {new.queue}.")
+        if new.notice:
+            out.line(new.notice)
 
 
 def list_tasks(options: Mapping[str, Any], out: TerminalPrinter) -> None:

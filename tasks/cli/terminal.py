@@ -17,7 +17,7 @@ from taskmaster.tasks.presentation import error_line
 from taskmaster.tasks.presentation.status_badge import MARKS
 from taskmaster.tasks.templatetags.taskmaster import duration, running_s
 
-_ANSI = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "bright_black": 90}
+_ANSI = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "bright_black": 90}
 #: Control characters in a task's output, which could control the reader's terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TIMES = (

@@ -1,6 +1,11 @@
 """Define the tables of the domain, one module for each subject."""
 
-from taskmaster.tasks.models.coordination import IdleCoordinator, QueueState, TaskSubscription
+from taskmaster.tasks.models.coordination import (
+    IdleCoordinator,
+    KnownNames,
+    QueueState,
+    TaskSubscription,
+)
 from taskmaster.tasks.models.event import Event
 from taskmaster.tasks.models.idempotency import IdempotencyKey
 from taskmaster.tasks.models.login import LoginAttempt
@@ -14,6 +19,7 @@ __all__ = [
     "Event",
     "IdempotencyKey",
     "IdleCoordinator",
+    "KnownNames",
     "LoginAttempt",
     "Operation",
     "QueueDepth",

@@ -1,12 +1,16 @@
 """Define the tables by which coordinators, submitters and web processes know of each other.
 
-Coordinators write their capacity and that they are idle; web processes write what they display.
+Coordinators write their capacity, the names that their workers know, and that they are idle; web
+processes write what they display.
 """
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
+
+from taskmaster.tasks.registry import MAX_NAME
 
 
 class QueueState(models.Model):
@@ -31,6 +35,26 @@ class QueueState(models.Model):
 
     def __str__(self) -> str:
         return f"{self.queue or 'any queue'} {self.free}/{self.slots}"
+
+
+class KnownNames(models.Model):
+    """Store the task names that some workers of one coordinator know.
+
+    A coordinator has one row for each combination of queues and names that its workers have.
+    Draining workers are not counted. The rows are valid while those of `QueueState` are. Only
+    coordinators write this table.
+    """
+
+    coordinator = models.UUIDField()
+    queues = ArrayField(models.CharField(max_length=64), null=True, help_text="Null: every queue.")
+    names = ArrayField(
+        models.CharField(max_length=MAX_NAME),
+        null=True,
+        help_text="Null: the workers announced no names, and take every task.",
+    )
+
+    def __str__(self) -> str:
+        return f"{self.coordinator} {self.names}"
 
 
 class IdleCoordinator(models.Model):

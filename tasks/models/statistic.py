@@ -33,7 +33,7 @@ class Statistic(models.Model):
 
 
 class QueueDepth(models.Model):
-    """Store the number of pending, held and running tasks of one queue.
+    """Store the number of pending, held, running and waiting tasks of one queue.
 
     Coordinators count them after changes. Web processes count them for open dashboards and metrics.
     """
@@ -44,6 +44,7 @@ class QueueDepth(models.Model):
     oldest_due = models.DateTimeField(null=True)
     held = models.BigIntegerField(help_text="Picked tasks: held until due, or offered to a worker.")
     running = models.BigIntegerField()
+    waiting = models.BigIntegerField(default=0, db_default=0, help_text="Parked tasks.")
 
     def __str__(self) -> str:
         return self.queue

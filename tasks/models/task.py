@@ -12,7 +12,7 @@ from django.db.models import Case, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Left, Now
 
-from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.lifecycle import Status, WaitingReason
 from taskmaster.tasks.models.json_text import JSONTextField
 from taskmaster.tasks.options import (
     CONTINUE,
@@ -138,6 +138,23 @@ class Task(models.Model):
         help_text="Class and first line of the message of the newest failed attempt.",
     )
     result = JSONTextField(null=True, editable=False)
+    waiting_reason = models.CharField(
+        max_length=16,
+        choices=[(reason.value, reason.value) for reason in WaitingReason],
+        default="",
+        db_default="",
+        blank=True,
+        editable=False,
+        help_text="Why a waiting task is parked. Empty in any other status.",
+    )
+    waiting_for = models.CharField(
+        max_length=MAX_NAME,
+        default="",
+        db_default="",
+        blank=True,
+        editable=False,
+        help_text="What a waiting task waits for: the task name that no connected worker knows.",
+    )
 
     class Meta:
         permissions = [("submit_shell", "Can submit shell commands")]
@@ -156,6 +173,14 @@ class Task(models.Model):
                 "coordinator",
                 name="taskmaster_tasks_in_flight",
                 condition=models.Q(status__in=["picked", "started"]),
+            ),
+            # Finds the parked tasks whose reason is removed.
+            models.Index(
+                "waiting_reason",
+                "waiting_for",
+                "queue",
+                name="taskmaster_tasks_waiting",
+                condition=models.Q(status="waiting"),
             ),
         ]
 

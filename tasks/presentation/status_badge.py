@@ -22,6 +22,7 @@ class StatusBadge(NamedTuple):
     colour: str
 
 
+_WAITING = StatusBadge("waiting", "‖", "magenta")
 _PENDING = StatusBadge("pending", "◷", "yellow")
 _RUNNING = StatusBadge("running", "▶", "blue")
 _COMPLETE = StatusBadge("complete", "✓", "green")
@@ -30,7 +31,7 @@ _CANCELLED = StatusBadge("cancelled", "–", "bright_black")
 
 #: The appearance of each status of tasks, workers, coordinators and bulk operations.
 MARKS: dict[str, StatusBadge] = {
-    Status.WAITING: _PENDING,
+    Status.WAITING: _WAITING,
     Status.PENDING: _PENDING,
     Status.PICKED: _RUNNING,
     Status.STARTED: _RUNNING,
@@ -56,6 +57,7 @@ EVENTS: dict[str, str] = {
     "retried": "pending",
     "rescued": "pending",
     "released": "pending",
+    "parked": "waiting",
     "cancelled": "cancelled",
     "online": "running",
     "draining": "pending",

@@ -1,4 +1,4 @@
-"""List what a pending task has passed and what holds it, in the order of the scheduler."""
+"""List what a pending or parked task has passed and what holds it, in the scheduler's order."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from django.db import DEFAULT_DB_ALIAS
 
+from taskmaster.tasks.fleet import CAPACITY_AGE_MAX_S
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.messages import QueueOutlook
 from taskmaster.tasks.models import Task
-from taskmaster.tasks.queries.pending_reason import CAPACITY_AGE_MAX_S
+from taskmaster.tasks.queries.pending_reason import is_known
 from taskmaster.tasks.queries.timeline import precise
 from taskmaster.tasks.store import sync_store as store
 
@@ -25,29 +26,31 @@ class Gate:
 
 
 def gates(task: Task) -> list[Gate]:
-    """Return the gates of a pending task, or an empty list in any other status."""
-    if task.status != Status.PENDING:
+    """Return the gates of a pending or parked task, or an empty list in any other status."""
+    if task.status not in (Status.PENDING, Status.WAITING):
         return []
+    using = task._state.db or DEFAULT_DB_ALIAS
     outlook = store.read_queue_outlook(
         task.queue,
         task.scheduled_at,
         task.coordinator,
         silence_s=CAPACITY_AGE_MAX_S,
-        using=task._state.db or DEFAULT_DB_ALIAS,
+        using=using,
     )
     found: list[Gate] = []
     held = False
-    for name, passed, fact in _conditions(task, outlook):
+    for name, passed, fact in _conditions(task, outlook, using):
         kind = "later" if held else "complete" if passed else "pending"
         held = held or not passed
         found.append(Gate(name, fact, kind))
     return found
 
 
-def _conditions(task: Task, outlook: QueueOutlook) -> list[tuple[str, bool, str]]:
+def _conditions(task: Task, outlook: QueueOutlook, using: str) -> list[tuple[str, bool, str]]:
     """Return name, whether it is passed, and what is known, of each gate."""
     due = outlook.due_in_s <= 0
     wait = precise(abs(outlook.due_in_s))
+    known = is_known(task, using)
     return [
         ("It is due" if due else "Due time", due, f"for {wait}" if due else f"in {wait}"),
         (
@@ -60,6 +63,7 @@ def _conditions(task: Task, outlook: QueueOutlook) -> list[tuple[str, bool, str]
             outlook.workers > 0,
             f"{_count(outlook.workers, 'worker')} for the queue {task.queue}",
         ),
+        ("A worker knows its name", known, task.name if known else f"none knows {task.name}"),
         (
             "A slot is free",
             outlook.free > 0,

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from django.db import DEFAULT_DB_ALIAS
 
+from taskmaster.tasks.fleet import CAPACITY_AGE_MAX_S
 from taskmaster.tasks.lifecycle import Status
-from taskmaster.tasks.messages import QueueOutlook
+from taskmaster.tasks.messages import QueueName, QueueOutlook
 from taskmaster.tasks.models import Task
 from taskmaster.tasks.store import sync_store as store
 from taskmaster.tasks.templatetags.taskmaster import duration
 
-#: Age in seconds above which a coordinator's capacity rows are ignored: it may be dead.
-CAPACITY_AGE_MAX_S = 15.0
 #: Limit of the count of tasks that are claimed before a task.
 COUNT_MAX = 1_000
 
@@ -26,13 +25,31 @@ def explain_pending(task: Task) -> str | None:
     using = task._state.db or DEFAULT_DB_ALIAS
     match task.status:
         case Status.WAITING:
-            return "The task waits for other tasks to end."
+            return _waiting(task, using)
         case Status.PENDING:
             return _pending(task, _outlook(task, using), using)
         case Status.PICKED:
             return _picked(task, _outlook(task, using))
         case _:
             return None
+
+
+def _waiting(task: Task, using: str) -> str:
+    if is_known(task, using):
+        return f"A worker that knows {task.name} has connected; the task is pending again soon."
+    return _no_worker_knows(task, using)
+
+
+def _no_worker_knows(task: Task, using: str) -> str:
+    if task.name in store.list_known_names(silence_s=CAPACITY_AGE_MAX_S, using=using):
+        return f"No connected worker that serves the queue `{task.queue}` knows {task.name}."
+    return f"No connected worker knows {task.name}."
+
+
+def is_known(task: Task, using: str) -> bool:
+    """Return whether a connected worker of the queue knows the name of the task."""
+    wanted = {QueueName(task.queue, task.name)}
+    return bool(store.filter_known_names(wanted, silence_s=CAPACITY_AGE_MAX_S, using=using))
 
 
 def _outlook(task: Task, using: str) -> QueueOutlook:
@@ -51,6 +68,8 @@ def _pending(task: Task, outlook: QueueOutlook, using: str) -> str:
         )
     if not outlook.workers:
         return f"No worker serves the queue `{task.queue}`."
+    if not is_known(task, using):
+        return _no_worker_knows(task, using)
     if not outlook.free:
         return f"{_no_free_slot(task.queue, outlook)}; {_tasks_ahead(task, using)}."
     return "The task is due and waits to be claimed."

@@ -10,6 +10,8 @@ WITH cancelled AS (
     SET
         status = 'cancelled',
         cancelled_at = now(),
+        waiting_reason = '',
+        waiting_for = '',
         errors = CASE
             WHEN task.status = 'started' THEN task.errors || jsonb_build_object(
                 'attempt', task.attempt,

@@ -4,18 +4,23 @@
 -- it claims. `candidate` and `share` count without locks how many of the best tasks belong to each
 -- (queue, priority). `locked` then locks that number of each pair and skips the rows that other
 -- coordinators are claiming. `low_mark` is the low-water mark of each pair: no pending task of the
--- pair is due before it. It keeps the scan from reading dead index entries.
+-- pair is due before it. It keeps the scan from reading dead index entries. `skipped` lists, as the
+-- text of an array, the names of each pair that are left to other workers.
 -- Guard: status = 'pending'.
 -- Index: idx_tasks_scheduled_at, then the primary key.
 -- Called by taskmaster.coordinator.dispatch.claimer, for due tasks and for the look-ahead.
 WITH pair AS MATERIALIZED (
-    SELECT queue, priority, low_mark
+    SELECT queue, priority, low_mark, skipped::text[] AS skipped
     FROM
-        unnest(%(queues)s::text[], %(priorities)s::smallint[], %(low_marks)s::timestamptz[])
-            AS pair (queue, priority, low_mark)
+        unnest(
+            %(queues)s::text[],
+            %(priorities)s::smallint[],
+            %(low_marks)s::timestamptz[],
+            %(skipped)s::text[]
+        ) AS pair (queue, priority, low_mark, skipped)
 ),
 candidate AS MATERIALIZED (
-    SELECT pair.queue, pair.priority, pair.low_mark
+    SELECT pair.queue, pair.priority, pair.low_mark, pair.skipped
     FROM pair
     CROSS JOIN LATERAL (
         SELECT task.scheduled_at
@@ -26,6 +31,7 @@ candidate AS MATERIALIZED (
             AND task.priority = pair.priority
             AND task.scheduled_at >= pair.low_mark
             AND task.scheduled_at <= now() + make_interval(secs => %(within_s)s)
+            AND task.name <> ALL (pair.skipped)
         ORDER BY task.scheduled_at
         LIMIT %(limit)s
     ) AS due
@@ -33,9 +39,9 @@ candidate AS MATERIALIZED (
     LIMIT %(limit)s
 ),
 share AS MATERIALIZED (
-    SELECT queue, priority, low_mark, count(*) AS quota
+    SELECT queue, priority, low_mark, skipped, count(*) AS quota
     FROM candidate
-    GROUP BY queue, priority, low_mark
+    GROUP BY queue, priority, low_mark, skipped
 ),
 locked AS MATERIALIZED (
     SELECT due.id
@@ -49,6 +55,7 @@ locked AS MATERIALIZED (
             AND task.priority = share.priority
             AND task.scheduled_at >= share.low_mark
             AND task.scheduled_at <= now() + make_interval(secs => %(within_s)s)
+            AND task.name <> ALL (share.skipped)
         ORDER BY task.scheduled_at
         LIMIT share.quota
         FOR UPDATE SKIP LOCKED

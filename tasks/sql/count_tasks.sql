@@ -1,7 +1,7 @@
--- Purpose: count the tasks by status now, pending ones up to `at_most`, because the last count is
--- outdated. All numbers are of one snapshot.
+-- Purpose: count the tasks by status now, pending and parked ones up to `at_most`, because the last
+-- count is outdated. All numbers are of one snapshot.
 -- Guard: none; it changes no row.
--- Index: idx_tasks_scheduled_at, taskmaster_tasks_in_flight.
+-- Index: idx_tasks_scheduled_at, taskmaster_tasks_in_flight, taskmaster_tasks_waiting.
 -- Called by taskmaster.tasks.statistics.read.
 SELECT
     pending.number,
@@ -9,6 +9,7 @@ SELECT
     due.oldest,
     in_flight.held,
     in_flight.running,
+    parked.number,
     ended.complete,
     ended.failed,
     ended.cancelled
@@ -41,6 +42,15 @@ CROSS JOIN (
     FROM taskmaster_tasks_task
     WHERE status IN ('picked', 'started')
 ) AS in_flight
+CROSS JOIN (
+    SELECT count(*) AS number
+    FROM (
+        SELECT
+        FROM taskmaster_tasks_task
+        WHERE status = 'waiting'
+        LIMIT %(at_most)s
+    ) AS found
+) AS parked
 CROSS JOIN (
     SELECT
         COALESCE(sum(complete), 0)::bigint AS complete,

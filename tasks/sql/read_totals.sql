@@ -9,6 +9,7 @@ SELECT
     depth.oldest_due,
     COALESCE(depth.held, 0)::bigint,
     COALESCE(depth.running, 0)::bigint,
+    COALESCE(depth.waiting, 0)::bigint,
     COALESCE(snapshot.complete, 0),
     COALESCE(snapshot.failed, 0),
     COALESCE(snapshot.cancelled, 0),
@@ -36,7 +37,8 @@ CROSS JOIN (
         sum(due) AS due,
         min(oldest_due) AS oldest_due,
         sum(held) AS held,
-        sum(running) AS running
+        sum(running) AS running,
+        sum(waiting) AS waiting
     FROM taskmaster_tasks_queuedepth
 ) AS depth
 LEFT JOIN taskmaster_tasks_depthsnapshot AS snapshot ON TRUE

@@ -31,6 +31,7 @@ _SETTLE_S = 1.0
 class Overview:
     """Hold the number of tasks by status. `pending` includes tasks that are not due yet."""
 
+    #: Parked tasks: no connected worker can run them.
     waiting: int
     pending: int
     due: int
@@ -80,14 +81,16 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class QueueCounts:
-    """Hold the number of pending, held and running tasks of one queue."""
+    """Hold the number of pending, held, running and waiting tasks of one queue."""
 
     queue: str
-    pending: int
-    due: int
-    oldest_due: datetime | None
-    held: int
-    running: int
+    pending: int = 0
+    due: int = 0
+    oldest_due: datetime | None = None
+    held: int = 0
+    running: int = 0
+    #: Parked tasks.
+    waiting: int = 0
 
 
 def overview() -> Overview:
@@ -100,7 +103,6 @@ def overview() -> Overview:
     fresh = _age_s(totals) < _STALE_S
     counts = totals.counts if fresh else store.count_tasks(at_most=_AT_MOST, using=using)
     return Overview(
-        waiting=0,
         **counts._asdict(),
         complete_per_s=totals.complete_per_s,
         failed_per_s=totals.failed_per_s,
@@ -112,7 +114,9 @@ def overview() -> Overview:
 def queues() -> list[QueueCounts]:
     """Return the queues with open tasks as last counted, the deepest first."""
     return [
-        QueueCounts(row.queue, row.pending, row.due, row.oldest_due, row.held, row.running)
+        QueueCounts(
+            row.queue, row.pending, row.due, row.oldest_due, row.held, row.running, row.waiting
+        )
         for row in QueueDepth.objects.order_by("-due", "-pending", "queue")
     ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,9 +15,11 @@ from taskmaster.tasks.messages import (
     Completion,
     EndedTasks,
     Failure,
+    KnownByWorkers,
     Lease,
     OutputChunk,
     QueueCapacity,
+    QueueName,
     QueuePriority,
     RecordedAttempt,
     Release,
@@ -26,6 +29,7 @@ from taskmaster.tasks.messages import (
 )
 from taskmaster.tasks.statements import Connection, statement
 from taskmaster.tasks.store.parameters import (
+    array_literal,
     columns,
     depth_parameters,
     ended_parameters,
@@ -44,13 +48,15 @@ async def claim_tasks(
     pairs: Sequence[QueuePriority],
     *,
     low_marks: Sequence[datetime],
+    skipped: Sequence[Collection[str]] = (),
     within_s: float,
     limit: int,
     coordinator: UUID,
 ) -> list[ClaimedTask]:
     """Claim up to `limit` tasks of `pairs` that are due within `within_s` seconds.
 
-    `low_marks` holds the low-water mark on `scheduled_at` of each pair.
+    `low_marks` holds the low-water mark on `scheduled_at` of each pair, and `skipped` the names
+    whose tasks are not claimed.
     """
     rows = await _fetch(
         connection,
@@ -59,6 +65,7 @@ async def claim_tasks(
             "queues": [pair.queue for pair in pairs],
             "priorities": [pair.priority for pair in pairs],
             "low_marks": list(low_marks),
+            "skipped": [array_literal(names) for names in skipped] or ["{}"] * len(pairs),
             "within_s": within_s,
             "limit": limit,
             "coordinator": coordinator,
@@ -181,6 +188,65 @@ async def release_held_tasks(
     return await _changed(connection, "release_held_tasks", parameters)
 
 
+async def park_tasks(
+    connection: Connection, leases: Sequence[Lease], coordinator: UUID
+) -> list[TaskChange]:
+    """Park claimed tasks whose name no connected worker knows. Return those that were claimed."""
+    parameters = {**lease_columns(leases), "coordinator": coordinator}
+    return await _changed(connection, "park_tasks", parameters)
+
+
+async def park_due_tasks(
+    connection: Connection, unknown: Collection[ClaimedTask], *, limit: int
+) -> list[TaskChange]:
+    """Park the pending tasks of the same queue, priority and name that are due after these.
+
+    Return the parked ones, at most `limit`.
+    """
+    first: dict[tuple[str, int, str], datetime] = {}
+    for task in unknown:
+        key = task.queue, task.priority, task.name
+        first[key] = min(first.get(key, task.scheduled_at), task.scheduled_at)
+    places = columns(("queues", "priorities", "names"), list(first))
+    parameters = {**places, "low_marks": list(first.values()), "limit": limit}
+    return await _changed(connection, "park_due_tasks", parameters)
+
+
+async def unpark_tasks(
+    connection: Connection, known: Collection[QueueName], *, limit: int
+) -> list[TaskChange]:
+    """Return parked tasks whose name is known now to their queues, at most `limit`."""
+    parameters = {**columns(("queues", "names"), list(known)), "limit": limit}
+    return await _changed(connection, "unpark_tasks", parameters)
+
+
+async def list_waiting_names(connection: Connection) -> list[QueueName]:
+    """Return queue and name of the tasks that are parked because of their name."""
+    return [QueueName._make(row) for row in await _fetch(connection, "list_waiting_names", {})]
+
+
+async def filter_known_names(
+    connection: Connection, wanted: Collection[QueueName], *, silence_s: float
+) -> set[QueueName]:
+    """Return the subset of names that a connected worker of their queue knows.
+
+    Coordinators that have not written for `silence_s` seconds are ignored.
+    """
+    parameters = {**columns(("queues", "names"), list(wanted)), "silence_s": silence_s}
+    return {
+        QueueName._make(row) for row in await _fetch(connection, "filter_known_names", parameters)
+    }
+
+
+async def replace_known_names(
+    connection: Connection, coordinator: UUID, workers: Collection[KnownByWorkers]
+) -> None:
+    """Replace the names that this coordinator's workers know."""
+    rows = [{"queues": _listed(each.queues), "names": _listed(each.names)} for each in workers]
+    parameters = {"coordinator": coordinator, "workers": json.dumps(rows)}
+    await connection.execute(statement("replace_known_names"), parameters)
+
+
 async def rescue_orphans(
     connection: Connection,
     coordinator: UUID,
@@ -299,6 +365,10 @@ async def _changed(
     connection: Connection, name: str, parameters: dict[str, Any]
 ) -> list[TaskChange]:
     return [TaskChange._make(row) for row in await _fetch(connection, name, parameters)]
+
+
+def _listed(names: Collection[str] | None) -> list[str] | None:
+    return None if names is None else sorted(names)
 
 
 async def _ids(connection: Connection, name: str, parameters: dict[str, Any]) -> set[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from types import NoneType
 from typing import Any
@@ -38,6 +38,11 @@ def columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, 
     if not rows:
         return dict.fromkeys(names, "{}")
     return dict(zip(names, map(_array, zip(*rows, strict=True)), strict=True))
+
+
+def array_literal(texts: Iterable[str]) -> str:
+    """Return the text of an array of texts."""
+    return f"{{{','.join(map(_quoted, texts))}}}"
 
 
 def lease_columns(leases: Sequence[Lease]) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from taskmaster.tasks.messages import (
     EndedTasks,
     NewTask,
     OutputRow,
+    QueueName,
     QueueOutlook,
     QueuePriority,
     TaskCounts,
@@ -177,6 +178,23 @@ def read_queue_outlook(
     place = {"queue": queue, "scheduled_at": scheduled_at}
     parameters = {**place, "coordinator": coordinator, "silence_s": silence_s}
     return QueueOutlook._make(_run(using, "read_queue_outlook", parameters)[0])
+
+
+def filter_known_names(
+    wanted: Collection[QueueName], *, silence_s: float, using: str = DEFAULT_DB_ALIAS
+) -> set[QueueName]:
+    """Return the subset of names that a connected worker of their queue knows.
+
+    Coordinators that have not written for `silence_s` seconds are ignored.
+    """
+    queues, names = [each.queue for each in wanted], [each.name for each in wanted]
+    parameters = {"queues": queues, "names": names, "silence_s": silence_s}
+    return {QueueName._make(row) for row in _run(using, "filter_known_names", parameters)}
+
+
+def list_known_names(*, silence_s: float, using: str = DEFAULT_DB_ALIAS) -> set[str]:
+    """Return the names that connected workers have announced."""
+    return {row[0] for row in _run(using, "list_known_names", {"silence_s": silence_s})}
 
 
 def read_output(

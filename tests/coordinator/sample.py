@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from uuid import UUID, uuid4
@@ -98,10 +98,12 @@ def connected(
     *,
     slots: int = 2,
     queues: frozenset[str] | None = None,
+    names: Collection[str] | None = None,
     running: Sequence[tuple[Lease, AdoptedAttempt]] = (),
 ) -> WorkerConnection:
     """Connect a new worker to the dispatcher."""
-    worker = WorkerConnection(uuid4(), "w", queues, slots)
+    known = None if names is None else frozenset(names)
+    worker = WorkerConnection(uuid4(), "w", queues, slots, known)
     dispatcher.connect(worker, running, {lease: token_of(worker, lease) for lease, _ in running})
     return worker
 

@@ -19,12 +19,14 @@ from taskmaster.tasks.messages import (
     Failure,
     Lease,
     OutputChunk,
+    QueueName,
     QueuePriority,
     Release,
     Start,
 )
 from taskmaster.tasks.statements import Connection, statement
 from taskmaster.tasks.store import async_store as store
+from tests.coordinator.sample import claimed
 from tests.factories import in_s
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -33,6 +35,8 @@ ME = UUID(int=1)
 WORKER = UUID(int=2)
 #: Rows of the history, and of what is alive.
 FINISHED, ALIVE = 45_000, 5_000
+#: Statuses of the rows that are alive, or were.
+STATUSES = ("pending", "picked", "started", "failed", "cancelled", "waiting")
 #: Indexes, each with the columns that it is asked for.
 FIRST = "idx_tasks_scheduled_at ()"
 NEXT_PAIR = "idx_tasks_scheduled_at (queue, priority)"
@@ -40,8 +44,18 @@ RANGE = "idx_tasks_scheduled_at (queue, priority, scheduled_at)"
 BY_ID = "taskmaster_tasks_task_pkey (id)"
 IN_FLIGHT = "taskmaster_tasks_in_flight (coordinator)"
 FIRST_HOLDER = "taskmaster_tasks_in_flight ()"
-COLUMNS = ("id", "queue", "priority", "scheduled_at", "coordinator", "status", "lease")
+PARKED = "taskmaster_tasks_waiting (queue, waiting_reason, waiting_for)"
+FIRST_PARKED = "taskmaster_tasks_waiting (waiting_reason)"
+NEXT_PARKED = PARKED
+COLUMNS = (
+    "id", "queue", "priority", "scheduled_at", "coordinator", "status", "lease", "waiting_reason",
+    "waiting_for",
+)  # fmt: skip
 
+_INDEXES = (
+    "taskmaster_tasks_task_", "idx_tasks_", "taskmaster_tasks_in_flight",
+    "taskmaster_tasks_waiting",
+)  # fmt: skip
 INTENDED = {
     "list_due_queues": {FIRST, NEXT_PAIR},
     "claim_tasks": {RANGE, BY_ID},
@@ -62,6 +76,10 @@ INTENDED = {
     "reschedule_tasks": {BY_ID},
     "requeue_tasks": {BY_ID},
     "delete_tasks": {BY_ID},
+    "park_tasks": {BY_ID},
+    "park_due_tasks": {RANGE, BY_ID},
+    "unpark_tasks": {PARKED, BY_ID},
+    "list_waiting_names": {FIRST_PARKED, NEXT_PARKED},
 }
 
 
@@ -78,16 +96,18 @@ def fill(count: int, status: str, *, queues: int = 4) -> None:
     run(f"""
         INSERT INTO taskmaster_tasks_task
             (name, queue, priority, status, max_attempts, timeout_s, scheduled_at, lease,
-             coordinator, worker_id)
+             coordinator, worker_id, waiting_reason, waiting_for)
         SELECT 'shell', 'queue-' || n % {queues}, n % 3, '{status}', 3, 60,
-            now() - make_interval(secs => n), 1, '{UUID(int=7)}', '{WORKER}'
+            now() - make_interval(secs => n), 1, '{UUID(int=7)}', '{WORKER}',
+            CASE '{status}' WHEN 'waiting' THEN 'unknown_name' ELSE '' END,
+            CASE '{status}' WHEN 'waiting' THEN 'shell' ELSE '' END
         FROM generate_series(1, {count}) AS n
     """)
 
 
 def fill_all() -> None:
     fill(FINISHED, "complete")
-    for status in ("pending", "picked", "started", "failed", "cancelled"):
+    for status in STATUSES:
         fill(ALIVE // 5, status)
 
 
@@ -99,7 +119,7 @@ def analysed_while_empty() -> None:
 def analysed_while_all_was_finished() -> None:
     fill(FINISHED, "complete")
     run("ANALYZE taskmaster_tasks_task")
-    for status in ("pending", "picked", "started", "failed", "cancelled"):
+    for status in STATUSES:
         fill(ALIVE // 5, status)
 
 
@@ -171,6 +191,8 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
         QueuePriority(f"queue-{n}", rank, in_s(-1e6), -1e6) for n in range(4) for rank in range(3)
     ]
     low_marks = [pair.first_at for pair in pairs]
+    unknown = [claimed(queue=pair.queue, scheduled_at=pair.first_at) for pair in pairs]
+    names = [QueueName(pair.queue, "shell") for pair in pairs]
     ids = {"ids": [lease.task_id for lease in leases[:CHUNK]]}
     return {
         "list_due_queues": store.list_due_queues,
@@ -210,6 +232,10 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
         "requeue_tasks": lambda c: c.execute(
             statement("requeue_tasks"), {**ids, "queue": "queue-1", "priority": None}
         ),
+        "park_tasks": lambda c: store.park_tasks(c, leases, ME),
+        "park_due_tasks": lambda c: store.park_due_tasks(c, unknown, limit=10_000),
+        "unpark_tasks": lambda c: store.unpark_tasks(c, names, limit=10_000),
+        "list_waiting_names": store.list_waiting_names,
         "delete_tasks": lambda c: c.execute(statement("delete_tasks"), ids),
     }
 
@@ -225,7 +251,7 @@ def ways(plan: dict[str, Any]) -> set[str]:
     found = set()
     for node in nodes(plan):
         index = node.get("Index Name", "")
-        if index.startswith(("taskmaster_tasks_task_", "idx_tasks_", "taskmaster_tasks_in_flight")):
+        if index.startswith(_INDEXES):
             # The table's own columns have no prefix. Columns of other tables follow a dot.
             words = set(re.findall(r"(?<![.\w])\w+", node.get("Index Cond", "")))
             asked = [column for column in COLUMNS if column in words]

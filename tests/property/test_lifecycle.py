@@ -17,17 +17,19 @@ from taskmaster.coordinator.support.database import conninfo
 from taskmaster.tasks import task_actions
 from taskmaster.tasks.errors import IllegalTransition
 from taskmaster.tasks.lifecycle import LEGAL, Status, Transition, sources
-from taskmaster.tasks.messages import Completion, Failure, Release, Start
+from taskmaster.tasks.messages import Completion, Failure, Lease, Release, Start
 from taskmaster.tasks.models import Task
 from taskmaster.tasks.statements import Connection
 from taskmaster.tasks.store import async_store as store
 from taskmaster.tasks.store import sync_store
+from tests.coordinator.sample import claimed
 from tests.factories import in_s, stored
 
 ME = UUID(int=1)
 ROW = (
     "SELECT status, lease, attempt, result, errors, started_at, completed_at, failed_at, "
-    "cancelled_at, scheduled_at, queue, priority FROM taskmaster_tasks_task WHERE id = %s"
+    "cancelled_at, scheduled_at, waiting_reason, waiting_for, queue, priority "
+    "FROM taskmaster_tasks_task WHERE id = %s"
 )
 
 steps = st.lists(
@@ -54,6 +56,7 @@ def requests_by_report(
             c, [Failure(*head, 0.0, "w", ME, "{}", final=False, pause_s=0.0)]
         ),
         Transition.RELEASE: lambda c: store.release_tasks(c, [Release(task_id, lease, True)], ME),
+        Transition.PARK: lambda c: store.park_tasks(c, [Lease(task_id, lease)], ME),
     }
 
 
@@ -92,6 +95,14 @@ def apply(transition: Transition, task_id: int, lease: int, attempt: int) -> Non
                 await store.rescue_orphans(connection, ME, stoppable=True)
             elif transition is Transition.RELEASE_HELD:
                 await store.release_held_tasks(connection, ME, only_future=False)
+            elif transition is Transition.PARK_DUE:
+                found = claimed(task_id=task_id, scheduled_at=in_s(-60))
+                for queue, priority in (("default", 0), ("mail", 3)):
+                    place = found._replace(queue=queue, priority=priority)
+                    await store.park_due_tasks(connection, [place], limit=10)
+            elif transition is Transition.UNPARK:
+                names = await store.list_waiting_names(connection)
+                await store.unpark_tasks(connection, names, limit=10)
             else:
                 await requests_by_report(task_id, lease, attempt)[transition](connection)
 
@@ -111,6 +122,8 @@ UNFENCED = {
     Transition.CLAIM,
     Transition.RESCUE,
     Transition.RELEASE_HELD,
+    Transition.PARK_DUE,
+    Transition.UNPARK,
     Transition.CANCEL,
     Transition.RETRY,
     Transition.RESCHEDULE,
@@ -147,6 +160,7 @@ def test_only_legal_transitions_change_a_row(history: list[tuple[Transition, int
         else:
             assert Status(after[0]) in legal, f"{transition} of {status} led to {after[0]}"
             assert after[1] >= lease
+        assert (after[0] == Status.WAITING) == (after[10:12] == ("unknown_name", "shell"))
         if transition is Transition.CLAIM and legal:
             assert after[1] == lease + 1
 
@@ -155,7 +169,9 @@ def test_only_legal_transitions_change_a_row(history: list[tuple[Transition, int
 @pytest.mark.parametrize("status", list(Status))
 def test_only_tasks_that_have_not_begun_change_queue_or_priority(status: Status) -> None:
     [task_id] = stored()
-    Task.objects.filter(pk=task_id).update(status=status)
+    parked = {"waiting_reason": "unknown_name", "waiting_for": "shell"}
+    reason = parked if status == Status.WAITING else {}
+    Task.objects.filter(pk=task_id).update(status=status, **reason)
     before = row(task_id)
     sync_store.requeue_tasks([task_id], queue="mail")
     if status in sources(Transition.REQUEUE):

@@ -113,8 +113,17 @@ class WireWorker:
     complete.
     """
 
-    def __init__(self, address: str, *, slots: int = 8, queues: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        slots: int = 8,
+        queues: tuple[str, ...] = (),
+        names: tuple[str, ...] | None = None,
+    ) -> None:
         self.address = address
+        #: The task names to announce. None: speak protocol 1, which announces none.
+        self.names = names
         self.slots = slots
         self.queues = queues
         self.id = str(uuid4())
@@ -132,6 +141,7 @@ class WireWorker:
         #: The tokens of the offers. Every message about an execution names that of its offer.
         self.tokens: dict[tuple[int, int], bytes] = {}
         self.joined = asyncio.Event()
+        self.welcome = pb.Welcome()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[WireWorker]:
@@ -158,12 +168,14 @@ class WireWorker:
                 executor="thread",
                 slots=self.slots,
                 queues=self.queues,
-                protocol=1,
+                protocol=1 if self.names is None else 2,
+                tasks=self.names or (),
             )
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._beat())
                 async for message in self.stub.ReceiveTasks(hello):
                     if message.WhichOneof("message") == "welcome":
+                        self.welcome = message.welcome
                         self.beat_s = message.welcome.heartbeat_interval_ms / 1_000
                     self.joined.set()
                     self.stale.extend(message.stale.executions)

@@ -23,7 +23,7 @@ from tests.system.fleet import coordinator
 from tests.system.workers import worker
 from tests.tasks.api.people import ALL, assert_problem, client_with
 from tests.tasks.bulk.sample import an_operation
-from tests.waiting import until_finished
+from tests.waiting import until_counted, until_finished
 
 RULE = "shell tasks are switched off. To switch them on, set TASKMASTER_SHELL_TASKS=on"
 SHELL = {"command": "true"}
@@ -91,12 +91,13 @@ async def test_grpc_refuses_a_submission() -> None:
     assert not await sync_to_async(Task.objects.exists)()
 
 
-async def test_a_worker_fails_a_stored_shell_task_for_good() -> None:
+async def test_a_stored_shell_task_waits_for_a_worker_that_runs_commands() -> None:
     [task_id] = await sync_to_async(stored)(max_attempts=3)
     async with coordinator() as address, worker(address, TASKMASTER_SHELL_TASKS="off"):
-        task = await until_finished(task_id)
-    assert (task.status, task.attempt) == ("failed", 1)
-    assert RULE in task.errors[0]["message"]
+        await until_counted(1, pk=task_id, status="waiting", waiting_for="shell")
+        async with worker(address, name="commands", TASKMASTER_SHELL_TASKS="on"):
+            task = await until_finished(task_id)
+    assert (task.status, task.attempt, task.worker) == ("complete", 1, "commands")
 
 
 def test_the_command_line_refuses_a_submission() -> None:

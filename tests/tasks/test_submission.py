@@ -28,6 +28,7 @@ def test_command_alone_is_the_short_form_of_a_shell_task() -> None:
     assert short.queue == "q"
 
 
+@pytest.mark.django_db
 def test_unknown_task_is_refused_with_the_nearest_names() -> None:
     with pytest.raises(UnknownTaskName, match=r"closest names are .*examples\.tasks\.checksum"):
         submission.parse({"name": "examples.tasks.chcksum"})

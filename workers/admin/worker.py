@@ -36,8 +36,8 @@ class WorkerAdmin(ReadOnly, ModelAdmin[Worker]):
     list_per_page = 50
     fields = (
         "state", "remark", "name", "id", "host", "pid", "pool", "executor", "serves",
-        "slots_busy", "tasks_done", "tasks_failed", "memory", "cpu_used", "loop_lag_ms",
-        "heartbeat_misses", "command", "coordinator", "registered", "seen",
+        "known_tasks", "slots_busy", "tasks_done", "tasks_failed", "memory", "cpu_used",
+        "loop_lag_ms", "heartbeat_misses", "command", "coordinator", "registered", "seen",
     )  # fmt: skip
     readonly_fields = fields
 
@@ -108,6 +108,10 @@ class WorkerAdmin(ReadOnly, ModelAdmin[Worker]):
     @admin.display(description="queues")
     def serves(self, worker: Worker) -> str:
         return ", ".join(worker.queues) or "every queue"
+
+    @admin.display(description="tasks")
+    def known_tasks(self, worker: Worker) -> str:
+        return "every task" if worker.tasks is None else ", ".join(worker.tasks) or "none"
 
     @admin.display(description="slots busy")
     def slots_busy(self, worker: Worker) -> str:

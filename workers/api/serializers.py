@@ -46,3 +46,11 @@ class WorkerSerializer(IsoTimes, serializers.ModelSerializer[Worker]):
         As a choice it would share a name in the schema with the status of a task.
         """
         return worker.status
+
+
+class WorkerDetailSerializer(WorkerSerializer):
+    """Serialize a worker with the task names that it knows."""
+
+    class Meta(WorkerSerializer.Meta):
+        fields = [*WorkerSerializer.Meta.fields, "tasks"]
+        read_only_fields = fields

@@ -18,7 +18,7 @@ from taskmaster.tasks.api.pagination import NewestFirst
 from taskmaster.tasks.api.views import JSON, problems
 from taskmaster.tasks.permissions import require
 from taskmaster.workers import operations
-from taskmaster.workers.api.serializers import WorkerSerializer
+from taskmaster.workers.api.serializers import WorkerDetailSerializer, WorkerSerializer
 from taskmaster.workers.models import Worker
 from taskmaster.workers.models.worker import WorkerStatus
 from taskmaster.workers.operations import WorkerNotFound
@@ -74,7 +74,7 @@ class WorkerView(ApiConventions, APIView):
         operation_id="get_worker",
         summary="Get a worker",
         parameters=HEADERS,
-        responses={200: WorkerSerializer, **NOT_MODIFIED, **problems(404)},
+        responses={200: WorkerDetailSerializer, **NOT_MODIFIED, **problems(404)},
     )
     def get(self, request: Request, worker_id: UUID) -> Response:
         """Return the worker, as last reported to its coordinator."""
@@ -89,7 +89,7 @@ class DrainView(ApiConventions, APIView):
         operation_id="drain_worker",
         summary="Drain a worker",
         request=None,
-        responses={200: WorkerSerializer, **problems(404, 409)},
+        responses={200: WorkerDetailSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, worker_id: UUID) -> Response:
         """Drain the worker.
@@ -108,7 +108,7 @@ class UndrainView(ApiConventions, APIView):
         operation_id="undrain_worker",
         summary="Let a draining worker accept tasks again",
         request=None,
-        responses={200: WorkerSerializer, **problems(404, 409)},
+        responses={200: WorkerDetailSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, worker_id: UUID) -> Response:
         """Let the worker accept tasks again, unless it is offline or was asked to stop."""
@@ -124,7 +124,7 @@ class StopView(ApiConventions, APIView):
         operation_id="stop_worker",
         summary="Stop a worker",
         request=None,
-        responses={200: WorkerSerializer, **problems(404, 409)},
+        responses={200: WorkerDetailSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, worker_id: UUID) -> Response:
         """Stop the worker as SIGTERM does.
@@ -144,7 +144,7 @@ class KillView(ApiConventions, APIView):
         operation_id="kill_worker",
         summary="Kill a worker",
         request=None,
-        responses={200: WorkerSerializer, **problems(404, 409)},
+        responses={200: WorkerDetailSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, worker_id: UUID) -> Response:
         """Kill the worker as `kill -9` does. Its running tasks are lost and rescued.
@@ -160,4 +160,4 @@ def _shown(worker_id: UUID) -> Any:
     worker = Worker.objects.filter(pk=worker_id).first()
     if worker is None:
         raise WorkerNotFound(worker_id)
-    return WorkerSerializer(worker).data
+    return WorkerDetailSerializer(worker).data

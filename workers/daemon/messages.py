@@ -6,6 +6,7 @@ them. `kind` identifies the type of a message there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from taskmaster.workers.daemon.wire import MessageDecoder
@@ -124,8 +125,9 @@ class KillProcess(NamedTuple):
 
 
 class ModulesLoaded(NamedTuple):
-    """Report that Django and the task modules are loaded."""
+    """Report that Django and the task modules are loaded. A fork server lists the task names."""
 
+    names: Sequence[str] = ()
     kind: str = "loaded"
 
 

@@ -54,6 +54,8 @@ class AttemptScheduler:
         self._by_key: dict[tuple[int, int], Attempt] = {}
         self._python: Slots
         self._shell: Slots
+        #: The task names that this worker can run. Other offers are declined.
+        self.names: frozenset[str] = frozenset()
         #: Whether `_begin_waiting` will be called soon.
         self._begin_scheduled = False
         #: Set while no attempt runs. Offers that wait for a slot do not count.
@@ -66,9 +68,9 @@ class AttemptScheduler:
         self.done = 0
         self.failed = 0
 
-    def open_slots(self, python: Slots, shell: Slots) -> None:
-        """Set where attempts run, and start the children."""
-        self._python, self._shell = python, shell
+    def open_slots(self, python: Slots, shell: Slots, names: frozenset[str]) -> None:
+        """Set where attempts run and which names they may have, and start the children."""
+        self._python, self._shell, self.names = python, shell, names
         python.open()
         shell.open()
 
@@ -95,7 +97,8 @@ class AttemptScheduler:
     def offer(self, offers: Iterable[pb.Offer], *, confirm_first: bool = False) -> None:
         """Start the offers that find a free slot.
 
-        The others wait for a short time and are then declined. With `confirm_first`, which is set
+        The others wait for a short time and are then declined. Offers of unknown names are declined
+        immediately. With `confirm_first`, which is set
         while a heartbeat is overdue, each start is made durable before its attempt runs, because
         the leases may no longer be valid.
         """
@@ -105,7 +108,8 @@ class AttemptScheduler:
             attempt.unconfirmed = (
                 confirm_first or attempt.may_have_started or attempt.stop_on_lost_contact
             )
-            if self.draining:
+            if self.draining or offer.name not in self.names:
+                # Another worker may know the name. No attempt is used.
                 self._reports.add_declined(attempt)
             else:
                 self._waiting.append(attempt)

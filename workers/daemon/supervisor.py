@@ -44,7 +44,6 @@ class Supervisor:
         worker_id = str(uuid4())
         self._options = options
         self._grace_s = conf.shutdown_grace_s
-        self._shell_tasks = conf.shell_tasks
         #: Set while an operator wants the worker to drain. A drained worker exits when it is idle.
         self._draining = asyncio.Event()
         self._signals = 0
@@ -166,12 +165,8 @@ class Supervisor:
             )
         scheduler.open_slots(
             self.python_slots,
-            ShellSlots(
-                self.fork_server,
-                scheduler.ended,
-                scheduler.add_output,
-                enabled=self._shell_tasks,
-            ),
+            ShellSlots(self.fork_server, scheduler.ended, scheduler.add_output),
+            self.fork_server.names,
         )
 
     async def _work(self) -> int:

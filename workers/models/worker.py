@@ -48,6 +48,14 @@ PRESENT_FIRST = (
 )
 
 
+class WorkerManager(models.Manager["Worker"]):
+    """Leave the names of tasks in the database until they are read. There may be thousands."""
+
+    def get_queryset(self) -> models.QuerySet[Worker]:
+        """Return all workers."""
+        return super().get_queryset().defer("tasks")
+
+
 class Worker(models.Model):
     """Store one run of a worker process. Each start has a new id."""
 
@@ -71,6 +79,11 @@ class Worker(models.Model):
         default=list,
         db_default=[],
         help_text="Empty: every queue.",
+    )
+    tasks = ArrayField(
+        models.CharField(max_length=200),
+        null=True,
+        help_text="Task names that the worker knows. Null: it announced none and takes every task.",
     )
     slots = models.PositiveIntegerField()
     busy = models.PositiveIntegerField(default=0, db_default=0)
@@ -112,6 +125,8 @@ class Worker(models.Model):
     )
     registered_at = models.DateTimeField(db_default=Now())
     last_seen_at = models.DateTimeField(db_default=Now())
+
+    objects = WorkerManager()
 
     class Meta:
         ordering = ["name", "registered_at"]

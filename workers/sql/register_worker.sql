@@ -5,7 +5,7 @@
 -- Called by taskmaster.coordinator.liveness.workers.
 INSERT INTO taskmaster_workers_worker
     (
-        id, name, host, pid, status, executor, pool, queues, slots, coordinator, join_token_id
+        id, name, host, pid, status, executor, pool, queues, tasks, slots, coordinator, join_token_id
     )
 VALUES
     (
@@ -17,6 +17,7 @@ VALUES
         %(executor)s,
         %(pool)s,
         %(queues)s::text[],
+        %(tasks)s::text[],
         %(slots)s,
         %(coordinator)s,
         %(join_token)s

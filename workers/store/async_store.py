@@ -26,6 +26,8 @@ class Registration(NamedTuple):
     slots: int
     #: Id of the join token that admitted the worker. None: it needed none.
     join_token: int | None = None
+    #: Task names that the worker knows. None: it announced none, and takes every task.
+    tasks: list[str] | None = None
 
 
 class WorkerHeartbeat(NamedTuple):

@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from taskmaster.coordinator.dispatch.claimer import Claimer
 from taskmaster.coordinator.dispatch.dispatcher import Dispatcher
 from taskmaster.coordinator.dispatch.lookahead import LookaheadQueue
+from taskmaster.coordinator.dispatch.parking import Parking
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.support.database import Database, conninfo
 from taskmaster.tasks.conf import Settings
@@ -35,16 +36,12 @@ async def test_a_wake_up_before_it_is_idle_does_not_skip_the_last_scan() -> None
     database = Database(conninfo(), conf)
     dispatcher = Dispatcher(conf, on_capacity_freed=lambda: None, on_release=ignore, sign=sign)
     lookahead = LookaheadQueue(database, dispatcher, conf, on_release=ignore)
-    publisher = EventPublisher(database, conf)
+    publisher, me = EventPublisher(database, conf), uuid4()
+    parking = Parking(
+        database, dispatcher, me, publisher, on_release=ignore, is_leader=lambda: False
+    )
     claimer = Claimer(
-        database,
-        dispatcher,
-        lookahead,
-        conf,
-        uuid4(),
-        publisher,
-        on_release=ignore,
-        on_refuse=ignore,
+        database, dispatcher, lookahead, parking, conf, me, publisher, on_refuse=ignore
     )
     connected(dispatcher)
     await database.open()

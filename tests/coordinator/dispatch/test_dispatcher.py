@@ -135,6 +135,36 @@ def test_capacities_are_grouped_by_queues_smallest_set_first(recorded: RecordedD
     ]
 
 
+def test_capacities_are_grouped_by_names_too(recorded: RecordedDispatcher) -> None:
+    old, new = frozenset({"a"}), frozenset({"a", "b"})
+    connected(recorded.dispatcher, slots=4)
+    connected(recorded.dispatcher, slots=1, names=set(new))
+    connected(recorded.dispatcher, slots=2, names=set(old))
+    connected(recorded.dispatcher, slots=3, names=set(old))
+    groups = recorded.dispatcher.capacities()
+    assert groups == [Capacity(None, 5, old), Capacity(None, 1, new), Capacity(None, 4)]
+    assert [each.knows("b") for each in groups] == [False, True, True]
+    assert recorded.dispatcher.capacity_of(groups[0]) == 5
+    # One object for equal sets: they are compared often, and there may be thousands of names.
+    assert len({id(each.names) for each in recorded.dispatcher.workers.values()}) == 3
+
+
+def test_a_task_is_offered_only_to_workers_that_know_its_name(
+    recorded: RecordedDispatcher,
+) -> None:
+    old = connected(recorded.dispatcher, slots=9, names={"a"})
+    new = connected(recorded.dispatcher, slots=2, names={"a", "b"})
+    tasks = [claimed(name="b") for _ in range(3)]
+    assert recorded.dispatcher.offer(tasks) == tasks[2:]
+    assert (len(sent(old)), len(sent(new))) == (0, 2)
+    knows = recorded.dispatcher.knows
+    assert (knows("default", "a"), knows("default", "b"), knows("default", "c")) == (
+        True, True, False,
+    )  # fmt: skip
+    new.draining = True
+    assert not knows("default", "b")
+
+
 def test_an_offer_contains_the_number_of_the_next_attempt(recorded: RecordedDispatcher) -> None:
     worker = connected(recorded.dispatcher)
     task = claimed(attempt=2, lease=8, args="[1]", kwargs="{}", timeout_s=1.5)

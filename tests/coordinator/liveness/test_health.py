@@ -53,6 +53,7 @@ class Parts:
             on_refuse=lambda *_: None,
             acknowledgements_late=lambda: False,
             sign=sign,
+            is_leader=lambda: False,
         )
         unused: Any = None
         self.listener = Listener(

@@ -7,10 +7,16 @@ from uuid import UUID
 
 import pytest
 
-from taskmaster.coordinator.rpc.registration import registration_of, running_leases
+from taskmaster.coordinator.rpc.registration import (
+    PROTOCOLS,
+    check_protocol,
+    registration_of,
+    running_leases,
+)
 from taskmaster.proto import taskmaster_pb2 as pb
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.messages import Lease
+from taskmaster.workers.daemon.connection.session import PROTOCOL
 
 WORKER = UUID(int=7)
 
@@ -31,6 +37,21 @@ def test_a_valid_hello_becomes_a_registration() -> None:
     assert registration.pid == 2**31 - 1
 
 
+def test_a_worker_announces_its_names_since_version_2() -> None:
+    names = ["shop.tasks.send", "shell", "shell"]
+    assert registration_of(hello(protocol=2, tasks=names)).tasks == ["shell", "shop.tasks.send"]
+    # It can run nothing, which differs from a worker that announces nothing.
+    assert registration_of(hello(protocol=2)).tasks == []
+    assert registration_of(hello(protocol=1)).tasks is None
+
+
+def test_this_protocol_version_and_the_one_before_are_accepted() -> None:
+    refusals = [check_protocol(hello(protocol=version)) for version in range(4)]
+    rule = "is not supported; this coordinator accepts versions 1 to 2."
+    assert refusals == [f"protocol: version 0 {rule}", None, None, f"protocol: version 3 {rule}"]
+    assert PROTOCOLS[-1] == PROTOCOL
+
+
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
@@ -41,6 +62,10 @@ def test_a_valid_hello_becomes_a_registration() -> None:
         ({"slots": 0}, "slots: is 0; it must be from 1 to 10000."),
         ({"queues": ["q"] * 1_001}, "queues: is 1001; it must be from 0 to 1000."),
         ({"executor": "fork"}, "executor: is 'fork'; it must be one of process, thread, async."),
+        ({"protocol": 2, "tasks": ["t"] * 10_001}, "tasks: is 10001; it must be from 0 to 10000."),
+        ({"protocol": 2, "tasks": ["t" * 201]}, "tasks: must be text of 1 to 200 characters."),
+        ({"protocol": 2, "tasks": ["a\0b"]}, "tasks: must be text of 1 to 200 characters."),
+        ({"protocol": 2, "tasks": ["é" * 200] * 2_501}, "tasks: has 1,000,400 bytes; the limit"),
         ({"pool": "no spaces"}, "pool: is 'no spaces'; it must be the name of a worker"),
     ],
 )

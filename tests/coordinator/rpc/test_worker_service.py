@@ -25,7 +25,9 @@ UINT32 = 2**32 - 1
 
 BAD_HELLO: list[tuple[dict[str, Any], Code, str]] = [
     ({"protocol": 0}, Code.FAILED_PRECONDITION, "protocol: version 0 is not supported; this"),
-    ({"protocol": 2}, Code.FAILED_PRECONDITION, "protocol: version 2 is not supported; this"),
+    ({"protocol": 3}, Code.FAILED_PRECONDITION, "protocol: version 3 is not supported; this"),
+    ({"protocol": 2, "tasks": ["a\0b"]}, Code.INVALID_ARGUMENT, "tasks: must be text of 1 to 200"),
+    ({"protocol": 2, "tasks": ["t"] * 10_001}, Code.INVALID_ARGUMENT, "tasks: is 10001; it must"),
     ({"worker_id": "me"}, Code.INVALID_ARGUMENT, "worker_id: must be a UUID."),
     ({"name": ""}, Code.INVALID_ARGUMENT, "name: must be text of 1 to 100 characters."),
     ({"name": "x" * 101}, Code.INVALID_ARGUMENT, "name: must be text of 1 to 100 characters."),

@@ -26,7 +26,10 @@ State: TypeAlias = tuple[int, ...]
 #: The explored tasks and limits. Together they take about 20 s.
 SIZES: dict[str, tuple[tuple[Row, ...], Limits]] = {
     "one task, late and duplicated reports, manual changes": ((Row(),), Limits(faults=0)),
-    "one task, run twice, one fault": ((Row(),), Limits(reports=1, faults=1, by_hand=False)),
+    "one task, parked or run twice, one fault": (
+        (Row(),),
+        Limits(reports=1, faults=1, by_hand=False, parking=True),
+    ),
     "one task, two faults": ((Row(),), Limits(leases=1, reports=1, faults=2, by_hand=False)),
     "one stoppable task, one fault": (
         (Row(stop=True),),

@@ -117,9 +117,19 @@ def _cancel(row: Row, _: Call, __: Rules) -> Row | None:
 
 
 def _reschedule(row: Row, _: Call, __: Rules) -> Row | None:
-    if row.status not in ("pending", "picked"):
+    if row.status not in ("waiting", "pending", "picked"):
         return None
     return row._replace(status="pending", lease=row.lease + 1, coordinator=None)
+
+
+def _park(row: Row, call: Call, _: Rules) -> Row | None:
+    if (row.status, row.lease, row.coordinator) != ("picked", call.lease, call.coordinator):
+        return None
+    return row._replace(status="waiting", coordinator=None)
+
+
+def _unpark(row: Row, _: Call, __: Rules) -> Row | None:
+    return row._replace(status="pending") if row.status == "waiting" else None
 
 
 def _retry(row: Row, _: Call, __: Rules) -> Row | None:
@@ -144,4 +154,6 @@ _STATEMENTS: dict[str, Callable[[Row, Call, Rules], Row | None]] = {
     "cancel": _cancel,
     "reschedule": _reschedule,
     "retry": _retry,
+    "park": _park,
+    "unpark": _unpark,
 }

@@ -23,12 +23,13 @@ class Law(StrEnum):
     COUNTED = "attempt counts accepted executions, and never exceeds max_attempts"
     ONE_HOLDER = "no two coordinators hold a task under one lease"
     ONE_RUNNER = "no two workers run a task under one lease"
-    UNDISTURBED = "a coordinator releases only tasks that it holds"
-    UNSTUCK = "after any deaths, a task ends up pending or finished"
+    UNDISTURBED = "a coordinator releases or parks only tasks that it holds"
+    UNSTUCK = "after any deaths, a task ends up pending, parked or finished"
     NOT_TWICE = "a stoppable task never runs on two workers concurrently"
 
 
-_REPORTS = ("start", "complete", "fail", "release")
+#: Statements that name a lease.
+_FENCED = ("start", "complete", "fail", "release", "park")
 #: The change of `attempt` by each statement, from picked and from started.
 _COUNTS = {"start": (1, 0), "complete": (1, 0), "fail": (1, 0), "release": (0, -1)}
 
@@ -53,7 +54,7 @@ def broken_by_call(before: Row, call: Call, after: Row, passed: bool) -> Iterato
         after.lease == before.lease + 1 and call.name != "reschedule"
     ):
         yield Law.GROWING
-    if call.name in _REPORTS and (call.lease != before.lease or old not in IN_FLIGHT):
+    if call.name in _FENCED and (call.lease != before.lease or old not in IN_FLIGHT):
         yield Law.FENCED
     if old in FINISHED and call.name != "retry":
         yield Law.FINISHED
@@ -65,7 +66,7 @@ def broken_by_call(before: Row, call: Call, after: Row, passed: bool) -> Iterato
     ):
         yield Law.COUNTED
     is_own = before.coordinator == call.coordinator and before.status == "picked"
-    if call.name == "release" and not (call.begun or is_own):
+    if call.name in ("release", "park") and not (call.begun or is_own):
         yield Law.UNDISTURBED
 
 

@@ -25,7 +25,7 @@ Step = tuple[int | None, Action]
 #: worker.
 Frozen = tuple[str, int] | tuple[int, int]
 
-_LIMITS = Limits(leases=1_000, reports=4, contact=True)
+_LIMITS = Limits(leases=1_000, reports=4, parking=True, contact=True)
 _PROCESSES: list[Frozen] = [(kind, k) for kind in ("coordinator", "worker") for k in (0, 1)]
 _PATHS: list[Frozen] = [(c, w) for c in (0, 1) for w in (0, 1)]
 #: Messages between a worker and a coordinator.
@@ -34,9 +34,9 @@ _TRAVELS = ("accept", "decline", "deliver", "hello", "heartbeat")
 
 #: The rules and their kinds of steps; a repeated kind is more likely.
 WORK = ("claim", "offer", "accept", "accept", "finish", *["deliver"] * 4)
-REFUSAL = ("let_go", "withdraw", "decline", "lose")
+REFUSAL = ("let_go", "park", "withdraw", "decline", "lose")
 LOSS = ("crash", "cut", "disconnect", "lose_contact")
-RECOVERY = ("rescue", "take_over", "hello", "hello", "heartbeat")
+RECOVERY = ("rescue", "take_over", "hello", "hello", "heartbeat", "unpark")
 BY_HAND = ("cancel", "reschedule", "retry", "retry")
 
 

@@ -13,7 +13,7 @@ import psycopg
 from taskmaster.coordinator.support.database import conninfo
 from taskmaster.tasks import task_actions
 from taskmaster.tasks.errors import IllegalTransition
-from taskmaster.tasks.messages import Completion, Failure, Lease, Release, Start
+from taskmaster.tasks.messages import Completion, Failure, Lease, QueueName, Release, Start
 from taskmaster.tasks.statements import Connection
 from taskmaster.tasks.store import async_store as store
 from tests.factories import in_s
@@ -27,10 +27,12 @@ _COORDINATOR, _WORKER = 100, 200
 _INSERT = """
 INSERT INTO taskmaster_tasks_task
     (id, name, queue, max_attempts, timeout_s, retry_base_s, status, lease, attempt, coordinator,
-     worker, worker_id, on_lost_contact, result, scheduled_at)
+     worker, worker_id, on_lost_contact, result, scheduled_at, waiting_reason, waiting_for)
 SELECT
     id, 'shell', 'queue-' || id, max_attempts, 0, 0, status, lease, attempt, coordinator,
-    'w', worker_id, CASE WHEN stop THEN 'stop' ELSE 'continue' END, to_json(result), now()
+    'w', worker_id, CASE WHEN stop THEN 'stop' ELSE 'continue' END, to_json(result), now(),
+    CASE status WHEN 'waiting' THEN 'unknown_name' ELSE '' END,
+    CASE status WHEN 'waiting' THEN 'shell' ELSE '' END
 FROM
     unnest(
         %s::bigint[], %s::text[], %s::bigint[], %s::int[], %s::int[], %s::uuid[], %s::uuid[],
@@ -188,6 +190,15 @@ async def _release(connection: Connection, calls: dict[int, Call]) -> set[int]:
     return _ids(await store.release_tasks(connection, releases, _coordinator(calls)))
 
 
+async def _park(connection: Connection, calls: dict[int, Call]) -> set[int]:
+    return _ids(await store.park_tasks(connection, _leases(calls), _coordinator(calls)))
+
+
+async def _unpark(connection: Connection, calls: dict[int, Call]) -> set[int]:
+    names = [QueueName(f"queue-{task_id}", "shell") for task_id in calls]
+    return _ids(await store.unpark_tasks(connection, names, limit=1_000_000))
+
+
 async def _live(connection: Connection, calls: dict[int, Call]) -> set[int]:
     return {lease.task_id for lease in await store.filter_live_leases(connection, _leases(calls))}
 
@@ -217,6 +228,8 @@ _STATEMENTS: dict[str, Callable[[Connection, dict[int, Call]], Awaitable[set[int
     "complete": _complete,
     "fail": _fail,
     "release": _release,
+    "park": _park,
+    "unpark": _unpark,
     "live": _live,
     "adopt": _adopt,
     "release_held": _release_held,

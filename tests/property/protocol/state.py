@@ -173,5 +173,7 @@ class Limits(NamedTuple):
     faults: int = 2
     #: Whether to include cancel, reschedule and retry.
     by_hand: bool = True
+    #: Whether the task can be parked, because no connected worker knows its name.
+    parking: bool = False
     #: Whether workers can lose contact for so long that they stop stoppable tasks.
     contact: bool = False

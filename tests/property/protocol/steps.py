@@ -55,8 +55,12 @@ def _by_coordinators(task: Task, world: World, limits: Limits) -> Iterator[Actio
         for c, alive in enumerate(world.alive):
             if alive:
                 yield Action("claim", c)
+    if task.row.status == "waiting":
+        yield Action("unpark")
     for held in task.held:
         yield Action("let_go", held.coordinator, lease=held.lease)
+        if limits.parking:
+            yield Action("park", held.coordinator, lease=held.lease)
         for c, w in world.links:
             if c == held.coordinator:
                 yield Action("offer", c, w, held.lease)
@@ -96,9 +100,9 @@ def _by_the_wire(task: Task, world: World) -> Iterator[Action]:
 
 def _by_hand(task: Task, limits: Limits) -> Iterator[Action]:
     status = task.row.status
-    if status in ("pending", "picked", "started"):
+    if status in ("waiting", "pending", "picked", "started"):
         yield Action("cancel")
-    if status in ("pending", "picked") and task.row.lease < limits.leases:
+    if status in ("waiting", "pending", "picked") and task.row.lease < limits.leases:
         yield Action("reschedule")
     if status in ("failed", "cancelled") and task.row.lease < limits.leases:
         yield Action("retry")
@@ -138,6 +142,13 @@ def _release_held(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
     """Release a held task that finds no slot in time."""
     held = _one(task.held, lambda x: x[:2] == (action.coordinator, action.lease))
     return _released(task._replace(held=task.held - {held}), action, ledger)
+
+
+def _park(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
+    """Park a held task: no connected worker knows its name."""
+    held = _one(task.held, lambda x: x[:2] == (action.coordinator, action.lease))
+    call = Call("park", lease=action.lease, coordinator=action.coordinator)
+    return task._replace(held=task.held - {held}, row=ledger.apply(task.row, call)[0])
 
 
 def _withdraw(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
@@ -240,4 +251,6 @@ _STEPS: dict[str, Callable[[Task, World, Action, Ledger], Task]] = {
     "cancel": _asked,
     "reschedule": _asked,
     "retry": _asked,
+    "park": _park,
+    "unpark": _asked,
 }

@@ -60,6 +60,8 @@ def test_the_laws_hold_in_random_histories(database: Database, histories: int) -
     # The histories are long enough to be meaningful.
     for kind in ("deliver", "rescue", "take_over", "hello", "retry"):
         assert machine.counts[kind] > 10, kind
+    for kind in ("park", "unpark"):
+        assert machine.counts[kind], kind
 
 
 @pytest.mark.parametrize("guard", _GUARDS)

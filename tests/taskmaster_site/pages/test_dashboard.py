@@ -14,7 +14,7 @@ from django.utils import timezone
 from taskmaster.coordinator.models import Coordinator
 from taskmaster.taskmaster_site.pages.fragments import FRAGMENTS
 from taskmaster.tasks import task_actions
-from taskmaster.tasks.models import Statistic, Task
+from taskmaster.tasks.models import QueueDepth, Statistic, Task
 from tests.factories import a_worker, in_s, stored
 from tests.taskmaster_site.pages.people import client, text
 
@@ -49,6 +49,18 @@ def test_the_first_response_contains_tasks_and_workers() -> None:
     assert "heron" in page
     assert "1 of 4 slots busy" in page
     assert page.count("cancelled</span>") == 1
+
+
+def test_parked_tasks_are_shown_with_their_badge_and_counted() -> None:
+    [task_id] = stored(queue="mail")
+    parked = {"waiting_reason": "unknown_name", "waiting_for": "shell"}
+    Task.objects.filter(pk=task_id).update(status="waiting", **parked)
+    QueueDepth.objects.create(queue="mail", pending=0, due=0, held=0, running=0, waiting=1)
+    page = text(client("view_task").get("/?status=waiting"))
+    assert '<span class="mark waiting">' in page
+    assert "marks.svg#waiting" in page
+    assert "1 parked" in FRAGMENTS["counters"]()
+    assert "0 running · 1 parked" in FRAGMENTS["queues"]()
 
 
 def test_workers_are_sorted_by_the_numbers_in_their_names() -> None:

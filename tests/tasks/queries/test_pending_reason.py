@@ -11,9 +11,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from taskmaster.tasks.fleet import CAPACITY_AGE_MAX_S
 from taskmaster.tasks.lifecycle import Status
-from taskmaster.tasks.models import QueueState, Task
-from taskmaster.tasks.queries.pending_reason import CAPACITY_AGE_MAX_S, explain_pending
+from taskmaster.tasks.models import KnownNames, QueueState, Task
+from taskmaster.tasks.queries.pending_reason import explain_pending
 from taskmaster.tasks.statements import statement
 from tests.factories import in_s, stored
 
@@ -34,11 +35,17 @@ def a_task(**fields: Any) -> Task:
 def store_capacity(
     coordinator: UUID, queue: str, workers: int, slots: int, free: int, age_s: float = 0
 ) -> None:
-    """Store a coordinator's capacity row of this age."""
+    """Store a coordinator's capacity row of this age. Its workers take every task."""
     at = timezone.now() - timedelta(seconds=age_s)
     QueueState.objects.create(
         coordinator=coordinator, queue=queue, workers=workers, slots=slots, free=free, at=at
     )
+    store_names(coordinator, [queue] if queue else None, None)
+
+
+def store_names(coordinator: UUID, queues: list[str] | None, names: list[str] | None) -> None:
+    """Store names that workers of a coordinator know. None: every queue, and every name."""
+    KnownNames.objects.create(coordinator=coordinator, queues=queues, names=names)
 
 
 def failed(attempt: int, how: str = "raised") -> dict[str, Any]:
@@ -54,8 +61,27 @@ def test_running_and_finished_tasks_have_no_reason() -> None:
 
 def test_a_scheduled_task_shows_its_time() -> None:
     assert explain_pending(a_task(scheduled_at=in_s(250))) == "The task is due in 4 min."
-    waiting = a_task(status="waiting", scheduled_at=in_s(-5))
-    assert explain_pending(waiting) == "The task waits for other tasks to end."
+
+
+def test_a_name_that_no_worker_of_the_queue_knows_is_named() -> None:
+    store_capacity(ONE, "", 1, 4, 4)
+    KnownNames.objects.all().delete()
+    store_names(ONE, None, ["shop.tasks.send"])
+    parked = {"status": "waiting", "waiting_reason": "unknown_name", "waiting_for": "shell"}
+    for fields in ({}, parked):
+        assert explain_pending(a_task(**fields)) == "No connected worker knows shell."
+    store_names(TWO, ["mail"], ["shell"])
+    store_capacity(TWO, "", 1, 4, 4, age_s=CAPACITY_AGE_MAX_S + 1)
+    assert explain_pending(a_task()) == "No connected worker knows shell."
+    QueueState.objects.update(at=timezone.now())
+    KnownNames.objects.filter(coordinator=TWO, queues=None).delete()
+    assert explain_pending(a_task()) == (
+        "No connected worker that serves the queue `default` knows shell."
+    )
+    assert explain_pending(a_task(queue="mail")) == "The task is due and waits to be claimed."
+    assert explain_pending(a_task(queue="mail", **parked)) == (
+        "A worker that knows shell has connected; the task is pending again soon."
+    )
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,21 @@ def test_pending_and_running_are_counted_by_queue() -> None:
     assert figures.counted_at is not None
 
 
+def test_parked_tasks_are_counted_by_queue() -> None:
+    ids = stored(3, queue="mail") + stored(2, queue="media")
+    parked = {"status": "waiting", "waiting_reason": "unknown_name", "waiting_for": "shell"}
+    Task.objects.filter(pk__in=ids[1:]).update(**parked)
+    assert (read.overview().waiting, read.overview().total) == (4, 5)
+    asyncio.run(_snapshot_depth())
+    [mail, media] = read.queues()
+    assert (mail.queue, mail.pending, mail.waiting) == ("mail", 1, 2)
+    # A queue with parked tasks only is listed.
+    assert (media.queue, media.pending, media.waiting) == ("media", 0, 2)
+    figures = read.overview()
+    assert (figures.waiting, figures.pending, figures.due, figures.total) == (4, 1, 1, 5)
+    assert figures.counted_at is not None
+
+
 def test_single_changes_are_summed_per_session() -> None:
     for task_id in stored(5):
         task_actions.cancel(task_id)

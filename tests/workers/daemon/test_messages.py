@@ -52,7 +52,7 @@ CONVERSATIONS = [
     (
         messages.fork_server_events,
         [
-            ModulesLoaded(),
+            ModulesLoaded(["shell", "shop.tasks.send"]),
             LoadFailed("shop.tasks cannot be imported"),
             ProcessStarted(1, 4_711),
             StartRefused(2, "Resource temporarily unavailable", 126),

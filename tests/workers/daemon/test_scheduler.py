@@ -31,7 +31,9 @@ class Bench:
         self.server: Any = Server()
         ways = (self.scheduler.ended, self.scheduler.add_output)
         self.scheduler.open_slots(
-            ProcessSlots(self.server, slots, *ways), ShellSlots(self.server, *ways, enabled=True)
+            ProcessSlots(self.server, slots, *ways),
+            ShellSlots(self.server, *ways),
+            frozenset({"some.task", "shell"}),
         )
 
     def attempt(self, task_id: int) -> Attempt:
@@ -69,6 +71,15 @@ class Bench:
         await until(self.reports.all_acknowledged.is_set)
         sending.cancel()
         return found
+
+
+async def test_an_offer_of_an_unknown_name_is_declined_without_an_attempt() -> None:
+    bench = Bench(slots=2)
+    bench.scheduler.offer([an_offer(1, name="newcode.fresh"), an_offer(2)])
+    assert bench.scheduler.running == [(2, 1)]
+    update = await bench.reported()
+    assert [each.task_id for each in update.declined] == [1]
+    assert [each.task_id for each in update.started] == [2]
 
 
 async def test_an_offer_without_a_free_slot_begins_when_an_attempt_ends() -> None:

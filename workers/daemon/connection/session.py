@@ -33,8 +33,9 @@ from taskmaster.workers.daemon.scheduler import AttemptScheduler
 
 log = logging.getLogger(__name__)
 
-#: Version of the protocol between workers and coordinators.
-PROTOCOL = 1
+#: Version of the protocol between workers and coordinators. A coordinator also accepts the version
+#: before its own.
+PROTOCOL = 2
 #: Pause after the first round of failed connections. The setting `reconnect_max_s` limits it.
 _RECONNECT_S = 0.1
 #: Time-outs for the first message of a stream and for the acknowledgement of reports.
@@ -210,6 +211,7 @@ class Session:
             running=self._unfinished(),
             protocol=PROTOCOL,
             pool=self._options.pool,
+            tasks=sorted(self._scheduler.names),
         )
 
     def _unfinished(self) -> list[pb.Execution]:
@@ -230,6 +232,11 @@ class Session:
             output_max_bytes=welcome.output_max_bytes,
         )
         self._connected.set()
+        if welcome.protocol_max > PROTOCOL:
+            log.warning(
+                "worker is older than its coordinator, whose next release will refuse it",
+                extra={"protocol": PROTOCOL, "supported": welcome.protocol_max},
+            )
         log.info(
             "worker ready",
             extra={

@@ -108,6 +108,8 @@ class ForkServerClient:
         #: Memory files of the running children, by id, and of the fork server.
         self._memory_files: dict[int, int] = {}
         self._own_memory_file: int | None = None
+        #: The task names that the children know. They are set when the fork server is ready.
+        self.names: frozenset[str] = frozenset()
 
     @property
     def pid(self) -> int:
@@ -148,8 +150,11 @@ class ForkServerClient:
             if not data:
                 raise ConfigurationError("The fork server exited while it loaded the task modules.")
             events = self._decoder.feed(data)
-        if isinstance(events[0], LoadFailed):
-            raise ConfigurationError(events[0].message)
+        match events[0]:
+            case LoadFailed(message=message):
+                raise ConfigurationError(message)
+            case ModulesLoaded(names=names):
+                self.names = frozenset(names)
         self._socket = RequestSocket(self._control, self._receive)
 
     def fork(

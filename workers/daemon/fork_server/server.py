@@ -28,6 +28,7 @@ from typing import NoReturn
 
 import psutil
 
+from taskmaster.tasks import registry
 from taskmaster.workers.daemon import messages, wire
 from taskmaster.workers.daemon.fork_server import launcher, process_tree
 from taskmaster.workers.daemon.messages import (
@@ -102,7 +103,7 @@ class ForkServer:
             signal.signal(number, lambda *_: None)
         self._selector.register(self._control, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
-        self._send(ModulesLoaded())
+        self._send(ModulesLoaded(registry.names()))
         try:
             while self._iterate():
                 pass
@@ -273,7 +274,6 @@ def _load() -> None:
 
     import django
 
-    from taskmaster.tasks import registry
     from taskmaster.workers.daemon.child import database
     from taskmaster.workers.daemon.child import main as _child  # noqa: F401 - loaded for all children
 

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from taskmaster.proto import taskmaster_pb2 as pb
-from taskmaster.tasks.conf import SHELL_OFF
 from taskmaster.workers.daemon.attempt import Attempt, Ending, Failed, now_us
 from taskmaster.workers.daemon.fork_server.client import ForkServerClient
 from taskmaster.workers.daemon.messages import (
@@ -126,13 +125,10 @@ class _Running:
 class ShellSlots:
     """Start and stop the commands, each with a launcher of its own."""
 
-    def __init__(
-        self, fork_server: ForkServerClient, on_end: OnEnd, on_output: OnOutput, *, enabled: bool
-    ) -> None:
+    def __init__(self, fork_server: ForkServerClient, on_end: OnEnd, on_output: OnOutput) -> None:
         self.fork_server = fork_server
         self.on_end = on_end
         self.on_output = on_output
-        self._enabled = enabled
         self.running: dict[int, _Running] = {}
         #: Computed once, because it costs as much as the rest of a start.
         self._environ = without_secrets(os.environ)
@@ -143,10 +139,7 @@ class ShellSlots:
         """Do nothing: the first commands start the launchers."""
 
     def begin(self, attempt: Attempt) -> None:
-        """Start the command of an attempt. Without the setting `shell_tasks` it fails for good."""
-        if not self._enabled:
-            self.on_end(attempt, Failed(pb.EXIT_CLASS_RAISED, SHELL_OFF, final=True))
-            return
+        """Start the command of an attempt."""
         try:
             command = parse(attempt.run.kwargs, self._environ)
         except InvalidShellCommand as error:

@@ -59,6 +59,13 @@ class Client:
         answer = await self._stub.SubmitTask(pb.SubmitTaskRequest(**fields), **self._options)
         return int(answer.task_id)
 
+    async def notices(self, *requests: pb.SubmitTaskRequest) -> list[str]:
+        """Submit tasks one by one and together. Return the notices of the answers."""
+        single = [await self._stub.SubmitTask(each, **self._options) for each in requests]
+        many = iter([pb.SubmitTasksRequest(tasks=requests)])
+        answer = await self._stub.SubmitTasks(many, **self._options)
+        return [*(each.notice for each in single), *answer.notices]
+
     async def submit_many(self, *chunks: list[pb.SubmitTaskRequest]) -> list[int]:
         """Submit tasks as a stream of chunks. Return their ids."""
         requests = [pb.SubmitTasksRequest(tasks=chunk) for chunk in chunks]

@@ -10,6 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from taskmaster.proto import taskmaster_pb2 as pb
+from taskmaster.tasks import fleet
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Task
 from tests.coordinator.rpc.task_service.client import (
@@ -22,7 +23,7 @@ from tests.coordinator.rpc.task_service.client import (
 )
 from tests.factories import stored
 from tests.system.fleet import WireWorker, acount
-from tests.waiting import until_counted
+from tests.waiting import until, until_counted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,6 +55,28 @@ async def test_a_submitted_task_is_stored_shown_and_cancelled(client: Client) ->
     assert (cancelled.id, cancelled.status) == (task_id, pb.TASK_STATUS_CANCELLED)
     assert cancelled.HasField("cancelled_at")
     assert await acount(status=Status.CANCELLED, pk=task_id) == 1
+
+
+async def test_a_name_that_only_a_worker_knows_is_accepted_with_a_notice(
+    client: Client, address: str
+) -> None:
+    fresh = pb.SubmitTaskRequest(name="newcode.fresh", args_json="[1]")
+    rule = "name: 'newcode.fresh' is not a registered task, and no connected worker knows it"
+    assert rule in await refused(client.submit(name=fresh.name), Code.INVALID_ARGUMENT)
+    async with WireWorker(address, names=(fresh.name,)).running():
+        await until(sync_to_async(lambda: fleet.is_announced(fresh.name)), 20)
+        notices = await client.notices(fresh, pb.SubmitTaskRequest(name=ADD, args_json="[1, 2]"))
+        [first, nothing, of_bulk] = notices
+        assert first.startswith("Only workers know newcode.fresh, and this process does not: ")
+        assert (nothing, of_bulk) == ("", first)
+        await until_counted(2, name=fresh.name, status="complete", attempt=1)
+        # The only worker of the queue does not know this one.
+        await until_counted(2, name=ADD, status="waiting")
+        task = await Task.objects.filter(name=ADD).afirst()
+        assert task is not None
+        shown = await client.get(task.pk)
+        assert shown.status == pb.TASK_STATUS_WAITING
+        assert shown.reason == f"No connected worker knows {ADD}."
 
 
 async def test_absent_fields_have_their_defaults(client: Client) -> None:

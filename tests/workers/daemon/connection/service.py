@@ -73,8 +73,8 @@ class Worker:
         self.scheduler = AttemptScheduler(2, self.reports)
         # Commands need no child before they run, and these tests run none.
         ways = (self.scheduler.ended, self.scheduler.add_output)
-        slots: Any = ShellSlots(None, *ways, enabled=True)  # type: ignore[arg-type]
-        self.scheduler.open_slots(slots, slots)
+        slots: Any = ShellSlots(None, *ways)  # type: ignore[arg-type]
+        self.scheduler.open_slots(slots, slots, frozenset({"some.task", "shell"}))
         self.commands: list[str] = []
         self.session = Session(
             options,
