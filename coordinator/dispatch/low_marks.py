@@ -36,7 +36,7 @@ class LowWaterMarks:
         self._clock = clock
         #: Marks above the first task of their pair. They are valid until the next scan.
         self._marks: dict[MarkKey, datetime] = {}
-        #: Marks above tasks that a claim has skipped, and the times until which they are valid.
+        #: Marks above tasks that a claim has skipped, and when they end. The next scan drops them.
         self._above_skipped: dict[MarkKey, tuple[datetime, float]] = {}
 
     @property
@@ -48,10 +48,9 @@ class LowWaterMarks:
         """Return the mark of a pair for workers that know these names."""
         key = MarkKey(names, pair.queue, pair.priority)
         mark = max(pair.first_at, self._marks.get(key, pair.first_at))
-        if not self._above_skipped:
-            return mark
-        above_skipped, until = self._above_skipped.get(key, (mark, 0.0))
-        return max(mark, above_skipped) if self._clock() < until else mark
+        if key in self._above_skipped:
+            return max(mark, self._above_skipped[key][0])
+        return mark
 
     def lower(self) -> None:
         """Lower each mark to the first task of its pair: a scan has found it."""

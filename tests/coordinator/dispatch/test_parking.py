@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from asgiref.sync import sync_to_async
 
+from taskmaster.coordinator.dispatch import parking
 from taskmaster.coordinator.dispatch.claimer import Claimer
 from taskmaster.coordinator.dispatch.connections import WorkerConnection
 from taskmaster.coordinator.dispatch.lookahead import LookaheadQueue
@@ -150,6 +151,18 @@ async def test_a_backlog_of_an_unknown_name_is_parked_together(bench: Bench) -> 
     await bench.claim()
     assert offered(worker) == [behind]
     assert await rows([future], "status") == ["pending"]
+
+
+async def test_more_tasks_than_one_statement_changes_are_parked_and_return(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parking, "_BATCH", 3)
+    await bench.connect(OLD, slots=2)
+    ids = await store(*["new.task"] * 12)
+    await bench.claim()
+    assert set(await rows(ids, "status")) == {"waiting"}
+    await bench.connect(NEW)
+    assert set(await rows(ids, "status")) == {"pending"}
 
 
 async def test_a_task_stays_pending_while_no_worker_serves_its_queue(bench: Bench) -> None:
