@@ -177,7 +177,7 @@ def test_a_reload_during_an_outage_shows_a_styled_page_that_recovers(
         page.reload()
         expect(page.get_by_role("heading", name="Database unavailable")).to_be_visible()
         expect(page.get_by_role("link", name="Try again")).to_have_attribute("href", "")
-        card = page.locator(".door .card")
+        card = page.locator(".standalone .card")
         assert card.evaluate("card => getComputedStyle(card).borderRadius") == "10px"
         found = violations_in_every_face(page)
     finally:

@@ -35,7 +35,7 @@ def test_the_list_of_workers_is_live_and_its_address_holds_the_filter(
     expect(page.get_by_text("worker-2 is draining")).to_be_visible()
     expect(row.locator(".state")).to_have_text("offline")
     expect(row.locator(".remark")).to_have_text("drained")
-    expect(page.locator("#morning")).to_contain_text("1 online")
+    expect(page.locator("#summary")).to_contain_text("1 online")
 
     page.locator(".chips label", has_text="Online").click()
     expect(page).to_have_url(re.compile(r"/workers/\?status=online$"))
