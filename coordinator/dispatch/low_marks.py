@@ -1,7 +1,8 @@
 """Remember where claims may begin to read, so that they do not read what is already claimed.
 
-A low-water mark says that no pending task of a (queue, priority) pair is due before it that the
-claiming workers know. It keeps a claim from reading dead index entries and skipped tasks.
+The low-water mark of a (queue, priority) pair is a time. No pending task of the pair that the
+claiming workers know is due before it. It keeps a claim from reading dead index entries and skipped
+tasks.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class LowWaterMarks:
 
     @property
     def has_skipped(self) -> bool:
-        """Return whether skipped tasks were not read again since."""
+        """Return whether any mark is above skipped tasks."""
         return bool(self._above_skipped)
 
     def get(self, pair: QueuePriority, names: frozenset[str] | None) -> datetime:
@@ -77,7 +78,7 @@ class LowWaterMarks:
     ) -> None:
         """Raise the marks above the skipped tasks of these pairs for a short time.
 
-        A claim has read all tasks of the pairs that were due at the scan, and left only these.
+        A claim has taken all other tasks of the pairs that were due at the scan.
         """
         until = self._clock() + SKIPPED_AGAIN_S
         for pair, left_out in zip(pairs, skipped, strict=True):

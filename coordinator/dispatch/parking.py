@@ -96,9 +96,9 @@ class Parking:
             self._reserved.setdefault(queue, set()).add(name)
 
     async def _park(self, tasks: Sequence[ClaimedTask]) -> set[int]:
-        """Park those tasks whose name no connected worker knows, and those like them.
+        """Park the tasks whose name no connected worker knows, and due tasks of the same names.
 
-        Return the ids of the claimed ones.
+        Return the ids of those in `tasks` that no worker can run.
         """
         async with self._database.connection() as connection:
             known = await _known(connection, {QueueName(t.queue, t.name) for t in tasks})

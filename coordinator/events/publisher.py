@@ -103,7 +103,7 @@ class EventPublisher:
     async def publish(self, *, settled: bool = False) -> None:
         """Publish the added events and the tasks with new output, then count the tasks.
 
-        `settled` tells that no event was added for a while.
+        `settled` is true if no event was added for a while.
         Raises the errors of the database. The events are kept then, unless PostgreSQL rejects them.
         """
         self._added.clear()

@@ -59,7 +59,7 @@ class CapacityWriter:
             await self._on_new_names()
 
     async def _write_names(self) -> bool:
-        """Write the names that the workers know if they have changed. Return if any is new."""
+        """Write the names that the workers know if they have changed. Return whether any is new."""
         names, before = self._dispatcher.known_names(), self._written_names
         if names == before:
             return False

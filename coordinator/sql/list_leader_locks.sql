@@ -1,5 +1,5 @@
--- Purpose: list the advisory locks of the session that holds the leader lock. One of them is the lock
--- of its coordinator, so it tells which coordinator leads. No row: none leads.
+-- Purpose: list the advisory locks of the session that holds the leader lock. One of them is the
+-- `lock_key` of the leading coordinator. Without a leader there is no row.
 -- Guard: none; it changes no row.
 -- Called by taskmaster.taskmaster_site.pages.page_context.
 SELECT (held.classid::bigint << 32) | held.objid::bigint

@@ -18,7 +18,7 @@ const IGNORED = [
   ...["!", "$", "\""].map((intermediates) => ({ intermediates, final: "p" })),
   { prefix: "?", intermediates: "$", final: "p" }, { intermediates: " ", final: "q" },
 ];
-// Sequences that are repeated as often as they say.
+// Sequences whose parameter is a number of repetitions.
 const REPEATED = "LMSTIZb@PX".split("");
 
 const COLOURS = {

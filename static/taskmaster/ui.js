@@ -16,7 +16,7 @@ document.addEventListener("focusin", (event) => {
   if (!toasts.contains(event.target)) focused = event.target;
 });
 
-/** Give the focus back if its element was disabled, replaced or removed meanwhile. */
+/** Give the focus back if its element was disabled, replaced or removed. */
 function restoreFocus(element) {
   if (document.activeElement !== document.body || !element) return;
   const same = element.isConnected ? element : document.getElementById(element.id);

@@ -29,7 +29,7 @@ def add_actions(action: Action) -> None:
 
 
 def roles(options: Mapping[str, Any], out: TerminalPrinter) -> None:
-    """Reset the groups if that is asked for, and print the differences."""
+    """Reset the groups if `--reset` is given, and print the differences."""
     if options["reset"]:
         role_groups.reset()
     found = role_groups.compare()

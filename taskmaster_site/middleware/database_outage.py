@@ -14,7 +14,7 @@ from taskmaster.tasks import outage_log
 from taskmaster.tasks.api import errors
 
 _NOT_READ = "The database does not answer, so this part of the page is out of date."
-#: An outage at the commit does not tell whether it succeeded.
+#: After an outage during a commit it is unknown whether the commit succeeded.
 _UNCERTAIN = (
     "The database does not answer. When it is back, reload the page to see whether the change was "
     "made."

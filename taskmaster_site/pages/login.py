@@ -38,7 +38,7 @@ _PAGES = {"taskmaster:dashboard": "the dashboard", "taskmaster:task": "task {tas
 
 
 class LoginForm(AuthenticationForm):
-    """Check name and password, within the limits of failed logins that the API has, too."""
+    """Check name and password, within the same limits of failed logins as the API."""
 
     error_messages = {
         **AuthenticationForm.error_messages,

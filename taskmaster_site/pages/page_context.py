@@ -114,7 +114,7 @@ class ShownCoordinator(NamedTuple):
 
 
 def coordinators(now: datetime | None = None) -> Context:
-    """Return the coordinators that are online, or else the last one that was."""
+    """Return the coordinators that are online. Without any, return the one that was seen last."""
     silent = ExpressionWrapper(silent_for(COORDINATOR_SILENT_S), output_field=BooleanField())
     rows: Any = Coordinator.objects.annotate(silent=silent)
     found = list(rows.filter(online=True).order_by("started_at", "pk"))
@@ -136,7 +136,7 @@ def coordinators(now: datetime | None = None) -> Context:
 def fleet_version() -> str:
     """Return a text that changes with the list of workers and the coordinators beside it.
 
-    It says nothing about them, because its readers may not see both.
+    It is a hash, because not every reader may see the coordinators.
     """
     present = Worker.objects.exclude(status=WorkerStatus.OFFLINE).order_by("pk")
     fields = ("pk", "status", "drain", "command", "heartbeat_misses", "last_seen_at")

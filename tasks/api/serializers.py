@@ -44,7 +44,10 @@ _LISTED = [
     "failed_at",
     "cancelled_at",
 ]
-_NOTICE = "What the submitter must know: only workers know the name, so nothing was checked."
+_NOTICE = (
+    "Present if only workers know the name: the arguments were not checked, and the options that "
+    "the task declares do not apply."
+)
 
 
 class ErrorSerializer(serializers.Serializer[Any]):

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 #: `class: first line of the message`, at most 300 characters. A worker's message repeats the name of
 #: the exception, which is left out. The message of an exit code and of a refusal by the coordinator
-#: says enough without the class.
+#: is clear without the class.
 _TEXT = r"""
 CREATE FUNCTION taskmaster_tasks_error_text(entry jsonb)
 RETURNS text

@@ -1,4 +1,4 @@
-"""The number of ended tasks of each count."""
+"""Store the number of ended tasks with each count."""
 
 from django.db import migrations, models
 

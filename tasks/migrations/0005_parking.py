@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='task',
             name='waiting_for',
-            field=models.CharField(blank=True, db_default='', default='', editable=False, help_text='What a waiting task waits for: the task name that no connected worker knows.', max_length=200),
+            field=models.CharField(blank=True, db_default='', default='', editable=False, help_text='Task name that no connected worker knows. Empty unless it is waiting.', max_length=200),
         ),
         migrations.AddField(
             model_name='task',

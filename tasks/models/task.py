@@ -153,7 +153,7 @@ class Task(models.Model):
         db_default="",
         blank=True,
         editable=False,
-        help_text="What a waiting task waits for: the task name that no connected worker knows.",
+        help_text="Task name that no connected worker knows. Empty unless it is waiting.",
     )
 
     class Meta:

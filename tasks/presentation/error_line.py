@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from taskmaster.tasks.lifecycle import Status
 
-#: Statuses whose rows show no error. A later attempt runs or was complete.
+#: Statuses whose rows show no error: a later attempt is running or has completed.
 _WITHOUT_ERROR = frozenset({Status.STARTED, Status.COMPLETE})
 #: Classes of errors that are not exceptions. See `EXIT_CLASS` in coordinator/reports/wire.py.
 _KINDS = ("timeout", "signal", "out of memory", "cancelled", "lost")

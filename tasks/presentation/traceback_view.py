@@ -66,7 +66,7 @@ class TracebackPart:
 
 
 def parts(text: str) -> list[TracebackPart]:
-    """Return the parts of a traceback in order, or an empty list if it is none."""
+    """Return the parts of a traceback in order, or an empty list if the text is not one."""
     items = _parse(text)
     if not any(isinstance(item, Frame) for item in items):
         return []

@@ -179,7 +179,7 @@ class _Axis:
         due = max(before, record.due) if record.due else before
         until = record.started or record.ended or max(now, due)
         if record.started is None and record.kind == "failed":
-            # An entry from before the start was stored.
+            # Earlier versions stored no start in an entry.
             return [self._part(record.kind, "its start is not stored", until, until)]
         if record.due and (paused := _seconds(before, min(due, until))) > 0:
             self.paused_s += min(paused, _seconds(before, now))

@@ -1,6 +1,6 @@
--- Purpose: park due tasks whose name no connected worker knows, up to `limit`. pending -> waiting. A
--- claim has found tasks of the same queue, priority and name. Those behind it would otherwise take
--- the place of others in many claims. `low_marks` hold the earliest `scheduled_at` of each.
+-- Purpose: park due tasks whose name no connected worker knows, up to `limit`. pending -> waiting.
+-- A claim has found tasks of the same queue, priority and name. Tasks behind them would otherwise
+-- fill the following claims. `low_marks` holds the earliest `scheduled_at` of each.
 -- Guard: the task is pending and due.
 -- Index: idx_tasks_scheduled_at, then the primary key.
 -- Called by taskmaster.coordinator.dispatch.parking.

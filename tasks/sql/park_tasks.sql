@@ -1,4 +1,4 @@
--- Purpose: park claimed tasks whose name no connected worker knows. picked -> waiting. Parking costs
+-- Purpose: park claimed tasks whose name no connected worker knows. picked -> waiting. Parking uses
 -- no attempt.
 -- Guard: the lease, the status and the coordinator.
 -- Index: primary key.

@@ -1,6 +1,6 @@
--- Purpose: replace the names that the workers of a coordinator know. `workers` is a JSON list with an
--- object for each combination of queues and names. It also deletes the rows of coordinators that
--- have no sign of life any more, see replace_capacity.sql.
+-- Purpose: replace the names that the workers of a coordinator know. `workers` is a JSON list with
+-- an object for each combination of queues and names. It also deletes the rows of coordinators whose
+-- sign of life replace_capacity.sql has deleted.
 -- Guard: none.
 -- Called by taskmaster.coordinator.liveness.capacity, when the workers have changed.
 -- Called by taskmaster.coordinator.process at exit, without workers.

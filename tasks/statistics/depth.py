@@ -43,7 +43,7 @@ class DepthCounter:
     async def count(self, connection: Connection, *, settled: bool = False) -> None:
         """Count in a coordinator, unless another process has just counted.
 
-        `settled` tells that the time `settles_at` has come.
+        `settled` is true if the time `settles_at` has come.
         """
         took_s = await async_store.snapshot_queue_depth(connection, fresh_s=self._fresh_s(settled))
         if self._record_count(took_s, settled):

@@ -98,9 +98,8 @@ class AttemptScheduler:
         """Start the offers that find a free slot.
 
         The others wait for a short time and are then declined. Offers of unknown names are declined
-        immediately. With `confirm_first`, which is set
-        while a heartbeat is overdue, each start is made durable before its attempt runs, because
-        the leases may no longer be valid.
+        immediately. With `confirm_first`, which is set while a heartbeat is overdue, each start is
+        made durable before its attempt runs, because the leases may no longer be valid.
         """
         now = self._clock()
         for offer in offers:

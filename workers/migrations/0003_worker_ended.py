@@ -1,4 +1,4 @@
-"""How a worker ended."""
+"""Record how a worker ended."""
 
 from django.db import migrations, models
 

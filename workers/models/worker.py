@@ -144,7 +144,7 @@ class Worker(models.Model):
 
     @property
     def short_id(self) -> str:
-        """Return the start of the id, which tells workers of the same name apart."""
+        """Return the start of the id, which distinguishes workers of the same name."""
         return str(self.id)[:SHORT_ID]
 
     @property
@@ -156,7 +156,7 @@ class Worker(models.Model):
 
     @property
     def remark(self) -> str:
-        """Return how the worker ended, or what it missed and what an operator has requested."""
+        """Return how the worker ended, or its missed heartbeats and the requests of operators."""
         if self.status == WorkerStatus.OFFLINE:
             return _ENDS[self.ended]
         remarks = []

@@ -31,9 +31,9 @@ _SECRET = re.compile(
     r"DATABASE_URL"
     r"|TASKMASTER_(DATABASE_DIRECT_URL|SECRET_KEY|SHARDS|TLS_KEY|.*_(TOKEN|PASSWORD))"
 )
-#: Those of them that Django's settings need. Python tasks can read them.
+#: The secrets that Django's settings need. Python tasks can read them.
 _OF_SETTINGS = re.compile(r"DATABASE_URL|TASKMASTER_(SECRET_KEY|.*_PASSWORD)")
-#: Those that a supervisor needs: it joins with them. Its tasks cannot read them.
+#: The variables with which a supervisor joins. Its tasks cannot read them.
 OF_WORKERS = ("TASKMASTER_JOIN_TOKEN", "TASKMASTER_TLS_CERT", "TASKMASTER_TLS_KEY")
 #: Number of the descriptor with the secrets of a started process.
 _VARIABLE = "TASKMASTER_SECRETS_FD"
@@ -45,7 +45,7 @@ _PR_SET_DUMPABLE = 4
 def hide() -> None:
     """Close the memory, the environment and the descriptors of this process to its user.
 
-    Forks inherit this. An executed program does not. Without effect on other systems than Linux.
+    Forks inherit this. An executed program does not. It has no effect on other systems than Linux.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -112,7 +112,7 @@ def read_pipe(fd: int) -> dict[str, str]:
 def pass_on(environ: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[dict[str, str], int]:
     """Return the environment of a process that calls `enter`, and the pipe with its secrets.
 
-    The process must get the pipe under the same number. The caller closes it.
+    The process must inherit the pipe under the same number. The caller closes it.
     """
     fd = write_pipe(secrets)
     return {**without_secrets(environ), _VARIABLE: str(fd)}, fd
@@ -121,7 +121,7 @@ def pass_on(environ: Mapping[str, str], secrets: Mapping[str, str]) -> tuple[dic
 def enter() -> None:
     """Hide this process, and add the secrets from its pipe to `os.environ`.
 
-    The first call of a process that was started with `pass_on`.
+    A process that was started with `pass_on` calls this first.
     """
     hide()
     fd = os.environ.pop(_VARIABLE, "")
