@@ -18,7 +18,7 @@ SHARE = 50
 #: Seconds without a change after which the tasks are counted again, so that the numbers are right
 #: within a second of the last change.
 _SETTLED_S = 0.25
-#: The same multiple as SHARE between two of these counts.
+#: Minimum time between two of these counts, as a multiple of the duration of the last count.
 _SETTLED_SHARE = 20
 #: Old statistics are summed once in this number of counts.
 _ROLLUP_EVERY = 1_000

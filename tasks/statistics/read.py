@@ -48,7 +48,7 @@ class Overview:
     #: When the tasks were counted. None: they were counted for this overview, because the stored
     #: count is outdated.
     counted_at: datetime | None
-    #: Whether the count of `pending` stopped at a limit. `due` has the same limit.
+    #: Whether the count of `pending` stopped at a limit, which `due` and `waiting` also have.
     at_least: bool
 
     @property

@@ -247,7 +247,7 @@ def read_totals(*, using: str) -> TaskTotals:
 
 
 def count_tasks(*, at_most: int, using: str) -> TaskCounts:
-    """Count the tasks by status now, pending ones up to `at_most`."""
+    """Count the tasks by status now, pending and parked ones up to `at_most`."""
     return TaskCounts._make(_run(using, "count_tasks", {"at_most": at_most})[0])
 
 
