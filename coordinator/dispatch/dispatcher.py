@@ -78,9 +78,7 @@ class Dispatcher:
 
     def knows(self, queue: str, name: str) -> bool:
         """Return whether a connected worker that is not draining can run this task."""
-        return any(
-            worker.runs(queue, name) for worker in self.workers.values() if not worker.draining
-        )
+        return any(each.runs(queue, name) for each in self.workers.values() if not each.draining)
 
     def known_names(self) -> set[KnownByWorkers]:
         """Return the queues and names of the connected workers that are not draining."""
@@ -289,9 +287,9 @@ class Dispatcher:
             self._on_capacity_freed()
 
 
-def _extent(names: frozenset[str] | None) -> tuple[bool, int]:
-    """Return a key that sorts sets by size, with None for all names last."""
-    return names is None, len(names or ())
+def _extent(members: frozenset[str] | None) -> tuple[bool, int]:
+    """Return a key that sorts sets by size. None, which stands for all members, comes last."""
+    return members is None, len(members or ())
 
 
 def _mean_run_s(update: pb.StatusUpdate) -> float | None:

@@ -20,7 +20,7 @@ from tests.system.fleet import free_port
 from tests.waiting import wait_until
 
 POOL = "workers"
-#: Those with a health check.
+#: Services with a health check.
 _HEALTHY = ("web", "web", "coordinator-1", "coordinator-2", "pgbouncer", "postgres")
 _ONLINE = (
     "from taskmaster.workers.models import Worker; "

@@ -36,7 +36,7 @@ class Process(NamedTuple):
 
 
 async def submit(name: str, *args: object) -> int:
-    """Submit a call by name, as a program does that has not the new code either."""
+    """Submit a call by name, like a program that does not have the new code."""
     return (await sync_to_async(lambda: bulk([new(name, *args)]))())[0]
 
 
@@ -78,7 +78,7 @@ async def test_a_worker_of_the_protocol_before_announces_no_names_and_is_offered
         assert await known_by(before.id) is None
         await store(name="any.task", args="[7]", kwargs="{}")
         await until_counted(1, name="any.task", status="complete", attempt=1)
-        # Its names prove of no name that it exists.
+        # A worker that announces no names makes no name known.
         with pytest.raises(UnknownTaskName):
             await submit("any.task")
 

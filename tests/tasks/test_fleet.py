@@ -1,4 +1,4 @@
-"""Test that every interface accepts a name that only workers know, and says what that means."""
+"""Test that every interface accepts a name that only workers know, with a notice."""
 
 from __future__ import annotations
 

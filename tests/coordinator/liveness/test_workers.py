@@ -161,7 +161,7 @@ async def test_a_draining_worker_without_tasks_gets_no_grace() -> None:
 
 
 async def end_of(parts: Parts, worker: WorkerConnection, **row: object) -> tuple[str, str]:
-    """Let a worker leave, and return how its row and its event say that it ended."""
+    """Let a worker leave. Return how it ended by its row, and by its event."""
     await Worker.objects.filter(pk=worker.id).aupdate(**row)
     parts.liveness.start_grace(worker)
     await parts.iterate_for(CONF.reconnect_grace_s)

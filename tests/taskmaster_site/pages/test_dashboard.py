@@ -73,7 +73,7 @@ def test_workers_are_sorted_by_the_numbers_in_their_names() -> None:
     assert "4 online, 1 draining" in cards
 
 
-def test_two_workers_of_the_same_name_are_told_apart() -> None:
+def test_two_workers_of_the_same_name_show_their_short_ids() -> None:
     herons, stork = (a_worker(), a_worker()), a_worker("stork")
     cards = FRAGMENTS["workers"]()
     assert all(f"heron <code>{heron.short_id}</code>" in cards for heron in herons)
@@ -169,7 +169,7 @@ def test_every_fragment_is_part_of_the_page_and_stable_without_changes() -> None
             assert f'data-fragment="{name}"' in page
 
 
-def test_the_counters_add_up_to_the_total_whatever_the_state_of_a_task() -> None:
+def test_the_counters_add_up_to_the_total_in_every_state_of_a_task() -> None:
     states = ("pending", "picked", "started", "complete", "failed", "cancelled")
     for number, (state, task_id) in enumerate(zip(states, stored(6), strict=True)):
         Task.objects.filter(pk=task_id).update(status=state, lease=number)

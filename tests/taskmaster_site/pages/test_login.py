@@ -75,7 +75,7 @@ def test_the_form_needs_its_csrf_token(viewer: User) -> None:
     assert answer.status_code == HTTPStatus.FOUND
 
 
-def test_the_page_says_that_the_session_has_ended(viewer: User) -> None:
+def test_the_page_shows_that_the_session_has_ended(viewer: User) -> None:
     browser = Client()
     browser.force_login(viewer)
     Session.objects.all().delete()

@@ -126,7 +126,7 @@ def test_a_scheduled_task_is_due_in_the_future_and_does_not_wait() -> None:
         assert wrong not in page
 
 
-def test_a_cancelled_task_says_whether_it_ran() -> None:
+def test_a_cancelled_task_shows_whether_it_ran() -> None:
     before = ended("cancelled", cancelled_at=in_s(0))
     Task.objects.filter(pk=before).update(attempt=0, worker="")
     assert "It was cancelled before it started." in shown(before)

@@ -98,7 +98,7 @@ def test_pages_keep_the_filter(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"heartbeat_misses": 2, "command": "kill"}, "2 heartbeats missed, kill requested"),
     ],
 )
-def test_a_row_says_how_the_worker_ended_or_what_was_requested(
+def test_a_row_shows_how_the_worker_ended_or_what_was_requested(
     row: dict[str, object], remark: str
 ) -> None:
     a_worker(**row)
