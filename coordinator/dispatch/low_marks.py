@@ -37,7 +37,8 @@ class LowWaterMarks:
         self._clock = clock
         #: Marks above the first task of their pair. They are valid until the next scan.
         self._marks: dict[MarkKey, datetime] = {}
-        #: Marks above tasks that a claim has skipped, and when they end. The next scan drops them.
+        #: Marks above tasks that a claim has skipped, and when they end. The first scan after that
+        #: drops them.
         self._above_skipped: dict[MarkKey, tuple[datetime, float]] = {}
 
     @property
