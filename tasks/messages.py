@@ -296,7 +296,7 @@ def count_failures(changes: Sequence[TaskChange]) -> EndedTasks:
     return EndedTasks(failed=failed, retried=len(changes) - failed)
 
 
-class TaskCounts(NamedTuple):
+class StatusCounts(NamedTuple):
     """Hold the number of tasks by status. All numbers are of one snapshot of the database."""
 
     pending: int
@@ -314,7 +314,7 @@ class TaskCounts(NamedTuple):
 class TaskTotals(NamedTuple):
     """Hold the last count of the tasks, and the newest rates."""
 
-    counts: TaskCounts
+    counts: StatusCounts
     complete_per_s: float
     failed_per_s: float
     #: When the tasks were counted, and how long that took. None: they were never counted.

@@ -24,7 +24,7 @@ _VERBS = {"raised": "Raised", "timeout": "Stopped", "lost": "Lost", "cancelled":
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class ShownFailure:
     """Describe how an attempt failed."""
 
     attempt: AttemptRecord
@@ -49,7 +49,7 @@ class Answer:
     headline: str
     #: Sentences below the headline.
     facts: list[str] = field(default_factory=list)
-    failure: Failure | None = None
+    failure: ShownFailure | None = None
     gates: list[Gate] = field(default_factory=list)
     #: The result as stored, indented.
     result: str | None = None
@@ -81,7 +81,7 @@ def build_answer(
             return Answer("pending", reason or "It has not started.", [], last, gates(task))
 
 
-def failure(record: AttemptRecord) -> Failure:
+def failure(record: AttemptRecord) -> ShownFailure:
     """Describe the failure of an attempt that has an entry in `errors`."""
     entry = record.error
     kind = str(entry.get("class", "failed"))
@@ -93,7 +93,7 @@ def failure(record: AttemptRecord) -> Failure:
     after = f" after {precise(record.run_s)}" if record.run_s is not None else ""
     how = f"{_VERBS.get(kind, 'Ended')}{after}"
     found = traceback_view.parts(str(entry.get("traceback") or ""))
-    return Failure(record, code, message, how, found)
+    return ShownFailure(record, code, message, how, found)
 
 
 def _code(kind: str, entry: dict[str, Any]) -> str:

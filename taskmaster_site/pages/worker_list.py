@@ -31,14 +31,14 @@ NO_POOL = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerFilter:
+class WorkerListFilter:
     """Hold the filters of the list, named as in `GET /api/workers/`."""
 
     status: str = ""
     pool: str = ""
 
     @classmethod
-    def from_query(cls, query: QueryDict) -> WorkerFilter:
+    def from_query(cls, query: QueryDict) -> WorkerListFilter:
         """Read a query string; ignore unknown parameters and unknown statuses."""
         status = str(query.get("status", ""))
         return cls(status if status in WorkerStatus else "", str(query.get("pool", ""))[:63])
@@ -68,7 +68,7 @@ class WorkerFilter:
 @needs(VIEW)
 def worker_list(request: HttpRequest) -> HttpResponse:
     """Render the page, or for a script only the part that changes."""
-    worker_filter = WorkerFilter.from_query(request.GET)
+    worker_filter = WorkerListFilter.from_query(request.GET)
     page = Paginator(worker_filter.apply(), ROWS).get_page(request.GET.get("page"))
     now = timezone.now()
     context = {
@@ -83,7 +83,7 @@ def worker_list(request: HttpRequest) -> HttpResponse:
     if is_fragment(request):
         response = render(request, "taskmaster/fragments/worker_list.html", context)
         current = urlsplit(request.headers.get("HX-Current-URL", "")).query
-        if WorkerFilter.from_query(QueryDict(current)) != worker_filter:
+        if WorkerListFilter.from_query(QueryDict(current)) != worker_filter:
             response.headers["HX-Push-Url"] = reverse("taskmaster:workers") + worker_filter.query
         return response
     context |= {
@@ -94,7 +94,7 @@ def worker_list(request: HttpRequest) -> HttpResponse:
     return render(request, "taskmaster/workers.html", context)
 
 
-def _links(worker_filter: WorkerFilter, page: Page[Worker]) -> dict[str, str]:
+def _links(worker_filter: WorkerListFilter, page: Page[Worker]) -> dict[str, str]:
     """Return the query strings of the neighbouring pages, without those that do not exist."""
     numbers = {}
     if page.has_previous():
@@ -124,7 +124,7 @@ def _fleet() -> dict[str, int]:
     )
 
 
-def _pools(worker_filter: WorkerFilter) -> Sequence[str]:
+def _pools(worker_filter: WorkerListFilter) -> Sequence[str]:
     """Return the pools to choose from: the existing ones, those of workers, and the chosen one."""
     names = {*WorkerPool.objects.values_list("name", flat=True)}
     present = Worker.objects.exclude(status=WorkerStatus.OFFLINE).exclude(pool="")

@@ -20,19 +20,19 @@ _KINDS = ("timeout", "signal", "out of memory", "cancelled", "lost")
 _CLASS = re.compile(rf"({'|'.join(_KINDS)}|[\w.<>]+)(?:: |$)")
 
 
-class TaskRow(Protocol):
+class TaskWithError(Protocol):
     """Define what this module reads of a task."""
 
     status: str
     error: str | None
 
 
-def of(task: TaskRow) -> str:
+def of(task: TaskWithError) -> str:
     """Return the error of the newest failed attempt; empty if the task runs or is complete."""
     return "" if task.status in _WITHOUT_ERROR else task.error or ""
 
 
-def cell(task: TaskRow) -> SafeString:
+def cell(task: TaskWithError) -> SafeString:
     """Return the error as HTML: the class without its modules, and the message."""
     line = of(task)
     if not line:

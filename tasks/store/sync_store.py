@@ -22,7 +22,7 @@ from taskmaster.tasks.messages import (
     QueueName,
     QueueOutlook,
     QueuePriority,
-    TaskCounts,
+    StatusCounts,
     TaskTotals,
 )
 from taskmaster.tasks.statements import statement
@@ -242,13 +242,13 @@ def record_completions(ended: EndedTasks, source: UUID | None = None, *, using: 
 def read_totals(*, using: str) -> TaskTotals:
     """Read the last count of the tasks by status, and the newest rates."""
     [row] = _run(using, "read_totals")
-    size = len(TaskCounts._fields)
-    return TaskTotals(TaskCounts._make(row[:size]), *row[size:])
+    size = len(StatusCounts._fields)
+    return TaskTotals(StatusCounts._make(row[:size]), *row[size:])
 
 
-def count_tasks(*, at_most: int, using: str) -> TaskCounts:
+def count_tasks(*, at_most: int, using: str) -> StatusCounts:
     """Count the tasks by status now, pending and parked ones up to `at_most`."""
-    return TaskCounts._make(_run(using, "count_tasks", {"at_most": at_most})[0])
+    return StatusCounts._make(_run(using, "count_tasks", {"at_most": at_most})[0])
 
 
 def snapshot_queue_depth(*, fresh_s: float, using: str) -> float | None:

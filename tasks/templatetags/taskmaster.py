@@ -13,7 +13,6 @@ from django.utils.safestring import SafeString
 
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.presentation import error_line, status_badge
-from taskmaster.tasks.presentation.json_view import indented
 
 register = template.Library()
 
@@ -82,7 +81,6 @@ def _moment(when: datetime, now: datetime | None, kind: str) -> SafeString:
     )
 
 
-@register.filter
 def duration(seconds: float | None) -> str:
     """Return a duration in a suitable unit: 3 ms, 4.2 s, 12 min, 3.5 h, 2 days."""
     if seconds is None:
@@ -99,7 +97,6 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 86_400:.0f} days"
 
 
-@register.filter
 def waiting_s(task: Any) -> float | None:
     """Return the seconds from the due time to the start, or to now if the task has not started.
 
@@ -113,7 +110,6 @@ def waiting_s(task: Any) -> float | None:
     return _unless_negative((task.started_at - task.scheduled_at).total_seconds())
 
 
-@register.filter
 def running_s(task: Any) -> float | None:
     """Return the run time of the newest attempt in seconds, or None if the task has not started."""
     if task.started_at is None or task.status in _NOT_STARTED:
@@ -161,12 +157,6 @@ def error_cell(task: Any) -> SafeString:
     return error_line.cell(task)
 
 
-@register.filter
-def pretty(value: Any) -> str:
-    """Return a value as JSON for people."""
-    return indented(value)
-
-
 @register.simple_tag
 def dotted(name: str) -> SafeString:
     """Return a dotted path as HTML. Narrow screens show only its last part."""
@@ -178,13 +168,6 @@ def dotted(name: str) -> SafeString:
 def is_text(value: Any) -> bool:
     """Return whether a shell command is a script (text) and not a list of arguments."""
     return isinstance(value, str)
-
-
-@register.filter
-def last_line(text: str) -> str:
-    """Return the last line of a traceback, which names the exception, in 300 characters at most."""
-    lines = text.strip().splitlines()
-    return lines[-1][:300] if lines else ""
 
 
 # ---- figures --------------------------------------------------------------------------------
