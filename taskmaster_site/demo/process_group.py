@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from taskmaster.workers import python_process
 from taskmaster.workers.security import private_process
 
 #: How long a part may take to stop, in seconds: a worker's grace period of 30 s and a margin.
@@ -128,7 +129,8 @@ class ProcessGroup:
     async def _start(self, child: ManagedProcess) -> None:
         program, *arguments = child.command
         environment, secrets = private_process.pass_on(
-            {**os.environ, **self._followers.environment}, private_process.secrets_in(os.environ)
+            python_process.environment({**os.environ, **self._followers.environment}),
+            private_process.secrets_in(os.environ),
         )
         try:
             # A new session, so that Ctrl+C in the terminal signals only this process.

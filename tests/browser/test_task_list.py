@@ -8,26 +8,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import AXE_STYLES, violations
 from tests.browser.conftest import WAIT_MS, Errors
 from tests.browser.fleet import Fleet
-from tests.browser.test_pages import AXE, AXE_STYLES, LIVE
+from tests.browser.test_pages import LIVE
 
 pytestmark = pytest.mark.timeout(180)
 expect.set_options(timeout=WAIT_MS)
 
 QUEUE = "list-of-tasks"
 LONG = "x" * 200
-
-
-def findings(page: Page) -> list[str]:
-    """Return what axe-core finds on the page, of every impact."""
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")
-    return [
-        f"{each['id']}: {node['target']} {node['failureSummary']}"
-        for each in found["violations"]
-        for node in each["nodes"]
-    ]
 
 
 def test_the_list_keeps_its_filter_updates_its_rows_and_fits_a_phone(
@@ -76,9 +66,9 @@ def test_the_list_keeps_its_filter_updates_its_rows_and_fits_a_phone(
         expect(page.locator(LIVE)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert row.evaluate("row => getComputedStyle(row).display") == "grid"
-        assert findings(page) == []
+        assert violations(page) == []
     page.set_viewport_size({"width": 1440, "height": 1000})
-    assert findings(page) == []
+    assert violations(page) == []
 
     # A click anywhere in a row opens it.
     row.locator(".error-cell").click()

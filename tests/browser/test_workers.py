@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import AXE_STYLES, violations
 from tests.browser.conftest import WAIT_MS, Errors
 from tests.browser.fleet import Fleet
-from tests.browser.test_pages import AXE_STYLES, LIVE, violations
+from tests.browser.test_pages import LIVE
 
 pytestmark = pytest.mark.timeout(180)
 expect.set_options(timeout=WAIT_MS)

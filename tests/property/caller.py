@@ -103,9 +103,10 @@ class Caller:
         yield "admin", _pre(page, '<pre class="json">')
         page = self.browser.get(f"/tasks/{task_id}/").content.decode()
         # The page leaves out empty arguments.
-        call = iter(_pre(page, '<pre tabindex="0">'))
+        call = iter(_pre(page, '<pre tabindex="0" aria-label="Arguments">'))
         args, kwargs = next(call) if row.args else [], next(call) if row.kwargs else {}
-        yield "page", [args, kwargs, *call]
+        result = _pre(page, '<pre id="result" tabindex="0" aria-label="Result">')
+        yield "page", [args, kwargs, *call, *result]
 
 
 def _dumps(value: object) -> str:

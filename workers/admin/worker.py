@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -11,16 +12,28 @@ from django.template.defaultfilters import filesizeformat, pluralize
 from django.utils.safestring import SafeString
 
 from taskmaster.tasks.admin import show
+from taskmaster.tasks.admin.filters import Equal
 from taskmaster.tasks.admin.model_admin import ModelAdmin, ReadOnly
 from taskmaster.tasks.errors import TaskMasterError
 from taskmaster.tasks.presentation.status_badge import mark
 from taskmaster.workers import operations
 from taskmaster.workers.admin.join_token import JoinTokenAdmin
-from taskmaster.workers.models import Worker
+from taskmaster.workers.models import Worker, WorkerPool
 from taskmaster.workers.models.worker import PRESENT_FIRST
 from taskmaster.workers.permissions import CHANGE, KILL
 
 __all__ = ["JoinTokenAdmin", "WorkerAdmin"]
+
+
+class PoolFilter(Equal):
+    """Filter workers by worker pool."""
+
+    title = "worker pool"
+    parameter_name = "pool"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return every worker pool."""
+        return [(name, name) for name in WorkerPool.objects.values_list("name", flat=True)]
 
 
 @admin.register(Worker)
@@ -30,7 +43,7 @@ class WorkerAdmin(ReadOnly, ModelAdmin[Worker]):
         "slots_busy", "tasks_done", "tasks_failed", "memory", "cpu_used", "heartbeat_misses",
         "seen",
     )  # fmt: skip
-    list_filter = ("status", "pool", "executor")
+    list_filter = ("status", PoolFilter, "executor")
     search_fields = ("name", "host")
     ordering = PRESENT_FIRST
     list_per_page = 50

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -131,7 +132,7 @@ async def test_after_the_grace_the_tasks_of_a_lost_worker_are_pending_again() ->
         row = await Task.objects.aget(pk=task.task_id)
         assert (row.status, row.attempt, row.errors[0]["class"]) == ("pending", 1, "lost")
         assert row.started_at is not None
-        assert row.errors[0]["started"] == row.started_at.isoformat()
+        assert datetime.fromisoformat(row.errors[0]["started"]) == row.started_at
         assert row.errors[0]["due"] <= row.errors[0]["started"] <= row.errors[0]["at"]
         assert (await Worker.objects.aget(pk=worker.id)).status == "offline"
         assert parts.pending_calls == 1
