@@ -113,7 +113,8 @@ class WorkerLiveness:
             )
         self._lost.pop(registration.id, None)
         tasks = f", with {len(adopted)} running" if adopted else ""
-        text = f"{registration.name} joined with {registration.slots} slots{tasks}"
+        plural = "" if registration.slots == 1 else "s"
+        text = f"{registration.name} joined with {registration.slots} slot{plural}{tasks}"
         self._publish(EventKind.ONLINE, text, registration.name, registration.id)
         by_id = {each.task_id: each for each in adopted}
         return [(lease, by_id[lease.task_id]) for lease in running if lease.task_id in by_id]

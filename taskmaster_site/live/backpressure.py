@@ -28,7 +28,8 @@ class Backpressure:
         protocol = send.args[0] if isinstance(send, functools.partial) and send.args else None
         #: The Twisted request under Daphne, None under other servers.
         self._request = protocol if hasattr(protocol, "registerProducer") else None
-        if self._request is not None:
+        # If the client has disconnected already, its request has no channel.
+        if self._request is not None and self._request.channel is not None:
             self._request.registerProducer(self, True)
 
     async def send(self, message: dict[str, Any]) -> None:

@@ -50,13 +50,14 @@ def submit(options: Mapping[str, Any], out: TerminalPrinter) -> None:
         raise arguments.with_option_name(error, shell=shell) from None
     task_id = enqueue(new)
     if options["wait"]:
+        if new.notice and not options["json"]:
+            out.line(new.notice)
         _wait(task_id, deadline_s)
-        _print(task_id, options, out)
+        _print(task_id, options, out, new.notice)
         if (status := _status(task_id)) != Status.COMPLETE:
             raise NotComplete(f"Task {task_id} is {status}.")
     elif options["json"]:
-        notice = {"notice": new.notice} if new.notice else {}
-        out.json({**_serialize(_get_task(task_id)), **notice})
+        out.json({**_serialize(_get_task(task_id)), **_notice_field(new.notice)})
     else:
         out.line(f"Submitted task {task_id}: {new.name}, queue {new.queue}.")
         if new.notice:
@@ -126,16 +127,22 @@ def _apply_to_each(
         raise TaskMasterError(" ".join(errors))
 
 
-def _print(task_id: int, options: Mapping[str, Any], out: TerminalPrinter) -> None:
+def _print(
+    task_id: int, options: Mapping[str, Any], out: TerminalPrinter, notice: str = ""
+) -> None:
     task = _get_task(task_id)
     chunks = TaskOutput.objects.filter(task_id=task_id).order_by("lease", "seq")
     if options["json"]:
         from taskmaster.tasks.api.serializers import OutputSerializer
 
         printed = OutputSerializer(chunks, many=True).data
-        out.json({**_serialize(task), "output": printed})
+        out.json({**_serialize(task), "output": printed, **_notice_field(notice)})
     else:
         out.task(task, chunks, explain_pending(task))
+
+
+def _notice_field(notice: str) -> dict[str, str]:
+    return {"notice": notice} if notice else {}
 
 
 def _serialize(task: Task) -> Mapping[str, Any]:

@@ -25,7 +25,7 @@ _LIST_EXAMPLES = """\
 examples:
   manage.py taskmaster list --status failed --queue reports
   manage.py taskmaster list --name shell --tag nightly --limit 100
-  manage.py taskmaster list --q TimeoutError --status failed
+  manage.py taskmaster list --q timeout --status failed
   manage.py taskmaster list --status pending,started --json | jq '.[].id'
 """
 _SHOW_EXAMPLES = """\

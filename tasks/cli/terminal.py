@@ -95,7 +95,8 @@ class TerminalPrinter:
         """Write all details of a task; `reason` explains why it is not running."""
         self.line(f"Task {task.pk}  {self.mark(task.status)}")
         if reason:
-            self.line(f"  {reason}")
+            # Backticks mark code on pages. In a shell they would run a command.
+            self.line("  " + reason.replace("`", "'"))
         for name, value in _facts(task):
             self.line(f"  {name:<10} {_CONTROL.sub('·', value)}")
         for error in task.errors:

@@ -46,6 +46,11 @@ class AttemptRecord:
     error: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def state(self) -> str:
+        """Return how it ended in one word. A lost attempt has the colour of a failed one."""
+        return "lost" if self.error.get("class") == "lost" else self.kind
+
+    @property
     def details(self) -> str:
         """Return the traceback, or the error message without one."""
         return str(self.error.get("traceback") or self.error.get("message") or "")

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from taskmaster.tasks.cli.terminal import TerminalPrinter
-from taskmaster.tasks.models import Task, TaskOutput
+from taskmaster.tasks.models import QueueState, Task, TaskOutput
 from taskmaster.tasks.queries import search
 from taskmaster.workers.models import Worker
 from tests.factories import in_s, stored
@@ -103,6 +103,12 @@ def test_show_explains_why_a_task_is_not_running() -> None:
     assert run_json("show", str(task_id))["reason"] == reason
     Task.objects.filter(pk=task_id).update(status="complete")
     assert "coordinator" not in run("show", str(task_id))
+
+
+def test_show_quotes_a_queue_without_backticks() -> None:
+    [task_id] = stored()
+    QueueState.objects.create(coordinator=uuid4(), queue="", workers=0, slots=0, free=0)
+    assert "  No worker serves the queue 'default'.\n" in run("show", str(task_id))
 
 
 def test_a_worker_is_stopped_and_killed() -> None:

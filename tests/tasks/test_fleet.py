@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
@@ -87,6 +88,23 @@ def test_the_command_line_prints_the_notice() -> None:
     out = io.StringIO()
     call_command("taskmaster", "submit", FRESH, "--json", stdout=out)
     assert json.loads(out.getvalue())["notice"] == NOTICE
+
+
+def test_the_command_line_prints_the_notice_before_and_after_a_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = ("taskmaster", "submit", FRESH, "--wait")
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="is still pending"):
+        call_command(*command, "--deadline", "0", stdout=out)
+    assert out.getvalue() == f"{NOTICE}\n"
+
+    # The task is complete after the first poll.
+    monkeypatch.setattr(time, "sleep", lambda _seconds: Task.objects.update(status="complete"))
+    out = io.StringIO()
+    call_command(*command, "--json", stdout=out)
+    printed = json.loads(out.getvalue())
+    assert (printed["status"], printed["output"], printed["notice"]) == ("complete", [], NOTICE)
 
 
 def test_the_admin_offers_the_name_and_shows_the_notice() -> None:

@@ -18,7 +18,7 @@ from taskmaster.tasks.errors import TaskMasterError
 from taskmaster.tasks.presentation.status_badge import mark
 from taskmaster.workers import operations
 from taskmaster.workers.admin.join_token import JoinTokenAdmin
-from taskmaster.workers.models import Worker, WorkerPool
+from taskmaster.workers.models import Worker, WorkerPool, WorkerStatus
 from taskmaster.workers.models.worker import PRESENT_FIRST
 from taskmaster.workers.permissions import CHANGE, KILL
 
@@ -136,4 +136,4 @@ class WorkerAdmin(ReadOnly, ModelAdmin[Worker]):
 
     @admin.display(description="CPU", ordering="cpu")
     def cpu_used(self, worker: Worker) -> str:
-        return f"{worker.cpu:.0%}"
+        return "–" if worker.status == WorkerStatus.OFFLINE else f"{worker.cpu:.0%}"

@@ -67,15 +67,17 @@ class Parts:
         self.pending_calls += 1
 
     async def join(
-        self, worker_id: UUID | None = None, running: tuple[Lease, ...] = ()
+        self, worker_id: UUID | None = None, running: tuple[Lease, ...] = (), slots: int = 2
     ) -> WorkerConnection:
         """Register and connect a worker."""
         registration = Registration(
             id=worker_id or uuid4(), name="heron", host="h", pid=1, executor="process",
-            pool="", queues=[], slots=2,
+            pool="", queues=[], slots=slots,
         )  # fmt: skip
         adopted = await self.liveness.register(registration, running)
-        worker = WorkerConnection(registration.id, "heron", None, 2, last_seen=self.liveness.now())
+        worker = WorkerConnection(
+            registration.id, "heron", None, slots, last_seen=self.liveness.now()
+        )
         tokens = {each: sign(worker.id, *each) for each, _ in adopted}
         self.dispatcher.connect(worker, adopted, tokens)
         return worker
@@ -159,6 +161,15 @@ async def test_a_draining_worker_without_tasks_gets_no_grace() -> None:
         parts.liveness.start_grace(worker)
         await parts.iterate_for(0.5)
         assert (await Worker.objects.aget(pk=worker.id)).status == "offline"
+
+
+async def test_the_event_of_a_worker_counts_its_slots() -> None:
+    async with living() as parts:
+        await parts.join()
+        await parts.join(slots=1)
+        await parts.publisher.publish()
+        texts = [each.text async for each in Event.objects.filter(kind="online").order_by("pk")]
+        assert texts == ["heron joined with 2 slots", "heron joined with 1 slot"]
 
 
 async def end_of(parts: Parts, worker: WorkerConnection, **row: object) -> tuple[str, str]:

@@ -28,11 +28,12 @@ class TwistedRequest:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
         self.transport = Transport()
-        self.channel = object()
+        self.channel: object | None = object()
         self.producer: Any = None
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: N802 - Twisted's
         assert streaming
+        assert self.channel is not None
         self.producer = producer
 
     def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
@@ -65,6 +66,15 @@ async def test_a_client_that_does_not_read_is_dropped(monkeypatch: pytest.Monkey
         await pressure.send(BODY)
     pressure.drop()
     assert request.transport.aborted
+    pressure.close()
+    assert request.producer is None
+
+
+async def test_a_client_that_has_disconnected_already_gets_no_producer() -> None:
+    request = TwistedRequest()
+    request.channel = None
+    pressure = Backpressure(partial(handle, request))
+    await pressure.send(BODY)
     pressure.close()
     assert request.producer is None
 

@@ -62,6 +62,13 @@ def test_the_page_shows_command_reason_and_arguments() -> None:
     assert f'data-socket="/ws/tasks/{task}/console/"' in page
 
 
+def test_a_lost_attempt_is_labelled_lost_in_the_colour_of_a_failure() -> None:
+    lost = entry(1, **{"class": "lost"})
+    page = shown(ended("failed", lost, entry(2), failed_at=in_s(0)))
+    assert '<p class="end failed">lost <small>after 1 min</small></p>' in page
+    assert '<p class="end failed">failed <small>after 1 min</small></p>' in page
+
+
 def test_the_answer_of_a_failed_task_is_its_error_with_folded_libraries() -> None:
     page = shown(ended("failed", entry(1), entry(2), failed_at=in_s(0)))
     answer = page.split('class="card answer failed"')[1].split("</section>")[0]

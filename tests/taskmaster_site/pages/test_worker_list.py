@@ -102,9 +102,11 @@ def test_a_row_shows_how_the_worker_ended_or_what_was_requested(
     row: dict[str, object], remark: str
 ) -> None:
     a_worker(**row)
-    cell = re.search(r'<td class="remark">(.*?)</td>', text(client("view_worker").get("/workers/")))
+    page = text(client("view_worker").get("/workers/"))
+    cell = re.search(r'<td class="remark" title="(.*?)">(.*?)</td>', page)
     assert cell is not None
-    assert re.sub("<.*?>", "", cell[1]) == remark
+    # A narrow cell cuts the text, so the title has it, too.
+    assert (cell[1], re.sub("<.*?>", "", cell[2])) == (remark, remark)
 
 
 def test_a_row_has_pool_executor_figures_and_the_short_id() -> None:
@@ -118,6 +120,13 @@ def test_a_row_has_pool_executor_figures_and_the_short_id() -> None:
         ("Failed", "5"),
     ):  # fmt: skip
         assert f'data-label="{label}">{value}</td>' in row
+
+
+def test_an_offline_worker_uses_no_cpu() -> None:
+    a_worker(cpu=0.25)
+    a_worker("gone", status="offline", cpu=3.5)
+    page = text(client("view_worker").get("/workers/"))
+    assert re.findall('data-label="CPU">(.*?)</td>', page) == ["25 %", "–"]
 
 
 def test_a_worker_that_was_not_seen_for_two_heartbeats_is_silent() -> None:

@@ -127,6 +127,13 @@ def test_a_task_cancelled_while_it_ran_has_one_entry() -> None:
     assert [each.number for each in attempts(again)] == [1, 2]
 
 
+def test_a_lost_attempt_is_called_lost_and_has_the_colour_of_a_failed_one() -> None:
+    errors = [failure(1, 0, 1, 2, **{"class": "lost"}), failure(2, 2, 3, 4)]
+    failed = task(status="failed", attempt=2, started_at=at(3), failed_at=at(4), errors=errors)
+    states = [(each.kind, each.state) for each in attempts(failed)]
+    assert states == [("failed", "lost"), ("failed", "failed")]
+
+
 def test_a_short_run_beside_a_long_pause_stays_visible() -> None:
     late = task(
         status="complete", attempt=1, scheduled_at=at(86_400), started_at=at(86_400),

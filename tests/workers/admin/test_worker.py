@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import uuid4
 
 import pytest
@@ -60,6 +61,13 @@ def test_online_workers_are_listed_first_with_pool_executor_and_how_the_others_e
     page = browser.get("/admin/taskmaster_workers/worker/?pool=fish").content.decode()
     assert ">heron<" not in page
     assert ">gone<" in page
+
+
+def test_an_offline_worker_uses_no_cpu() -> None:
+    a_worker(cpu=0.25)
+    a_worker("gone", status="offline", cpu=3.5)
+    page = client().get("/admin/taskmaster_workers/worker/").content.decode()
+    assert re.findall(r'<td class="field-cpu_used">(.*?)</td>', page) == ["25%", "–"]
 
 
 def test_selected_workers_are_drained_and_undrained() -> None:

@@ -34,6 +34,26 @@ def test_memory_and_cpu_include_the_children_and_skip_processes_that_are_gone() 
         child.wait()
 
 
+def test_a_reading_soon_after_another_keeps_the_share_of_cpu() -> None:
+    now = 0.0
+    meter = UsageMeter(list, clock=lambda: now)
+    now = 10.0
+    share = meter.read().cpu
+    assert share > 0
+    _use_cpu(0.05)
+    now = 10.001
+    assert meter.read().cpu == share
+    # The next share covers the time since the reading that was measured.
+    now = 11.0
+    assert meter.read().cpu >= 0.03
+
+
+def _use_cpu(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
 def test_the_lag_of_the_event_loop_is_read_once() -> None:
     meter = UsageMeter(list)
     assert meter.read().loop_lag_ms >= 0
