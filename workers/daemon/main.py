@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -46,13 +47,22 @@ def run(
         from taskmaster.workers.daemon.supervisor import Supervisor
 
         async def work() -> int:
-            return await Supervisor(worker_options, conf, fork_server, control).run()
+            code = await Supervisor(worker_options, conf, fork_server, control).run()
+            _ignore_signals()
+            return code
 
         return _run_loop(work())
     except TaskMasterError as error:
         log.error("worker failed", extra={"error": str(error)})
         log.debug("worker failed", exc_info=True)
         return 1
+
+
+def _ignore_signals() -> None:
+    """Let a signal that arrives while the interpreter exits leave the exit code as it is."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _run_loop(work: Coroutine[Any, Any, int]) -> int:
