@@ -17,11 +17,13 @@ from taskmaster.tasks.queries.search import MAX_TEXT, search_limit, within_reach
 
 #: Number of rows of the dashboard's table, and of a page of the task list.
 ROWS, PAGE_ROWS = 25, 50
-#: Label and value of each chip above the table, for the filter `status`.
+#: Label and value of each chip above the table, for the filter `status`. *Pending* and *Running*
+#: select the tasks that the counters of these names count.
 CHIPS = (
     ("All", ""),
-    ("Pending", "pending"),
-    ("Running", "picked,started"),
+    ("Pending", "waiting,pending,picked"),
+    ("Parked", "waiting"),
+    ("Running", "started"),
     ("Complete", "complete"),
     ("Failed", "failed"),
     ("Cancelled", "cancelled"),
@@ -71,8 +73,7 @@ class TableFilter:
     @property
     def admin_query(self) -> str | None:
         """Return the query string for the admin's list, or None if that has no such filter."""
-        has_filter = "tag" not in self.chosen and "," not in self.status
-        return self.query if has_filter else None
+        return self.query if "tag" not in self.chosen else None
 
     @property
     def query(self) -> str:

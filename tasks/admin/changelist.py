@@ -64,8 +64,8 @@ class TaskList(ChangeList):
         if "q" in active_filters:
             self.remark = search_limit(self.query)
         elif active_filters:
-            status = active_filters.get("status")
-            tasks, self.remark = within_reach(tasks, [status] if status else [])
+            statuses = active_filters.get("status", "").split(",")
+            tasks, self.remark = within_reach(tasks, filter(None, statuses))
         return tasks
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Task]) -> list[Any]:

@@ -37,7 +37,7 @@ class Equal(admin.SimpleListFilter):
 
 
 class StatusFilter(Equal):
-    """Filter tasks by status."""
+    """Filter tasks by one status, or by several separated by commas."""
 
     title = "status"
     parameter_name = "status"
@@ -45,6 +45,11 @@ class StatusFilter(Equal):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return every status."""
         return [(status.value, status.value) for status in Status]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the tasks in one of the chosen statuses."""
+        chosen = self.value()
+        return queryset.filter(status__in=chosen.split(",")) if chosen else queryset
 
 
 class NameFilter(Equal):

@@ -52,6 +52,16 @@ def is_known(task: Task, using: str) -> bool:
     return bool(store.filter_known_names(wanted, silence_s=CAPACITY_AGE_MAX_S, using=using))
 
 
+def is_unknown_to_some(task: Task, using: str) -> bool:
+    """Return whether a connected worker of the queue does not know the name of the task.
+
+    Then the free slots of the queue do not prove that one of them can take the task.
+    """
+    return store.has_worker_without_name(
+        task.queue, task.name, silence_s=CAPACITY_AGE_MAX_S, using=using
+    )
+
+
 def _outlook(task: Task, using: str) -> QueueOutlook:
     return store.read_queue_outlook(
         task.queue, task.scheduled_at, task.coordinator, silence_s=CAPACITY_AGE_MAX_S, using=using
@@ -70,8 +80,17 @@ def _pending(task: Task, outlook: QueueOutlook, using: str) -> str:
         return f"No worker serves the queue `{task.queue}`."
     if not is_known(task, using):
         return _no_worker_knows(task, using)
+    return _waits_for_slot(task, outlook, using)
+
+
+def _waits_for_slot(task: Task, outlook: QueueOutlook, using: str) -> str:
     if not outlook.free:
         return f"{_no_free_slot(task.queue, outlook)}; {_tasks_ahead(task, using)}."
+    if is_unknown_to_some(task, using):
+        return (
+            f"The task waits for a free slot of a worker that knows {task.name}; "
+            f"other workers that serve the queue `{task.queue}` do not know it."
+        )
     return "The task is due and waits to be claimed."
 
 

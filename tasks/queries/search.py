@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -21,10 +23,14 @@ from taskmaster.tasks.models import Task
 REACH = 100_000
 #: The limit of a search or of a filter without an index, for pages and commands.
 REACH_TEXT = f"among the newest {REACH:,} tasks"
-#: If a status with an index has at most this number of tasks, lists include all of them.
+#: If statuses with an index have at most this number of tasks, lists include all of them.
 FEW = 10_000
 #: Sets of statuses that have a partial index.
-_INDEXED = (frozenset({Status.PENDING}), frozenset({Status.PICKED, Status.STARTED}))
+_INDEXED = (
+    frozenset({Status.WAITING}),
+    frozenset({Status.PENDING}),
+    frozenset({Status.PICKED, Status.STARTED}),
+)
 #: Maximum stored size in bytes of arguments that are searched. Larger ones are skipped.
 MAX_STORED = 8_000
 #: Maximum length of a search text.
@@ -51,10 +57,12 @@ def within_reach(tasks: QuerySet[Task], statuses: Iterable[str] = ()) -> tuple[Q
     if newest <= REACH:
         return tasks, ""
     selected = frozenset(statuses)
-    if selected and any(selected <= indexed for indexed in _INDEXED):
-        found = Task.objects.filter(status__in=selected)
-        if found.order_by().values("pk")[: FEW + 1].count() <= FEW:
-            return tasks.filter(_OneOf(found)), ""
+    if selected and selected <= frozenset[Status]().union(*_INDEXED):
+        # One query for each index: PostgreSQL uses a partial index only for its own statuses.
+        parts = [selected & indexed for indexed in _INDEXED if selected & indexed]
+        found = [Task.objects.filter(status__in=part) for part in parts]
+        if sum(each.order_by().values("pk")[: FEW + 1].count() for each in found) <= FEW:
+            return tasks.filter(reduce(or_, (Q(_OneOf(each)) for each in found))), ""
     return tasks.filter(pk__gt=newest - REACH), REACH_TEXT
 
 

@@ -192,6 +192,17 @@ def filter_known_names(
     return {QueueName._make(row) for row in _run(using, "filter_known_names", parameters)}
 
 
+def has_worker_without_name(
+    queue: str, name: str, *, silence_s: float, using: str = DEFAULT_DB_ALIAS
+) -> bool:
+    """Return whether a connected worker of the queue does not know the name.
+
+    Coordinators that have not written for `silence_s` seconds are ignored.
+    """
+    parameters = {"queue": queue, "name": name, "silence_s": silence_s}
+    return bool(_run(using, "has_worker_without_name", parameters)[0][0])
+
+
 def list_known_names(*, silence_s: float, using: str = DEFAULT_DB_ALIAS) -> set[str]:
     """Return the names that connected workers have announced."""
     return {row[0] for row in _run(using, "list_known_names", {"silence_s": silence_s})}

@@ -48,8 +48,8 @@ def axis_time(when: datetime, length_s: float) -> SafeString:
 
 @register.simple_tag
 def icon(kind: str) -> SafeString:
-    """Return the icon of a state. A later gate has the icon of a pending one."""
-    name = "pending" if kind == "later" else kind
+    """Return the icon of a state. A gate that is not checked has a dash."""
+    name = "cancelled" if kind == "later" else kind
     return format_html(
         '<svg aria-hidden="true"><use href="{}#{}"/></svg>', static("taskmaster/marks.svg"), name
     )

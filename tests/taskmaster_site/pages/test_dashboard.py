@@ -59,8 +59,15 @@ def test_parked_tasks_are_shown_with_their_badge_and_counted() -> None:
     page = text(client("view_task").get("/?status=waiting"))
     assert '<span class="mark waiting">' in page
     assert "marks.svg#waiting" in page
-    assert "1 parked" in FRAGMENTS["counters"]()
+    assert '<em><a href="/tasks/?status=waiting">1 parked</a></em>' in FRAGMENTS["counters"]()
     assert "0 running · 1 parked" in FRAGMENTS["queues"]()
+    stored(scheduled_at=in_s(60))
+    assert '<em>none is due · <a href="/tasks/?status=waiting">' in FRAGMENTS["counters"]()
+
+
+def test_held_tasks_only_are_named() -> None:
+    Task.objects.filter(pk__in=stored(2)).update(status="picked")
+    assert "<strong>2</strong>\n  <em>2 held</em>" in FRAGMENTS["counters"]()
 
 
 def test_workers_are_sorted_by_the_numbers_in_their_names() -> None:

@@ -57,7 +57,8 @@ def test_the_page_shows_command_reason_and_arguments() -> None:
     assert "sleep 1 &amp;&amp; echo &lt;b&gt;" in page
     assert "nightly" in page
     assert '<h2 id="answer">No coordinator seems to be running' in page
-    assert "Coordinators run" in page
+    assert 'No coordinator runs<span class="visually-hidden">, holds the task</span>' in page
+    assert 'A free slot<span class="visually-hidden">, later</span></b> <span>not checked<' in page
     assert f'data-stream="/api/tasks/{task}/events/"' in page
     assert f'data-socket="/ws/tasks/{task}/console/"' in page
 

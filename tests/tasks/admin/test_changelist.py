@@ -102,7 +102,7 @@ def test_a_filter_without_an_index_searches_the_newest_tasks_and_shows_a_note(qu
     assert len(listed(browser)) == 3
 
 
-@pytest.mark.parametrize("status", ["pending", "picked", "started"])
+@pytest.mark.parametrize("status", ["waiting", "pending", "picked", "started"])
 def test_few_tasks_in_an_indexed_status_are_all_found(status: str) -> None:
     [old] = stored()
     skip_ids(REACH)
@@ -111,6 +111,8 @@ def test_few_tasks_in_an_indexed_status_are_all_found(status: str) -> None:
     Task.objects.exclude(pk=old).update(status="complete")
     browser = client("view_task")
     assert listed(browser, f"?status={status}") == [old]
+    assert listed(browser, "?status=waiting,pending,picked,started") == [old]
+    assert listed(browser, f"?status={status},failed") == []
     assert (
         "among the newest" not in page(browser.get(f"{LIST}?status={status}")).split("</form>")[-2]
     )

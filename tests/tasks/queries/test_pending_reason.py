@@ -78,7 +78,7 @@ def test_a_name_that_no_worker_of_the_queue_knows_is_named() -> None:
     assert explain_pending(a_task()) == (
         "No connected worker that serves the queue `default` knows shell."
     )
-    assert explain_pending(a_task(queue="mail")) == "The task is due and waits to be claimed."
+    assert str(explain_pending(a_task(queue="mail"))).startswith("The task waits for a free slot")
     assert explain_pending(a_task(queue="mail", **parked)) == (
         "A worker that knows shell has connected; the task is pending again soon."
     )
@@ -98,6 +98,25 @@ def test_a_task_between_two_attempts_shows_the_last_attempt(
     fields: dict[str, Any], reason: str
 ) -> None:
     assert re.fullmatch(reason, str(explain_pending(a_task(scheduled_at=in_s(8), **fields))))
+
+
+def test_free_slots_of_workers_that_do_not_know_the_name_do_not_count() -> None:
+    store_capacity(ONE, "", 2, 9, 8)
+    KnownNames.objects.all().delete()
+    store_names(ONE, ["mail"], ["shell"])
+    store_names(ONE, ["mail"], ["other.name"])
+    task = a_task(queue="mail")
+    assert explain_pending(task) == (
+        "The task waits for a free slot of a worker that knows shell; "
+        "other workers that serve the queue `mail` do not know it."
+    )
+    # Neither workers of another queue nor those of a silent coordinator matter.
+    KnownNames.objects.filter(names=["other.name"]).update(queues=["reports"])
+    store_names(TWO, None, ["other.name"])
+    store_capacity(TWO, "", 1, 1, 1, age_s=CAPACITY_AGE_MAX_S + 1)
+    assert explain_pending(task) == "The task is due and waits to be claimed."
+    QueueState.objects.update(at=timezone.now())
+    assert "of a worker that knows shell" in str(explain_pending(task))
 
 
 def test_a_dead_coordinator_counts_as_none() -> None:
