@@ -18,7 +18,7 @@ from taskmaster.tasks.errors import TaskMasterError
 from taskmaster.tasks.presentation.status_badge import mark
 from taskmaster.workers import operations
 from taskmaster.workers.admin.join_token import JoinTokenAdmin
-from taskmaster.workers.models import Worker, WorkerPool, WorkerStatus
+from taskmaster.workers.models import Worker, WorkerStatus
 from taskmaster.workers.models.worker import PRESENT_FIRST
 from taskmaster.workers.permissions import CHANGE, KILL
 
@@ -32,8 +32,9 @@ class PoolFilter(Equal):
     parameter_name = "pool"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return every worker pool."""
-        return [(name, name) for name in WorkerPool.objects.values_list("name", flat=True)]
+        """Return the worker pools that have or had workers."""
+        workers = Worker.objects.exclude(pool="").order_by("pool")
+        return [(name, name) for name in workers.values_list("pool", flat=True).distinct()]
 
 
 @admin.register(Worker)
