@@ -46,7 +46,9 @@ async def test_a_task_passes_all_parts_and_its_report_comes_back() -> None:
             await until_counted(5, status="complete")
             assert len(process.dispatching.dispatcher.workers) == 1
         row = await Coordinator.objects.aget(pk=process.identity.id)
-        assert (row.online, row.address, row.health_problem) == (True, address, "")
+        assert (row.online, row.address) == (True, address)
+        # A busy machine may delay the loop of this process, too.
+        assert not row.health_problem or row.health_problem.startswith("the event loop was")
 
 
 async def test_a_stopped_coordinator_leaves_nothing_behind() -> None:
