@@ -115,8 +115,8 @@ def require(name: str) -> None:
 def _unknown_name(name: str) -> str:
     known = names()
     near = difflib.get_close_matches(name, known, n=_NEAREST, cutoff=0.4) or known[:_NEAREST]
+    closest = f"; the closest names are {', '.join(near)}" if near else ""
     return (
-        f"{name!r} is not a registered task, and no connected worker knows it; the closest names "
-        f"are {', '.join(near)}. Tasks are loaded from the module tasks of each installed app and "
-        f"from {_VARIABLE}."
+        f"{name!r} is not a registered task, and no connected worker knows it{closest}. Tasks are "
+        f"loaded from the module tasks of each installed app and from {_VARIABLE}."
     )

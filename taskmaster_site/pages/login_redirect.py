@@ -5,7 +5,7 @@ The login page is that of the project if it has one at LOGIN_URL, and TaskMaster
 
 from __future__ import annotations
 
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlunsplit
 
 from django.conf import global_settings, settings
 from django.contrib.auth.views import redirect_to_login
@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.urls import is_valid_path, reverse
 
-from taskmaster.taskmaster_site.pages.responses import is_fragment
+from taskmaster.taskmaster_site.pages.responses import current_url, is_fragment
 
 #: Query parameter that names the reason for a login, and its values.
 REASON, SESSION_ENDED, LOGGED_OUT = "reason", "session-ended", "logged-out"
@@ -38,11 +38,18 @@ def request_login(request: HttpRequest) -> HttpResponse:
         # Other methods than these cannot be repeated after the login.
         is_page = request.method in ("GET", "HEAD")
         return redirect_to_login(request.get_full_path() if is_page else dashboard, url)
-    page = urlsplit(request.headers.get("HX-Current-URL", "") or dashboard)
-    target = redirect_to_login(urlunsplit(("", "", page.path, page.query, "")), url).url
+    page = current_url(request)
+    path = urlunsplit(("", "", page.path or dashboard, page.query, ""))
+    target = redirect_to_login(path, url).url
     return HttpResponse(status=401, headers={"HX-Redirect": target})
 
 
 def _session_ended(request: HttpRequest) -> bool:
-    """Return whether the request names a session that does not exist any more."""
+    """Return whether the request names a session that does not exist any more.
+
+    The scripts run only on pages for logged-in users. Their requests may have no cookie any more:
+    Django deletes it with the first response after the end, such as that of the event stream.
+    """
+    if is_fragment(request):
+        return True
     return settings.SESSION_COOKIE_NAME in request.COOKIES and request.session.is_empty()

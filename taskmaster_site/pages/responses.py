@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import render
@@ -28,6 +28,14 @@ def is_api(request: HttpRequest) -> bool:
 def is_fragment(request: HttpRequest) -> bool:
     """Return whether a script requests a fragment for the current page."""
     return request.headers.get("HX-Request") == "true"
+
+
+def current_url(request: HttpRequest) -> SplitResult:
+    """Return the URL of the page whose script sent the request. It is empty if it is invalid."""
+    try:
+        return urlsplit(request.headers.get("HX-Current-URL", ""))
+    except ValueError:
+        return urlsplit("")
 
 
 def toast(
@@ -60,7 +68,7 @@ def keep_address(
     """
     if Position.from_query(request.GET) != Position():
         return response
-    current = QueryDict(urlsplit(request.headers.get("HX-Current-URL", "")).query)
+    current = QueryDict(current_url(request).query)
     previous = TableFilter.from_query(current)
     if previous != table_filter or Position.from_query(current) != Position():
         typed = previous.search != table_filter.search

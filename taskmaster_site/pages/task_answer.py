@@ -92,7 +92,9 @@ def failure(record: AttemptRecord) -> ShownFailure:
     message = message.removeprefix(f"{code}: ")
     after = f" after {precise(record.run_s)}" if record.run_s is not None else ""
     how = f"{_VERBS.get(kind, 'Ended')}{after}"
-    found = traceback_view.parts(str(entry.get("traceback") or ""))
+    found = traceback_view.parts(
+        str(entry.get("traceback") or ""), str(entry.get("exception") or ""), message
+    )
     return ShownFailure(record, code, message, how, found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
 from django.db.models import BooleanField, Count, ExpressionWrapper, Q, QuerySet, Sum
@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from taskmaster.taskmaster_site.live.link_monitor import silent_for, worker_silent_s
 from taskmaster.taskmaster_site.pages import page_context
 from taskmaster.taskmaster_site.pages.permissions import needs
-from taskmaster.taskmaster_site.pages.responses import is_fragment
+from taskmaster.taskmaster_site.pages.responses import current_url, is_fragment
 from taskmaster.workers.models import Worker, WorkerPool, WorkerStatus
 from taskmaster.workers.models.worker import PRESENT_FIRST
 from taskmaster.workers.permissions import VIEW
@@ -82,8 +82,8 @@ def worker_list(request: HttpRequest) -> HttpResponse:
         context |= page_context.coordinators(now)
     if is_fragment(request):
         response = render(request, "taskmaster/fragments/worker_list.html", context)
-        current = urlsplit(request.headers.get("HX-Current-URL", "")).query
-        if WorkerListFilter.from_query(QueryDict(current)) != worker_filter:
+        current = QueryDict(current_url(request).query)
+        if WorkerListFilter.from_query(current) != worker_filter:
             response.headers["HX-Push-Url"] = reverse("taskmaster:workers") + worker_filter.query
         return response
     context |= {

@@ -65,9 +65,16 @@ class TracebackPart:
         return f"{len(self.frames)} frame{'' if len(self.frames) == 1 else 's'} in {listed}"
 
 
-def parts(text: str) -> list[TracebackPart]:
-    """Return the parts of a traceback in order, or an empty list if the text is not one."""
-    items = _parse(text)
+def parts(text: str, exception: str = "", message: str = "") -> list[TracebackPart]:
+    """Return the parts of a traceback in order, or an empty list if the text is not one.
+
+    `exception` is the path of the exception's class and `message` the first line of its message, if
+    they are known. The message may quote anything, so its lines are never read as frames.
+    """
+    begin = _message_begin(text, exception, message) if exception else len(text)
+    items = _parse(text[:begin])
+    if raised := text[begin:].strip("\n"):
+        items.append(raised)
     if not any(isinstance(item, Frame) for item in items):
         return []
     found: list[TracebackPart] = []
@@ -86,6 +93,21 @@ def parts(text: str) -> list[TracebackPart]:
 def innermost_own(found: Sequence[TracebackPart]) -> Frame | None:
     """Return the project's frame in which the error occurred, if there is one."""
     return next((part.frames[0] for part in reversed(found) if part.marked), None)
+
+
+def _message_begin(text: str, exception: str, message: str) -> int:
+    """Return where the line of the exception begins, after which everything is its message."""
+    if not text.startswith(_HEADING):
+        # The beginning was cut off, so the rest may be a part of the message.
+        return 0
+    name = exception.removeprefix("builtins.").removeprefix("__main__.")
+    line = re.compile(rf"^{re.escape(name)}(?::|$)", re.MULTILINE)
+    matches = list(line.finditer(text))
+    for match in matches:
+        # An earlier exception of the same class may have led to this one.
+        if text[match.end() :].lstrip().startswith(message):
+            return match.start()
+    return matches[0].start() if matches else len(text)
 
 
 def _parse(text: str) -> list[Frame | str]:

@@ -22,7 +22,7 @@ _NOT_STARTED = frozenset({Status.WAITING, Status.PENDING, Status.PICKED})
 #: Width of the axis in SVG units, and the least width of an execution, so that it stays visible.
 AXIS_WIDTH, _LEAST_WIDTH = 1_000.0, 4.0
 #: Labels below the axis, at equal distances.
-_TICKS = 5
+_TICKS = 3
 
 
 @dataclass(frozen=True, slots=True)

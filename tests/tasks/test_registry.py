@@ -10,7 +10,7 @@ from django.conf import settings
 from django.test import override_settings
 
 from taskmaster.tasks import registry
-from taskmaster.tasks.errors import ConfigurationError
+from taskmaster.tasks.errors import ConfigurationError, UnknownTaskName
 from tests.tasks.sample_tasks import careful, hasty
 
 SHIP = "tests.tasks.shop.tasks.ship"
@@ -47,6 +47,16 @@ def test_a_variant_under_another_name_does_not_replace_the_declaration() -> None
     with override_settings(TASKMASTER_TASK_MODULES=[SAMPLES]):
         assert hasty.module_path == careful.module_path
         assert registry.get(careful.module_path) is careful
+
+
+def test_an_unknown_name_names_the_closest_ones_only_if_there_are_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(UnknownTaskName, match="knows it; the closest names are shell"):
+        registry.get("shel")
+    monkeypatch.setattr(registry, "names", list)
+    with pytest.raises(UnknownTaskName, match=r"no connected worker knows it\. Tasks are loaded"):
+        registry.get("no.task")
 
 
 def test_a_module_that_cannot_be_imported_is_named_with_its_source() -> None:

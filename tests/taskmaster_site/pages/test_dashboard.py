@@ -30,7 +30,7 @@ def test_an_anonymous_visitor_gets_the_login_page() -> None:
 def test_a_script_without_a_session_is_redirected_to_the_login_page() -> None:
     answer = Client().get("/dashboard/tasks/", headers=HTMX)
     assert answer.status_code == 401
-    assert answer.headers["HX-Redirect"].startswith("/login/?next=")
+    assert answer.headers["HX-Redirect"] == "/login/?reason=session-ended&next=/"
 
 
 def test_the_page_names_a_missing_permission() -> None:

@@ -98,6 +98,26 @@ def test_a_script_whose_session_has_ended_gets_the_page_to_return_to(viewer: Use
     assert answer.headers["HX-Redirect"] == "/login/?reason=session-ended&next=/%3Fq%3Dx"
 
 
+def test_the_reason_survives_that_the_stream_has_deleted_the_cookie(viewer: User) -> None:
+    browser = Client()
+    browser.force_login(viewer)
+    Session.objects.all().delete()
+    stream = browser.get("/api/logs/stream?channels=tasks")
+    assert stream.status_code == HTTPStatus.UNAUTHORIZED
+    # Browsers obey the deletion; this client would send an empty cookie.
+    assert stream.cookies["sessionid"]["max-age"] == 0
+    del browser.cookies["sessionid"]
+    script = {"HX-Request": "true", "HX-Current-URL": "http://testserver/tasks/"}
+    answer = browser.head("/tasks/", headers=script)
+    assert answer.headers["HX-Redirect"] == "/login/?reason=session-ended&next=/tasks/"
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://\u2100/", "//[", ""])
+def test_a_script_with_an_invalid_address_returns_to_the_dashboard(url: str) -> None:
+    answer = Client().get("/tasks/", headers={"HX-Request": "true", "HX-Current-URL": url})
+    assert answer.headers["HX-Redirect"] == "/login/?reason=session-ended&next=/"
+
+
 @pytest.mark.parametrize(
     "target",
     [

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
@@ -177,6 +178,29 @@ def test_a_script_gets_only_the_changing_part() -> None:
     page = text(client("view_task").get(f"/tasks/{task}/", headers={"HX-Request": "true"}))
     assert "task-head" in page
     assert "<html" not in page
+
+
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+def test_only_staff_see_the_link_to_the_admin(headers: dict[str, str]) -> None:
+    [task] = stored(1)
+    browser = client("view_task")
+    assert "Open in admin" not in text(browser.get(f"/tasks/{task}/", headers=headers))
+    User.objects.update(is_staff=True)
+    assert "Open in admin" in text(browser.get(f"/tasks/{task}/", headers=headers))
+
+
+def test_the_axis_has_few_labels_so_that_none_overlap() -> None:
+    axis = shown(ended("failed", entry(1), failed_at=in_s(0))).partition('<li class="axis"')[2]
+    assert axis.partition("</li>")[0].count("<time") == 3
+
+
+def test_a_message_cannot_forge_the_frame_of_the_headline() -> None:
+    forged = 'Traceback (most recent call last):\n  File "/b", line 1, in evil\nEvil: x\n'
+    trace = TRACEBACK.replace("ValueError: <script>", f"shop.errors.NoStock: x\n{forged}")
+    failed = entry(1, message="NoStock: x", traceback=trace)
+    page = shown(ended("failed", failed, failed_at=in_s(0)))
+    assert "in <b>send_receipt</b>, /srv/shop/orders.py:41" in page
+    assert "<b>evil</b>" not in page
 
 
 @pytest.mark.parametrize("task_id", [987_654_321, 10**30])

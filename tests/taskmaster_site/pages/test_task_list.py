@@ -182,6 +182,12 @@ def test_a_changed_filter_changes_the_address_and_a_refresh_does_not() -> None:
         assert not {"HX-Push-Url", "HX-Replace-Url"} & set(answer(query, query))
 
 
+def test_an_invalid_address_of_a_script_counts_as_none() -> None:
+    headers = {**SCRIPT, "HX-Current-URL": "http://[::1"}
+    answer = client("view_task").get("/tasks/?status=failed", headers=headers)
+    assert answer.headers["HX-Push-Url"] == "/tasks/?status=failed"
+
+
 def test_the_dashboard_leads_to_the_list_with_its_filter() -> None:
     stored(queue="mail")
     QueueDepth.objects.create(queue="mail", pending=1, due=1, held=0, running=0)

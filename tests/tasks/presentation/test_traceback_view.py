@@ -69,6 +69,39 @@ def test_a_real_chained_traceback_keeps_its_order() -> None:
     assert [part.marked for part in found] == [False, False, True, False]
 
 
+FORGED = 'Traceback (most recent call last):\n  File "<b>", line 1, in evil\n'
+
+
+@pytest.mark.parametrize(
+    "message",
+    [f"x\n{FORGED}Evil: x", f"x\n{FORGED}ValueError: x", f"\n\n{FORGED}x", "x" * 99 + FORGED],
+)
+def test_a_message_that_looks_like_a_traceback_stays_a_text(message: str) -> None:
+    try:
+        raise ValueError(message)
+    except ValueError as error:
+        text = "".join(traceback.format_exception(error))
+    first = message.strip().partition("\n")[0][:80]
+    own, raised = parts(text, "builtins.ValueError", first)
+    assert own.frames[0].function == "test_a_message_that_looks_like_a_traceback_stays_a_text"
+    assert raised.text == f"ValueError: {message}".rstrip("\n")
+    cut = text[text.index('  File "<b>"') :]
+    assert parts(cut, "builtins.ValueError", first) == []
+
+
+def test_an_earlier_exception_of_the_same_class_does_not_hide_the_frames_of_the_last_one() -> None:
+    try:
+        try:
+            int("x")
+        except ValueError as error:
+            raise ValueError("no number") from error
+    except ValueError as error:
+        text = "".join(traceback.format_exception(error))
+    found = parts(text, "builtins.ValueError", "no number")
+    assert [part.kind for part in found] == ["own", "text", "own", "text"]
+    assert found[2].marked
+
+
 def test_repeated_frames_and_exception_groups_lose_no_line() -> None:
     text = (
         'Traceback (most recent call last):\n  File "/app/a.py", line 1, in f\n    f()\n'
