@@ -1,14 +1,17 @@
 // Prepare the output of the streams of an attempt for one terminal. Each stream has its own state:
 // an unfinished sequence waits for its rest, and colours continue after output of another stream.
 
-// OSC, DCS, SOS, PM and APC: titles, links, clipboard, colour queries. They are removed.
-const STRING_BEGIN = /\x1b[\]PX^_]|[\x90\x98\x9d-\x9f]/g;
+// OSC, DCS, SOS, PM and APC: titles, links, clipboard, colour queries. They are removed. A terminal
+// executes control characters inside a sequence and continues it.
+const STRING_BEGIN = /\x1b[\x00-\x17\x19\x1c-\x1f\x7f]*[\]PX^_]|[\x90\x98\x9d-\x9f]/g;
 const STRING_END = /\x1b|[\x07\x18\x1a\x9c]/g;
+// It stands for what is removed, and ends a sequence before it: what follows must not continue it.
+const CANCEL = "\x18";
 // The start of a sequence that may continue in the next piece.
-const UNFINISHED = /(?:\x1b(?:\[[0-?]*[ -\/]*|[ -\/]*)?|\x9b[0-?]*[ -\/]*)$/;
+const UNFINISHED = /(?:\x1b[\x00-\x17\x19\x1c-\x1f\x7f -\/]*(?:\[[\x00-\x17\x19\x1c-\x1f\x7f -?]*)?|\x9b[\x00-\x17\x19\x1c-\x1f\x7f -?]*)$/;
 const MOST_UNFINISHED = 200; // No sequence that is used is longer.
 // Characters that change the direction of text, so that it looks different from what it is.
-const DIRECTIONS = /[\u202a-\u202e\u2066-\u2069]/g;
+const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 const COLOURS = /(?:\x1b\[|\x9b)([0-9;:]*)m/g;
 
 const STYLES = { 1: "bold", 2: "dim", 3: "italic", 4: "underline", 5: "blink", 7: "inverse", 8: "hidden", 9: "strike", 21: "underline", 53: "overline" };
@@ -59,10 +62,11 @@ export class Stream {
     const unfinished = this.#rest ? null : UNFINISHED.exec(shown);
     if (unfinished) {
       shown = shown.slice(0, unfinished.index);
-      this.#rest = unfinished[0].length > MOST_UNFINISHED ? "" : unfinished[0];
+      if (unfinished[0].length > MOST_UNFINISHED) shown += CANCEL;
+      else this.#rest = unfinished[0];
     }
     for (const [, parameters] of shown.matchAll(COLOURS)) this.style.apply(parameters);
-    return shown.replace(DIRECTIONS, (found) => `U+${found.charCodeAt(0).toString(16).toUpperCase()}`);
+    return shown.replace(DIRECTIONS, (found) => `U+${found.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`);
   }
 
   #withoutStrings(text) {
@@ -75,6 +79,7 @@ export class Stream {
       if (!this.#inString) shown += text.slice(at, match?.index);
       if (!match) break;
       at = match.index + match[0].length;
+      if (!this.#inString) shown += CANCEL;
       if (this.#inString && match[0] === "\x1b") {
         if (at === text.length) {
           // A backslash may follow, which ends the string, too.

@@ -7,19 +7,26 @@ const ROWS = 24;
 const MOST_LINES = 10000; // Lines above the visible rows.
 const LEAST_COLUMNS = 20;
 const MOST_MARKS = 1000; // Rows of stderr that are marked.
-const MOST_REPEATS = 1000;
+// What sequences may move: one row for this many characters of output, and some at any time.
+const CHARACTERS_PER_ROW = 4;
+const SPARE_ROWS = 10000;
+const ERASURE = ROWS / 4; // Erasing rows takes as long as moving so many.
 const SCROLLBAR = 14; // Pixels.
 
 // Sequences that ask for an answer, or change the terminal for all that follows: device queries,
-// modes, window, scroll region, tabs, cursor style, resets.
+// modes, window, scroll region, tabs, cursor style, resets, and columns that move on all rows.
 const IGNORED = [
   ..."cnhlt".split("").flatMap((final) => ["", "?", ">", "="].map((prefix) => ({ prefix, final }))),
   { final: "r" }, { final: "g" }, { prefix: ">", final: "q" }, { prefix: ">", final: "m" },
   ...["!", "$", "\""].map((intermediates) => ({ intermediates, final: "p" })),
   { prefix: "?", intermediates: "$", final: "p" }, { intermediates: " ", final: "q" },
+  ...[" @", " A", "'}", "'~"].map(([intermediates, final]) => ({ intermediates, final })),
 ];
-// Sequences whose parameter is a number of repetitions.
-const REPEATED = "LMSTIZb@PX".split("");
+// Links, titles, colours and the clipboard. The streams remove them, too.
+const IGNORED_STRINGS = [0, 1, 2, 4, 8, 10, 11, 12, 52, 104, 110, 111, 112];
+// Sequences whose parameter is a number of rows or of cells. More than the visible ones are ignored.
+const ROWS_REPEATED = "LMST".split("");
+const CELLS_REPEATED = "IZb@PX".split("");
 
 const COLOURS = {
   background: "--bg", foreground: "--ink", black: "--term-black", red: "--failed", green: "--complete",
@@ -54,6 +61,7 @@ export class OutputTerminal {
   #stream = null;
   #marks = [];
   #wasAtEnd = true;
+  #rowsLeft = SPARE_ROWS;
 
   constructor(element, onFollow) {
     this.element = element;
@@ -62,7 +70,7 @@ export class OutputTerminal {
       rows: ROWS, scrollback: MOST_LINES, convertEol: true, disableStdin: true, screenReaderMode: true,
       cursorInactiveStyle: "none", cursorStyle: "bar", minimumContrastRatio: 4.5, scrollOnEraseInDisplay: true,
       fontFamily: getComputedStyle(element).fontFamily, fontSize: 12.5, lineHeight: 1.15, allowProposedApi: true,
-      theme: readTheme(element), logLevel: "off",
+      theme: readTheme(element), logLevel: "off", linkHandler: { activate() {} },
     });
     this.#ignore();
     this.terminal.open(element);
@@ -134,15 +142,33 @@ export class OutputTerminal {
       // The page hides the cursor.
       parser.registerCsiHandler(sequence, ([first]) => !(sequence.prefix === "?" && sequence.final === "l" && first === 25));
     }
-    for (const final of REPEATED) parser.registerCsiHandler({ final }, ([count]) => count > MOST_REPEATS);
-    parser.registerCsiHandler({ final: "J" }, ([what]) => what === 3);
+    for (const number of IGNORED_STRINGS) parser.registerOscHandler(number, () => true);
+    parser.registerDcsHandler({ intermediates: "$", final: "q" }, () => true);
+    for (const final of ROWS_REPEATED) {
+      parser.registerCsiHandler({ final }, ([count]) => count > ROWS || !this.#spend(count || 1));
+    }
+    for (const final of CELLS_REPEATED) {
+      parser.registerCsiHandler({ final }, ([count]) => count > this.terminal.cols);
+    }
+    for (const prefix of [undefined, "?"]) {
+      parser.registerCsiHandler({ prefix, final: "J" }, ([what]) => what === 3 || !this.#spend(what === 2 ? ROWS : ERASURE));
+    }
     parser.registerEscHandler({ final: "c" }, () => true);
+    parser.registerEscHandler({ intermediates: "#", final: "8" }, () => true);
+  }
+
+  /** Return whether a sequence may still move so many rows, and count them. */
+  #spend(rows) {
+    if (rows > this.#rowsLeft) return false;
+    this.#rowsLeft -= rows;
+    return true;
   }
 
   /** Write, and keep the place of a reader who does not follow. */
   async #put(text) {
     if (!text) return;
     const place = this.#buffer.viewportY;
+    this.#rowsLeft = Math.min(SPARE_ROWS, this.#rowsLeft) + text.length / CHARACTERS_PER_ROW;
     await new Promise((done) => this.terminal.write(text, done));
     if (!this.following && this.#buffer.viewportY > place) this.terminal.scrollToLine(place);
     this.#crop();

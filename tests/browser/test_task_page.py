@@ -13,6 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import WAIT_MS
 from tests.browser.fleet import Fleet
+from tests.browser.terminal_attacks import DROPPED, JOINS, MOVED_ROWS, SECOND_LINE, STRINGS
 from tests.browser.test_pages import LIVE, violations
 from tests.waiting import wait_until
 
@@ -174,7 +175,7 @@ def test_the_terminal_answers_nothing_and_cannot_be_switched(
     )  # fmt: skip
     switches = "\x1b[?1049h\x1b[?47h\x1bc\x1b[3J\x1b[5;9r\x1b[4h\x1b[?3h"
     floods = "".join(f"\x1b[2147483647{final}" for final in "bSTLMIZ@PX")
-    directions = "\u202etxt.exe\u202c"
+    directions = "\u202etxt.exe\u202c\u200e\u200f\u061c"
     seen = written(
         page,
         ("stdout", "kept\n"),
@@ -184,11 +185,30 @@ def test_the_terminal_answers_nothing_and_cannot_be_switched(
     assert seen["answers"] == []
     assert seen["type"] == "normal"
     assert seen["rows"][0] == "kept"
-    assert seen["rows"][1] == "linkU+202Etxt.exeU+202C"
+    assert seen["rows"][1] == "linkU+202Etxt.exeU+202CU+200EU+200FU+061C"
     assert seen["rows"][-1] == "end"
     # Unfinished sequences take linear time.
     long = [("stdout", each * 100_000) for each in ("\x1b", "\x1b[", "\x1b]", "\x1b[1;", "\x9b")]
     assert written(page, *long, ("stderr", "end\n"))["rows"][-1] == "end"
+    # What is removed does not join its surroundings to a string, nor do pieces.
+    texts = [begin + rest for begin in (*JOINS, *DROPPED) for rest in ("]8;;u:v\x07", "]2;t\x07")]
+    texts += [begin + each + "y" for begin in JOINS for each in "PX^_"]
+    halves = [[begin, rest] for begin in (*JOINS, *DROPPED) for rest in ("]8;;u:v\x07", "Py")]
+    attacks = [[text] for text in texts] + [list(text) for text in texts if len(text) < 50] + halves
+    assert page.evaluate(STRINGS, attacks) == []
+    # The terminal itself ignores them, too.
+    assert page.evaluate(SECOND_LINE) == {"link": 0, "answers": []}
+    # Rows that sequences move are limited to a fraction of the output, and to some at any time.
+    size = 262_144
+    for final in "STLM":
+        flood = f"X\x1b[24{final}"
+        assert 10_000 < page.evaluate(MOVED_ROWS, flood * (size // len(flood))) < 100_000, final
+        assert page.evaluate(MOVED_ROWS, f"X\x1b[1000{final}" * 1_000) < 10_000, final
+    clear = "\x1b[24HX\x1b[2J"
+    assert 10_000 < page.evaluate(MOVED_ROWS, clear * (size // len(clear))) < 120_000
+    # More repetitions than a row has cells are ignored.
+    rows = written(page, ("stdout", "X\x1b[1000b" * 1_000))["rows"]
+    assert "".join(rows) == "X" * 1_000
 
 
 def test_any_scroll_away_ends_follow(page: Page, fleet: Fleet) -> None:
