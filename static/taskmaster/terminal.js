@@ -11,6 +11,7 @@ const MOST_MARKS = 1000; // Rows of stderr that are marked.
 const CHARACTERS_PER_ROW = 4;
 const SPARE_ROWS = 10000;
 const ERASURE = ROWS / 4; // Erasing rows takes as long as moving so many.
+const MOST_UNITS = 16; // Length of a character, with its marks, that sequences may repeat.
 const SCROLLBAR = 14; // Pixels.
 
 // Sequences that ask for an answer, or change the terminal for all that follows: device queries,
@@ -148,13 +149,19 @@ export class OutputTerminal {
       parser.registerCsiHandler({ final }, ([count]) => count > ROWS || !this.#spend(count || 1));
     }
     for (const final of CELLS_REPEATED) {
-      parser.registerCsiHandler({ final }, ([count]) => count > this.terminal.cols);
+      parser.registerCsiHandler({ final }, ([count]) => count > this.terminal.cols || (final === "b" && this.#isLong()));
     }
     for (const prefix of [undefined, "?"]) {
       parser.registerCsiHandler({ prefix, final: "J" }, ([what]) => what === 3 || !this.#spend(what === 2 ? ROWS : ERASURE));
     }
     parser.registerEscHandler({ final: "c" }, () => true);
     parser.registerEscHandler({ intermediates: "#", final: "8" }, () => true);
+  }
+
+  /** Whether the character before the cursor, which may be wide, has very many combining marks. */
+  #isLong() {
+    const line = this.#buffer.getLine(this.#cursor());
+    return [1, 2].some((back) => line?.getCell(this.#buffer.cursorX - back)?.getChars().length > MOST_UNITS);
   }
 
   /** Return whether a sequence may still move so many rows, and count them. */
