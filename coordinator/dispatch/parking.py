@@ -1,12 +1,13 @@
 """Park due tasks whose name no connected worker knows, and return them when a worker knows it.
 
 During a rolling deployment the workers know different names. A claim that finds a name unknown to
-its workers has three outcomes:
+its workers has four outcomes:
 
 - Another worker of this coordinator knows it, and has no free slot. The task is released.
 - A worker of another coordinator knows it. The task is released.
-- No connected worker of the queue knows it. The task is parked: its status is `waiting`, and no
-  claim reads it any more.
+- The queue has workers, and none of them knows it. The task is parked: its status is `waiting`, and
+  no claim reads it any more.
+- The last worker of the queue has left since the claim. The task is released.
 
 In the first two cases the name is remembered as reserved. Later claims for workers that do not know
 it skip its tasks, so nothing is claimed and released in circles.
@@ -96,13 +97,18 @@ class Parking:
             self._reserved.setdefault(queue, set()).add(name)
 
     async def _park(self, tasks: Sequence[ClaimedTask]) -> set[int]:
-        """Park the tasks whose name no connected worker knows, and due tasks of the same names.
+        """Park the tasks whose name no worker of their queue knows, and due tasks of these names.
 
         Return the ids of those in `tasks` that no worker can run.
         """
         async with self._database.connection() as connection:
             known = await _known(connection, {QueueName(t.queue, t.name) for t in tasks})
-            unknown = [t for t in tasks if QueueName(t.queue, t.name) not in known]
+            served = await store.filter_served_queues(
+                connection, {t.queue for t in tasks}, silence_s=CAPACITY_AGE_MAX_S
+            )
+            unknown = [
+                t for t in tasks if t.queue in served and QueueName(t.queue, t.name) not in known
+            ]
             if not unknown:
                 return set()
             leases = [Lease(task.task_id, task.lease) for task in unknown]

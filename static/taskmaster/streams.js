@@ -12,6 +12,8 @@ const UNFINISHED = /(?:\x1b[\x00-\x17\x19\x1c-\x1f\x7f -\/]*(?:\[[\x00-\x17\x19\
 const MOST_UNFINISHED = 200; // No sequence that is used is longer.
 // Characters that change the direction of text, so that it looks different from what it is.
 const DIRECTIONS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+// More combining marks on one character take seconds to draw.
+const MARKS = /(\p{M}{16})\p{M}+/gu;
 const COLOURS = /(?:\x1b\[|\x9b)([0-9;:]*)m/g;
 
 const STYLES = { 1: "bold", 2: "dim", 3: "italic", 4: "underline", 5: "blink", 7: "inverse", 8: "hidden", 9: "strike", 21: "underline", 53: "overline" };
@@ -66,7 +68,7 @@ export class Stream {
       else this.#rest = unfinished[0];
     }
     for (const [, parameters] of shown.matchAll(COLOURS)) this.style.apply(parameters);
-    return shown.replace(DIRECTIONS, (found) => `U+${found.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`);
+    return shown.replace(MARKS, "$1").replace(DIRECTIONS, (found) => `U+${found.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`);
   }
 
   #withoutStrings(text) {

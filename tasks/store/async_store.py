@@ -238,6 +238,17 @@ async def filter_known_names(
     }
 
 
+async def filter_served_queues(
+    connection: Connection, queues: Collection[str], *, silence_s: float
+) -> set[str]:
+    """Return the subset of queues that a connected worker serves.
+
+    Coordinators that have not written for `silence_s` seconds are ignored.
+    """
+    parameters = {**columns(("queues",), [(each,) for each in queues]), "silence_s": silence_s}
+    return {queue for (queue,) in await _fetch(connection, "filter_served_queues", parameters)}
+
+
 async def replace_known_names(
     connection: Connection, coordinator: UUID, workers: Collection[KnownByWorkers]
 ) -> None:

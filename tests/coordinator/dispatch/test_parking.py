@@ -23,7 +23,7 @@ from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.messages import Lease, Release
 from taskmaster.tasks.models import Event, KnownNames, Task
 from taskmaster.tasks.store import async_store, sync_store
-from tests.coordinator.sample import RecordedDispatcher, connected, sent
+from tests.coordinator.sample import RecordedDispatcher, claim, connected, sent
 from tests.factories import in_s, stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -170,6 +170,17 @@ async def test_a_task_stays_pending_while_no_worker_serves_its_queue(bench: Benc
     ids = await store("new.task") + await store("new.task", queue="mail")
     await bench.claim()
     assert await rows(ids, "status") == ["pending", "waiting"]
+
+
+async def test_a_task_whose_last_worker_has_left_since_the_claim_is_released(bench: Bench) -> None:
+    worker = await bench.connect(OLD)
+    [group] = bench.dispatcher.capacities()
+    [task] = await claim(bench.database, bench.id, name="old.task")
+    bench.dispatcher.disconnect(worker)
+    await bench.write()
+    await bench.parking.settle([task], group)
+    assert bench.recorded.released == [Lease(task.task_id, task.lease)]
+    assert await rows([task.task_id], "status") == ["picked"]
 
 
 async def test_exactly_the_tasks_that_a_new_worker_can_run_return(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -53,9 +54,9 @@ def test_cancel_cancels_unfinished_tasks() -> None:
     assert operation.finished_at is not None
     stopped = Task.objects.get(pk=ids[2])
     assert stopped.errors[0]["class"] == "cancelled"
-    assert stopped.errors[0]["due"] == stopped.scheduled_at.isoformat()
+    assert datetime.fromisoformat(stopped.errors[0]["due"]) == stopped.scheduled_at
     assert stopped.started_at is not None
-    assert stopped.errors[0]["started"] == stopped.started_at.isoformat()
+    assert datetime.fromisoformat(stopped.errors[0]["started"]) == stopped.started_at
 
 
 def test_the_coordinators_of_cancelled_tasks_are_notified() -> None:
