@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -28,6 +29,22 @@ from taskmaster.tasks.registry import MAX_NAME, SHELL
 def command_head(longest: int = 120) -> Case:
     """Select the first `longest` characters of a shell command, for lists. Null for a callable."""
     return Case(When(name=SHELL, then=Left(KT("kwargs__command"), longest)))
+
+
+class StoredColumn(models.GeneratedField):
+    """Define a stored generated column, which every supported PostgreSQL has.
+
+    From Django 6.1 on, the system check of the field asks each database for its version. A shard or
+    a server that does not answer would then stop every command.
+    """
+
+    def _check_supported(self, databases: Any) -> list[Any]:
+        return []
+
+    def deconstruct(self) -> Any:
+        """Return the field as Django's own, for migrations."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.GeneratedField", args, kwargs
 
 
 class Task(models.Model):
@@ -127,7 +144,7 @@ class Task(models.Model):
         default=list, db_default=[], editable=False, help_text="One entry for each failed attempt."
     )
     # PostgreSQL computes it when an attempt fails, so lists and searches read no tracebacks.
-    error = models.GeneratedField(
+    error = StoredColumn(
         expression=models.Func(
             "errors",
             function="taskmaster_tasks_error_line",
