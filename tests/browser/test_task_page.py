@@ -209,7 +209,7 @@ def test_the_terminal_answers_nothing_and_cannot_be_switched(
     # More repetitions than a row has cells are ignored.
     rows = written(page, ("stdout", "X\x1b[1000b" * 1_000))["rows"]
     assert "".join(rows) == "X" * 1_000
-    # A character keeps 16 marks. One with so many is not repeated, and others are.
+    # A character keeps 16 marks. A character with 16 marks is not repeated; a plain one is.
     rows = written(page, ("stdout", "e" + "\u0301" * 20_000 + "\x1b[9b\r\nX\x1b[9b\n"))["rows"]
     assert rows == ["e" + "\u0301" * 16, "X" * 10]
 
