@@ -24,14 +24,18 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("patient")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Publish a test's events before its database is flushed, so that none reaches the next test."""
+    drain()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _end_database_sessions(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
     """End sessions of other threads, which would keep the test database from being dropped."""
     yield
-    # Publish the last test's events before its database is dropped.
-    drain()
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "

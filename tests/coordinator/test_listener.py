@@ -219,6 +219,6 @@ async def test_one_listener_leads_and_another_takes_over_when_its_session_ends()
             # Both sessions end. Exactly one of them leads afterwards.
             await run(OTHERS)
             await until(lambda: not first.leading.is_set())
-            await until(lambda: first.leading.is_set() or second.leading.is_set(), 5)
+            await until(lambda: first.leading.is_set() or second.leading.is_set())
             assert first.leading.is_set() != second.leading.is_set()
         await asyncio.wait_for(first.leading.wait(), 5)

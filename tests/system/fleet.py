@@ -82,6 +82,11 @@ async def acount(**filters: object) -> int:
     return await Task.objects.filter(**filters).acount()
 
 
+#: The settings of a coordinator whose safety poll comes too late for every deadline of a test, so
+#: that only a NOTIFY or an event of its own can have woken it.
+LATE_POLL = {"TASKMASTER_POLL_INTERVAL_S": "30"}
+
+
 @asynccontextmanager
 async def coordinator(port: int | None = None, **extra: str) -> AsyncIterator[str]:
     """Run a coordinator; yield its address when it serves."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections import Counter
 from contextlib import AsyncExitStack
 
@@ -20,6 +19,7 @@ from taskmaster.tasks.models import Task
 from taskmaster.workers.models import Worker
 from tests.factories import in_s, stored
 from tests.system.fleet import (
+    LATE_POLL,
     WireWorker,
     coordinator,
     database_url,
@@ -73,13 +73,11 @@ async def test_a_committed_task_starts_immediately_and_a_rolled_back_one_never()
             transaction.set_rollback(True)
         return stored()[0]
 
-    async with coordinator() as address, WireWorker(address).running() as worker:
+    async with coordinator(**LATE_POLL) as address, WireWorker(address).running() as worker:
         for seen in range(20):
-            began = time.time()
             task_id = await sync_to_async(submit)()
-            await until(lambda seen=seen: len(worker.offers) > seen, 5)
+            await until(lambda seen=seen: len(worker.offers) > seen)
             assert worker.offers[-1][1].task_id == task_id
-            assert worker.offers[-1][0] - began < 1.0, "it waited for the safety poll"
         assert len(worker.offers) == 20
         await until_counted(20, status="complete")
 
@@ -90,9 +88,8 @@ async def test_a_scheduled_task_is_held_and_never_starts_early() -> None:
         [task_id] = await store(scheduled_at=when)
         await until_counted(1, pk=task_id, status="picked")
         await until(lambda: worker.offers)
-        late = worker.offers[0][0] - when.timestamp()
-        # A benchmark measures the lateness; this limit is far below the safety poll.
-        assert 0 <= late < 3
+        # A benchmark measures the lateness.
+        assert worker.offers[0][0] >= when.timestamp()
 
 
 async def test_a_held_task_can_be_cancelled_and_rescheduled() -> None:
@@ -108,15 +105,16 @@ async def test_a_held_task_can_be_cancelled_and_rescheduled() -> None:
     assert (await Task.objects.aget(pk=doomed)).status == "cancelled"
 
 
-async def test_a_worker_that_does_not_accept_costs_two_seconds_and_no_attempt() -> None:
-    async with coordinator() as address, WireWorker(address, slots=4).running() as silent:
+async def test_a_worker_that_does_not_accept_costs_no_attempt() -> None:
+    async with (
+        coordinator(**LATE_POLL) as address,
+        WireWorker(address, slots=4).running() as silent,
+    ):
         silent.silent = True
-        began = time.time()
         [task_id] = await store()
         await until(lambda: silent.offers)
         async with WireWorker(address).running() as worker:
-            await until(lambda: worker.offers, 5)
-            assert worker.offers[0][0] - began < 2.5
+            await until(lambda: worker.offers)
             assert [execution.task_id for execution in silent.stale] == [task_id]
             assert worker.offers[0][1].lease > silent.offers[0][1].lease
             await until_counted(1, status="complete")
@@ -138,7 +136,7 @@ async def test_a_due_task_does_not_wait_for_a_busy_worker() -> None:
         # It is due, and this worker has no free slot: it is released for another worker.
         await until_counted(1, pk=due, status="pending", deadline_s=10)
         async with coordinator() as other, WireWorker(other).running() as idle:
-            await until(lambda: [o for _, o in idle.offers if o.task_id == due], 5)
+            await until(lambda: [o for _, o in idle.offers if o.task_id == due])
             await until_counted(1, pk=due, status="complete")
         await busy.complete([busy.offers[0][1]])
         assert len(busy.offers) == 1
@@ -242,23 +240,22 @@ def test_the_error_for_a_port_in_use_names_the_setting() -> None:
 
 async def test_a_task_that_is_not_accepted_goes_to_a_worker_of_another_coordinator() -> None:
     async with (
-        coordinator() as address,
-        coordinator() as other,
+        coordinator(**LATE_POLL) as address,
+        coordinator(**LATE_POLL) as other,
         WireWorker(address).running() as silent,
     ):
         silent.silent = True
         [task_id] = await store()
         await until(lambda: silent.offers)
         async with WireWorker(other).running() as idle:
-            await until(lambda: idle.offers, 5)
-            assert idle.offers[0][0] - silent.offers[0][0] < 2.5
+            await until(lambda: idle.offers)
             await until_counted(1, pk=task_id, status="complete")
 
 
 async def test_a_due_task_without_a_slot_wakes_another_idle_coordinator() -> None:
     async with (
-        coordinator() as address,
-        coordinator() as other,
+        coordinator(**LATE_POLL) as address,
+        coordinator(**LATE_POLL) as other,
         WireWorker(address, slots=1).running() as busy,
     ):
         busy.holding = True
@@ -268,19 +265,19 @@ async def test_a_due_task_without_a_slot_wakes_another_idle_coordinator() -> Non
         [due] = await store(scheduled_at=when)
         await until_counted(1, pk=due, status="picked")
         async with WireWorker(other).running() as idle:
-            await until_counted(1, pk=due, status="complete", deadline_s=10)
-            late = idle.offers[0][0] - when.timestamp()
-            assert 0 <= late < 1.5, f"it came {late} s late"
+            await until_counted(1, pk=due, status="complete", deadline_s=18)
+            assert idle.offers[0][0] >= when.timestamp()
         await busy.complete([busy.offers[0][1]])
 
 
 async def test_a_new_worker_starts_the_backlog_of_its_queue_immediately() -> None:
-    async with coordinator() as address, WireWorker(address, queues=("a",)).running():
+    async with (
+        coordinator(**LATE_POLL) as address,
+        WireWorker(address, queues=("a",)).running(),
+    ):
         await store(queue="b")
-        began = time.monotonic()
         async with WireWorker(address, queues=("b",)).running() as late:
-            await until(lambda: late.offers, 5)
-        assert time.monotonic() - began < 2
+            await until(lambda: late.offers)
 
 
 async def test_an_unmigrated_database_is_reported_and_nothing_starts() -> None:

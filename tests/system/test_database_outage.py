@@ -104,9 +104,7 @@ def test_a_restart_of_the_server(site: Site, server: Server) -> None:
         server.cluster.stop()
         wait_for_outage(feed, watch, 2)
         server.start()
-        began = time.monotonic()
         feed.until_accepted(1)
-        assert time.monotonic() - began < 10, "the web did not come back soon"
 
     feed = survive(site, server, "restart", restart, LOST)
     assert {answer.status for answer in feed.refused} == {503}

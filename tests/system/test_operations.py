@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -15,7 +14,16 @@ from asgiref.sync import sync_to_async
 from taskmaster.coordinator.support.database import conninfo
 from taskmaster.tasks.models import Event, Operation, Task
 from tests.factories import in_s, locked, stored
-from tests.system.fleet import WireWorker, coordinator, count, end, free_port, manage, serving
+from tests.system.fleet import (
+    LATE_POLL,
+    WireWorker,
+    coordinator,
+    count,
+    end,
+    free_port,
+    manage,
+    serving,
+)
 from tests.tasks.bulk.sample import an_operation, in_status
 from tests.waiting import until, until_counted
 
@@ -37,7 +45,7 @@ async def idle_coordinator() -> AsyncIterator[None]:
         # Its first query waits for the locked table, so that the test sees it.
         other.execute("BEGIN")
         other.execute("LOCK TABLE taskmaster_tasks_operation")
-        async with coordinator():
+        async with coordinator(**LATE_POLL):
             await until(lambda: other.execute(LOOKING).fetchone())
             [pid] = other.execute(LOOKING).fetchone() or [0]
             other.execute("COMMIT")
@@ -81,19 +89,17 @@ async def test_another_coordinator_finishes_the_operation_of_a_killed_one() -> N
     assert await Task.objects.filter(pk__in=ids, status="pending", max_attempts=2).acount() == 5_000
 
 
-async def test_a_running_coordinator_continues_the_operation_within_seconds() -> None:
+async def test_a_running_coordinator_continues_the_operation_before_its_poll() -> None:
     ids = await store(5_000)
     port = free_port()
     first = manage("runcoordinator", "--port", str(port))
     await serving(f"127.0.0.1:{port}")
-    async with coordinator():
+    async with coordinator(**LATE_POLL):
         with locked(ids[2_600]):
             operation = await start("cancel", filter={})
             await until_done(operation, 2_600)
             end(first, signal.SIGKILL)
-        began = time.monotonic()
         await until_state(operation, "complete")
-        assert time.monotonic() - began < 5, "it waited for the safety poll"
     assert (operation.done, operation.refused) == (5_000, {})
     assert await Task.objects.filter(status="cancelled").acount() == 5_000
 
@@ -101,10 +107,8 @@ async def test_a_running_coordinator_continues_the_operation_within_seconds() ->
 async def test_an_idle_coordinator_begins_immediately_and_publishes_events() -> None:
     async with idle_coordinator():
         await store(40, queue="mail")
-        began = time.monotonic()
         operation = await start("cancel", filter={"queue": "mail"})
         await until_state(operation, "complete")
-        assert time.monotonic() - began < 3
         async with asyncio.timeout(10):
             while not await Event.objects.filter(kind="operator", text__startswith="c").aexists():
                 await asyncio.sleep(0.05)
@@ -118,7 +122,7 @@ async def test_an_idle_coordinator_begins_immediately_and_publishes_events() -> 
 
 
 async def test_running_tasks_are_cancelled_and_scheduled_ones_run_now() -> None:
-    async with coordinator() as address, WireWorker(address).running() as worker:
+    async with coordinator(**LATE_POLL) as address, WireWorker(address).running() as worker:
         worker.holding = True
         await store(3)
         await until(lambda: len(worker.offers) == 3)
@@ -130,16 +134,19 @@ async def test_running_tasks_are_cancelled_and_scheduled_ones_run_now() -> None:
         soon = await store(2, scheduled_at=in_s(25))
         await until_counted(2, status="picked", pk__in=soon)
         await until_state(await start("run_now", ids=later + soon), "complete")
-        await until_counted(4, status="complete", pk__in=later + soon, deadline_s=5)
+        await until_counted(4, status="complete", pk__in=later + soon, deadline_s=15)
 
 
 async def test_tasks_moved_from_a_queue_without_workers_run_in_another() -> None:
-    async with coordinator() as address, WireWorker(address, queues=("fast",)).running():
+    async with (
+        coordinator(**LATE_POLL) as address,
+        WireWorker(address, queues=("fast",)).running(),
+    ):
         ids: list[int] = await store(30, queue="slow")
         await until_state(
             await start("set_queue", filter={"queue": "slow"}, queue="fast"), "complete"
         )
-        await until_counted(30, status="complete", deadline_s=5)
+        await until_counted(30, status="complete", deadline_s=15)
         assert await sync_to_async(count)(pk__in=ids, queue="fast", attempt=1) == 30
 
 

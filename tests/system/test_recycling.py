@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import psutil
 import pytest
@@ -73,7 +72,7 @@ async def test_a_leaking_child_is_replaced(executor: str) -> None:
         assert await pids([await call("pid")]) == [modest]
         [leaking] = await pids([await call("leak", 300)])
         assert leaking == modest
-        await until(lambda: not psutil.pid_exists(leaking), 5)
+        await until(lambda: not psutil.pid_exists(leaking))
         [fresh] = await pids([await call("pid")])
         assert fresh != leaking
         # One check passes, and the fresh child is kept.
@@ -85,11 +84,9 @@ async def test_a_leaking_child_is_replaced(executor: str) -> None:
 async def test_a_leaking_child_finishes_its_tasks(executor: str) -> None:
     options = ("--executor", executor, "--concurrency", "2", "--max-memory-per-child", "250")
     async with coordinator() as address, worker(address, *options) as process:
-        began = time.monotonic()
-        long = await call("leak_and_sleep", 300, 4)
+        long = await call("leak_and_sleep", 300, 6)
         await until_counted(1, status="started")
         await until_log(process, "child recycled")
-        assert time.monotonic() - began < 2.5, "it is replaced after the second check at the latest"
         ran = await pids([await call("pid") for _ in range(6)])
         assert (await Task.objects.aget(pk=long)).status == "started"
         [old] = await pids([long])

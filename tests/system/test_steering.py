@@ -36,7 +36,7 @@ async def heron(address: str) -> AsyncIterator[subprocess.Popen[str]]:
 async def until_left(process: subprocess.Popen[str]) -> int | None:
     """Wait until a worker has exited and is offline; return the exit code."""
     await until(lambda: process.poll() is not None)
-    await until_offline("heron", 5)
+    await until_offline("heron")
     return process.poll()
 
 

@@ -47,16 +47,16 @@ async def test_a_wake_up_before_it_is_idle_does_not_skip_the_last_scan() -> None
     await database.open()
     running = asyncio.create_task(claimer.run())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while not await IdleCoordinator.objects.aexists():
                 await asyncio.sleep(0.001)
         # A worker joins.
         before = claimer.scans
         claimer.wake()
-        await until(lambda: claimer.scans > before, 5)
+        await until(lambda: claimer.scans > before)
         # Stored by a process that read shortly before that no coordinator is idle.
         await sync_to_async(stored)()
-        await until_counted(1, status="picked", deadline_s=5)
+        await until_counted(1, status="picked", deadline_s=15)
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -109,12 +108,10 @@ async def test_a_revoked_or_expired_token_ends_the_stream_and_its_tasks_are_resc
             await guest.update(**report("started", task_id, offer.lease, 1, token=offer.token))
             await until_counted(1, pk=task_id, status="started")
             second = await other.join()
-            began = time.monotonic()
             await revoke("short")
             await JoinToken.objects.filter(name="brief").aupdate(expires_at=in_s(0))
             assert (await status(stream))[0] == Code.UNAUTHENTICATED
             assert (await status(second))[0] == Code.UNAUTHENTICATED
-            assert time.monotonic() - began < 10
             # Another worker may run the task. Calls of the expelled worker are refused.
             await until_counted(1, pk=task_id, status="pending", lease__gte=1)
             for call in every_call(guest):

@@ -77,7 +77,7 @@ async def test_the_zygote_of_a_deleted_pool_exits(tmp_path: Path) -> None:
     before = zygotes()
     assert len(before) == 2
     local.keep_only({"herons"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(15):
         while len(zygotes()) == 2:
             await asyncio.sleep(0.02)
     assert [processes.start_time(pid) is not None for pid in workers.values()] == [True, True]
