@@ -168,6 +168,7 @@ def fleet(
         known = ",".join(addresses[first:] + addresses[:first])
         options = ["--name", worker.name, "--coordinator", known]
         options += ["--executor", worker.executor, "--concurrency", str(worker.slots)]
+        options += ["--queues", ",".join(worker.queues)]
         own = {"TASKMASTER_SHELL_TASKS": "on" if worker.shell else "off"}
         command = [*manage, "runworker", *options]
         parts.append(part(worker.name, command, worker.host, **own))

@@ -8,7 +8,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -183,13 +183,18 @@ class SubmissionFailed(Exception):
 
 
 def _bulk(made: list[Submission]) -> None:
+    submit_bulk([each.fields for each in made])
+
+
+def submit_bulk(submissions: Iterable[Mapping[str, object]]) -> None:
+    """Store tasks with the fields given. Raise SubmissionFailed if PostgreSQL does not answer."""
     from django.db import Error, connections
 
     from taskmaster.tasks import submission
     from taskmaster.tasks.enqueue import bulk
 
     try:
-        bulk(submission.parse(each.fields) for each in made)
+        bulk(submission.parse(fields) for fields in submissions)
     # A connection that breaks during COPY raises psycopg's own error.
     except (Error, psycopg.Error) as error:
         raise SubmissionFailed(f"bulk: {error!r}") from None

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from chaos.faults import InjectedFault
 from chaos.fleet import UnexpectedExit
+from chaos.hostile.verdict import HostileVerdict
 from chaos.ledger import Execution
 from chaos.records import TaskTransition
 from chaos.repeats import Repeat, Repeats
@@ -33,6 +34,7 @@ class RunOutcome:
     verdict: Verdict
     repeats: Repeats
     rescues: Mapping[FaultKind, Rescue]
+    hostile: HostileVerdict
     injected: Sequence[InjectedFault]
     skipped: Sequence[Fault]
     #: Parts that exited, or did not exit, unexpectedly.
@@ -50,7 +52,12 @@ class RunOutcome:
     @property
     def passed(self) -> bool:
         """Return whether every count that must be zero is zero."""
-        return not any(self.verdict.violations.values()) and not self.surviving
+        return not (
+            any(self.verdict.violations.values())
+            or self.surviving
+            or self.hostile.not_run
+            or self.hostile.affected
+        )
 
 
 def show(outcome: RunOutcome, console: Console) -> None:
@@ -61,6 +68,10 @@ def show(outcome: RunOutcome, console: Console) -> None:
         console.print(f"Not tested: disconnecting hosts ({outcome.no_cuts_reason}).", markup=False)
     for name, violations in outcome.verdict.violations.items():
         _print_list(console, name.replace("_", " "), [_describe(each) for each in violations])
+    _print_list(console, "hostile not run", [_describe(each) for each in outcome.hostile.not_run])
+    _print_list(
+        console, "later tasks affected", [_describe(each) for each in outcome.hostile.affected]
+    )
     unexplained = [_describe(each) for each in outcome.repeats.unexplained]
     _print_list(console, "repeated without a fault that explains it", unexplained)
     _print_list(
@@ -87,6 +98,10 @@ def write_counts(outcome: RunOutcome, path: Path) -> None:
                 "failed_as_planned": verdict.failed_as_planned,
                 **counts,
                 "surviving_processes": outcome.surviving,
+                "hostile_run": dict(outcome.hostile.run),
+                "hostile_not_run": len(outcome.hostile.not_run),
+                "later_tasks": outcome.hostile.later,
+                "later_tasks_affected": len(outcome.hostile.affected),
                 "repeated": outcome.repeats.count,
                 "repeated_by_fault": dict(outcome.repeats.by_fault),
                 "repeated_unexplained": len(outcome.repeats.unexplained),
@@ -117,6 +132,7 @@ def write_evidence(
 ) -> None:
     """Write the timeline and everything record about each violating or repeated task."""
     violations = [each for group in outcome.verdict.violations.values() for each in group]
+    violations += [*outcome.hostile.not_run, *outcome.hostile.affected]
     ran: dict[str, list[Execution]] = defaultdict(list)
     for execution in executions:
         ran[execution.key].append(execution)
@@ -160,9 +176,10 @@ def _counts(outcome: RunOutcome) -> Table:
     table.add_row("completed", f"{verdict.completed:,}", "")
     table.add_row("failed as planned", f"{verdict.failed_as_planned:,}", "")
     for name, violations in verdict.violations.items():
-        table.add_row(name.replace("_", " "), str(len(violations)), "✘" if violations else "✔")
+        table.add_row(name.replace("_", " "), *_must_be_zero(violations))
     surviving = outcome.surviving
     table.add_row("surviving processes", str(surviving), "✘" if surviving else "✔")
+    _add_hostile(table, outcome.hostile)
     why = ", ".join(f"{kind} {count}" for kind, count in repeats.by_fault.most_common())
     table.add_row("executions repeated", str(repeats.count), why)
     table.add_row("unexplained repetitions", str(len(repeats.unexplained)), "")
@@ -170,6 +187,18 @@ def _counts(outcome: RunOutcome) -> Table:
     drained = "not drained" if outcome.drained_s is None else f"{outcome.drained_s:.1f} s"
     table.add_row("drained in", drained, "")
     return table
+
+
+def _add_hostile(table: Table, hostile: HostileVerdict) -> None:
+    by_executor = ", ".join(f"{executor} {count}" for executor, count in hostile.run.items())
+    table.add_row("hostile tasks run", str(hostile.run.total()), by_executor)
+    table.add_row("hostile tasks not run", *_must_be_zero(hostile.not_run))
+    count, mark = _must_be_zero(hostile.affected)
+    table.add_row("later tasks affected", count, f"{mark} of {hostile.later}")
+
+
+def _must_be_zero(violations: Sequence[Violation]) -> tuple[str, str]:
+    return str(len(violations)), "✘" if violations else "✔"
 
 
 def _faults(outcome: RunOutcome) -> Table:

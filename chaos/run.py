@@ -13,9 +13,11 @@ from random import Random
 import psycopg
 from rich.console import Console
 
-from chaos import ledger, records, repeats, report, rescue, roster, verdict
+from chaos import hostile, ledger, records, repeats, report, rescue, roster, verdict
 from chaos.faults import FaultInjector
 from chaos.fleet import ChaosFleet, fleet
+from chaos.hostile.load import HostileLoad, hostile_names
+from chaos.hostile.verdict import judge_hostile
 from chaos.hosts import Hosts
 from chaos.leftovers import count_daemons
 from chaos.load import LoadGenerator
@@ -31,7 +33,7 @@ _READY_S = 90.0
 _ENDED_S = 10.0
 #: Short retry delays, so that the fleet can drain after the faults.
 SETTINGS = {
-    "TASKMASTER_TASK_MODULES": "chaos.tasks",
+    "TASKMASTER_TASK_MODULES": ",".join(("chaos.tasks", *hostile.MODULES)),
     "TASKMASTER_SHELL_TASKS": "on",
     "TASKMASTER_RETRY_CAP_S": "5",
 }
@@ -86,6 +88,7 @@ async def run(options: RunOptions, place: RunPlace, hosts: Hosts, console: Conso
     load = LoadGenerator(
         Random(f"load {options.seed}"), options.rate, place.ports[roster.WEB], place.token
     )
+    hostile_load = HostileLoad(hostile_names())
     injector = FaultInjector(parts, hosts, place.cluster, place.server, place.url)
     progress = ChaosProgress(console, parts, load, injector, lambda: _count_tasks(place.url))
     running = asyncio.create_task(parts.run(), name="fleet")
@@ -93,12 +96,16 @@ async def run(options: RunOptions, place: RunPlace, hosts: Hosts, console: Conso
     try:
         progress.phase("starting", _READY_S)
         await _until_ready(place, parts)
+        await hostile_load.submit_references()
+        if await _drain(place.url, _READY_S) is None:
+            raise NotReady(f"the first tasks have not ended after {_READY_S:.0f} s")
         progress.phase("chaos", options.seconds)
         faults = schedule(
             options.seed, options.seconds, every_s=options.every_s, kinds=options.kinds
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(load.run(options.seconds), name="load")
+            group.create_task(hostile_load.run(options.seconds), name="hostile load")
             group.create_task(
                 injector.run(f for f in faults if not (hosts.missing and f.kind in CUTS)),
                 name="faults",
@@ -107,7 +114,9 @@ async def run(options: RunOptions, place: RunPlace, hosts: Hosts, console: Conso
         drained_s = await _drain(place.url, options.drain_s)
         showing.cancel()
         surviving = await _count_surviving()
-        outcome = _outcome(options, place, hosts, load, injector, parts, drained_s, surviving)
+        outcome = _outcome(
+            options, place, hosts, load, hostile_load, injector, parts, drained_s, surviving
+        )
         await parts.stop()
         return outcome
     finally:
@@ -179,6 +188,7 @@ def _outcome(
     place: RunPlace,
     hosts: Hosts,
     load: LoadGenerator,
+    hostile_load: HostileLoad,
     injector: FaultInjector,
     parts: ChaosFleet,
     drained_s: float | None,
@@ -194,6 +204,7 @@ def _outcome(
         verdict=verdict.judge(*known, executions),
         repeats=repeats.explain(*known, executions, injector.injected),
         rescues=rescue.rescues(*known, injector.injected),
+        hostile=judge_hostile(hostile_load.submissions, rows, injector.injected),
         injected=injector.injected,
         skipped=injector.skipped,
         unexpected_exits=parts.unexpected_exits,

@@ -26,7 +26,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown() -> None:
-    """Publish a test's events before its database is flushed, so that none reaches the next test."""
+    """Publish a test's events before the flush of its database: none reaches the next test."""
     drain()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
 
+from chaos.hostile.verdict import HostileVerdict
 from chaos.repeats import Repeat, Repeats
 from chaos.report import RunOutcome, show, write_counts, write_evidence
 from chaos.rescue import Rescue
@@ -15,7 +17,9 @@ from chaos.verdict import Verdict, Violation
 from tests.chaos.sample import KEY, SMOOTH, fault, ran
 
 
-def outcome(verdict: Verdict, surviving: int = 0) -> RunOutcome:
+def outcome(
+    verdict: Verdict, surviving: int = 0, hostile: HostileVerdict | None = None
+) -> RunOutcome:
     """Return the outcome of a run with one kill and one repetition."""
     return RunOutcome(
         seed=7,
@@ -23,6 +27,7 @@ def outcome(verdict: Verdict, surviving: int = 0) -> RunOutcome:
         verdict=verdict,
         repeats=Repeats([Repeat(1, KEY, "kill_worker", False, "ran twice")]),
         rescues={FaultKind.KILL_WORKER: Rescue(2.5, None, 3)},
+        hostile=hostile or HostileVerdict(Counter(process=58, thread=58), 232),
         injected=[fault(FaultKind.KILL_WORKER, "worker-1", 101, 103)],
         skipped=[],
         unexpected_exits=[],
@@ -43,7 +48,8 @@ def test_the_counts_are_written_under_their_names(tmp_path: Path) -> None:
     wanted = {
         "submitted": 10, "completed": 9, "failed_as_planned": 1, "lost": 0, "stuck": 0,
         "completed_twice": 0, "stale_completed": 0, "illegal_transitions": 0, "repeated": 1,
-        "surviving_processes": 0,
+        "surviving_processes": 0, "hostile_run": {"process": 58, "thread": 58},
+        "hostile_not_run": 0, "later_tasks": 232, "later_tasks_affected": 0,
         "worst_rescue_s": {"kill_worker": 2.5}, "seed": 7, "seconds": 120,
     }  # fmt: skip
     assert {name: kept[name] for name in wanted} == wanted
@@ -56,6 +62,17 @@ def test_one_lost_task_fails_the_run() -> None:
 
 def test_one_surviving_process_fails_the_run() -> None:
     assert not outcome(Verdict(), surviving=1).passed
+
+
+def test_an_affected_task_and_a_hostile_task_that_has_not_run_fail_the_run() -> None:
+    changed = Violation(1, "hostile7", "umask is 511, not 18")
+    assert not outcome(Verdict(), hostile=HostileVerdict(affected=[changed])).passed
+    assert not outcome(Verdict(), hostile=HostileVerdict(not_run=[changed])).passed
+    console = Console(record=True, width=110)
+    show(outcome(Verdict(), hostile=HostileVerdict(Counter(), 9, affected=[changed])), console)
+    text = console.export_text()
+    assert "✘ of 9" in text
+    assert "task 1 (hostile7): umask is 511, not 18" in text
 
 
 def test_the_tables_name_violations_and_what_was_not_tested() -> None:

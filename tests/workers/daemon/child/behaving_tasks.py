@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import decimal
-import gc
 import logging
 import logging.config
 import os
 import random
-import signal
-import socket
 import sys
 import threading
 import time
@@ -19,44 +15,14 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.db import connection
-from django.utils import timezone, translation
 
+from chaos.hostile import LOCK
+from chaos.hostile.slot_state import database_state, process_state
 from taskmaster import task
 
 log = logging.getLogger(__name__)
 #: A generator of a module, which a fork copies.
 RNG = random.Random()
-
-
-def _process_state() -> dict[str, Any]:
-    umask = os.umask(0o22)
-    os.umask(umask)
-    folder = os.open(".", os.O_RDONLY)
-    inode = os.fstat(folder).st_ino
-    os.close(folder)
-    return {
-        "folder": inode,
-        "umask": umask,
-        "environ": sorted(f"{key}={value}" for key, value in os.environ.items()),
-        "zone": time.strftime("%z"),
-        "handlers": [repr(signal.getsignal(each)) for each in signal.valid_signals()],
-        "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
-        "timers": [signal.getitimer(each)[0] for each in (0, 1, 2)],
-        "streams": [
-            (type(each).__name__, each.encoding, each.line_buffering, each.closed)
-            for each in (sys.stdin, sys.stdout, sys.stderr)
-        ],
-        "blocking": [os.get_blocking(fd) for fd in (1, 2)],
-        "limits": [sys.getrecursionlimit(), sys.getswitchinterval(), socket.getdefaulttimeout()],
-        "gc": gc.isenabled(),
-        "tracing": [repr(sys.gettrace()), repr(sys.getprofile())],
-        "log": [logging.getLogger().level, logging.root.manager.disable, log.disabled],
-        "context": [
-            decimal.getcontext().prec,
-            translation.get_language(),
-            str(timezone.get_current_timezone()),
-        ],
-    }
 
 
 def _count_locks(cursor: Any) -> int:
@@ -65,8 +31,9 @@ def _count_locks(cursor: Any) -> int:
     while True:
         # Other tests hold locks in other databases.
         cursor.execute(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND"
-            " database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s AND"
+            " database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            [LOCK],
         )
         (count,) = cursor.fetchone()
         if not count or time.monotonic() > deadline:
@@ -75,23 +42,9 @@ def _count_locks(cursor: Any) -> int:
 
 
 def _database_state() -> dict[str, Any]:
+    state = database_state()
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT current_setting('search_path'), current_setting('TimeZone'), current_user, "
-            "current_setting('statement_timeout'), "
-            "(SELECT count(*) FROM pg_cursors), (SELECT count(*) FROM pg_listening_channels()), "
-            "(SELECT count(*) FROM pg_prepared_statements WHERE from_sql), to_regclass('left_over')"
-        )
-        row = list(cursor.fetchone())
-        locks = _count_locks(cursor)
-    return {
-        "session": row,
-        "locks": locks,
-        "autocommit": connection.get_autocommit(),
-        "atomic": connection.in_atomic_block,
-        "wrappers": len(connection.execute_wrappers),
-        "users": User.objects.filter(username="left_over").count(),
-    }
+        return state | {"all_locks": _count_locks(cursor)}
 
 
 def _print_lines(number: int) -> None:
@@ -103,7 +56,7 @@ def _print_lines(number: int) -> None:
 @task
 def behave(number: int) -> dict[str, Any]:
     """Print, and return everything that a task may rely on."""
-    state = _process_state() | _database_state()
+    state = process_state() | _database_state()
     _print_lines(number)
     return state
 
@@ -111,7 +64,7 @@ def behave(number: int) -> dict[str, Any]:
 @task
 async def behave_async(number: int) -> dict[str, Any]:
     """Do the same in a coroutine."""
-    state = _process_state() | await sync_to_async(_database_state)()
+    state = process_state() | await sync_to_async(_database_state)()
     _print_lines(number)
     return state
 

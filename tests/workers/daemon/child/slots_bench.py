@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from chaos import hostile
 from taskmaster.workers.daemon.attempt import Attempt, Ending, Failed
 from taskmaster.workers.daemon.fork_server.client import ForkServerClient, start_fork_server
 from taskmaster.workers.daemon.messages import Succeeded
@@ -18,10 +19,7 @@ from taskmaster.workers.daemon.slots.shared_child import SharedSlots
 from tests.workers.daemon.sample import an_attempt
 
 #: Modules of the tasks. Names without a module are those of the first.
-MODULES = [
-    f"tests.workers.daemon.child.{name}"
-    for name in ("behaving_tasks", "hostile_tasks", "hostile_sessions")
-]
+MODULES = ["tests.workers.daemon.child.behaving_tasks", *hostile.MODULES]
 MODULE = MODULES[0]
 _DEADLINE_S = 20.0
 

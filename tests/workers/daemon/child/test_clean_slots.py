@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from chaos.hostile import sessions  # noqa: F401 - registers its tasks
+from chaos.hostile.tasks import ANY, HOSTILE
 from tests.waiting import until
-from tests.workers.daemon.child import hostile_sessions  # noqa: F401 - registers its tasks
-from tests.workers.daemon.child.hostile_tasks import ANY, HOSTILE
 from tests.workers.daemon.child.slots_bench import MODULE, RunningSlots, running_slots
 
 pytestmark = [

@@ -1,4 +1,4 @@
-"""Tasks that leave sessions, threads and forks behind, or end their child."""
+"""Define tasks that leave sessions, threads and forks behind, or end their child."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import translation
 
-from tests.workers.daemon.child.hostile_tasks import hostile
+from chaos.hostile import LEFT_OVER, LOCK
+from chaos.hostile.tasks import hostile
 
 log = logging.getLogger(__name__)
 _kept: list[Any] = []
@@ -36,13 +37,13 @@ _kept: list[Any] = []
 @hostile()
 def leave_a_transaction() -> None:
     transaction.atomic().__enter__()
-    User.objects.create(username="left_over")
+    User.objects.create(username=LEFT_OVER)
 
 
 @hostile()
 def leave_autocommit_off() -> None:
     connection.set_autocommit(False)
-    User.objects.create(username="left_over")
+    User.objects.create(username=LEFT_OVER)
 
 
 @hostile()
@@ -56,7 +57,8 @@ def leave_session_state() -> None:
 @hostile()
 def leave_session_objects() -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(42)")
+        # Another worker can hold it in the same database.
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK])
         cursor.execute("LISTEN left_over")
         cursor.execute("CREATE TEMP TABLE left_over (id int)")
         cursor.execute("DECLARE left_over CURSOR WITH HOLD FOR SELECT 1")
@@ -66,8 +68,8 @@ def leave_session_objects() -> None:
 @hostile()
 def leave_session_objects_async() -> Any:
     async def work() -> None:
-        await sync_to_async(leave_session_objects.func)()  # type: ignore[attr-defined]
-        await sync_to_async(leave_session_state.func)()  # type: ignore[attr-defined]
+        await sync_to_async(leave_session_objects.func)()
+        await sync_to_async(leave_session_state.func)()
 
     return asyncio.run(work())
 
@@ -106,12 +108,16 @@ def end_the_own_session() -> None:
         cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
+def _count_left_over() -> int:
+    return User.objects.filter(username=LEFT_OVER).count()
+
+
 @hostile([0] * 8)
 def use_the_orm_in_threads() -> list[int]:
     pool = ThreadPoolExecutor(8)
     _kept.append(pool)
     try:
-        return [User.objects.count(), *pool.map(lambda _: User.objects.count(), range(7))]
+        return [_count_left_over(), *pool.map(lambda _: _count_left_over(), range(7))]
     finally:
         pool.shutdown(wait=False)
 
@@ -179,8 +185,8 @@ def raise_in_a_fork() -> str:
 
 @hostile("parent 0 0")
 def use_the_orm_in_a_fork() -> str:
-    User.objects.count()
-    return f"parent {_fork(User.objects.count)} {User.objects.count()}"
+    _count_left_over()
+    return f"parent {_fork(_count_left_over)} {_count_left_over()}"
 
 
 @hostile()

@@ -1,7 +1,4 @@
-"""Tasks that change what a later task finds: streams, signals, the process, logging.
-
-`HOSTILE` lists them with the result that they must have, if it is a certain one.
-"""
+"""Define tasks that change what a later task finds: streams, signals, the process, logging."""
 
 from __future__ import annotations
 
@@ -27,19 +24,18 @@ from taskmaster import task
 
 #: Marks a task whose result is not compared.
 ANY = "any"
-#: (name, expected result, whether it ends its whole child)
+#: All hostile tasks: (name, expected result, whether it ends its whole child). `sessions` adds to
+#: it.
 HOSTILE: list[tuple[str, Any, bool]] = []
 _kept: list[Any] = []
 
 
-def hostile(
-    expected: Any = ANY, *, fatal: bool = False
-) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
+def hostile(expected: Any = ANY, *, fatal: bool = False) -> Callable[[Callable[[], Any]], Any]:
     """Register a hostile task."""
 
-    def register(function: Callable[[], Any]) -> Callable[[], Any]:
+    def register(function: Callable[[], Any]) -> Any:
         HOSTILE.append((f"{function.__module__}.{function.__name__}", expected, fatal))
-        return task(function)  # type: ignore[no-any-return]
+        return task(function)
 
     return register
 
@@ -126,7 +122,7 @@ def leave_cpu_timers() -> None:
 
 @hostile()
 def leave_a_watchdog() -> None:
-    faulthandler.dump_traceback_later(0.3, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(0.3, exit=True, file=2)
 
 
 @hostile()
