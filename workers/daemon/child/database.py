@@ -23,6 +23,13 @@ from django.db.backends.signals import connection_created
 IDLE_S = 5.0
 #: Replaces a CONN_MAX_AGE of 0, which would open a connection for each attempt.
 _MAX_AGE_S = 300
+#: Connection parameters. By default, a query to a server that vanished waits for fifteen minutes.
+_DEAD_SERVER = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 #: Values of libpq: PQTRANS_IDLE and PGRES_TUPLES_OK.
 _IDLE, _TUPLES_OK = 0, 2
 #: Attributes of a psycopg connection that a task can change.
@@ -69,8 +76,10 @@ def prepare_child() -> None:
     A connection pool is made for a web process: threads of a task that come and go would exhaust
     it, and it may be smaller than the number of slots.
     """
-    for entry in connections.settings.values():
-        entry["OPTIONS"] = {key: value for key, value in entry["OPTIONS"].items() if key != "pool"}
+    for alias, entry in connections.settings.items():
+        own = {key: value for key, value in entry["OPTIONS"].items() if key != "pool"}
+        is_postgres = connections[alias].vendor == "postgresql"
+        entry["OPTIONS"] = _DEAD_SERVER | own if is_postgres else own
         entry["CONN_HEALTH_CHECKS"] = True
         if entry["CONN_MAX_AGE"] == 0:
             entry["CONN_MAX_AGE"] = _MAX_AGE_S

@@ -97,6 +97,22 @@ def count_and_sleep(seconds: float) -> int:
 
 
 @task
+def tcp_user_timeout() -> str:
+    connection.ensure_connection()
+    parameters: dict[str, str] = connection.connection.info.get_parameters()
+    return parameters["tcp_user_timeout"]
+
+
+@task
+def count_before_and_after(path: str) -> int:
+    """Count again in the same session when a file exists."""
+    print(f"counted {User.objects.count()}", flush=True)
+    while not os.path.exists(path):
+        time.sleep(0.02)
+    return User.objects.count()
+
+
+@task
 async def count_users_async() -> int:
     return await User.objects.acount()
 

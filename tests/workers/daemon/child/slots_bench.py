@@ -16,6 +16,7 @@ from taskmaster.workers.daemon.messages import Succeeded
 from taskmaster.workers.daemon.slots import PythonSlots
 from taskmaster.workers.daemon.slots.process import ProcessSlots
 from taskmaster.workers.daemon.slots.shared_child import SharedSlots
+from tests.waiting import until
 from tests.workers.daemon.sample import an_attempt
 
 #: Modules of the tasks. Names without a module are those of the first.
@@ -56,6 +57,10 @@ class RunningSlots:
             return await asyncio.wait_for(self._ends[attempt.id], _DEADLINE_S)
         except TimeoutError:
             raise AssertionError(f"{attempt.run.name} has not ended") from None
+
+    async def until_printed(self, attempt: Attempt, text: str) -> None:
+        """Wait until the attempt has printed a text."""
+        await until(lambda: text in self.printed[attempt.id]["stdout"])
 
     async def result(self, attempt: Attempt) -> Any:
         """Wait for the result of an attempt that must succeed."""

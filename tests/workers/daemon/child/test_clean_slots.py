@@ -76,11 +76,3 @@ async def test_a_thread_that_stays_changes_nothing_for_the_next_task(tmp_path: P
         path.touch()
         await until(lambda: not path.exists())
         assert await observe(slots, "behave", 1) == first
-
-
-async def test_children_draw_different_random_numbers() -> None:
-    async with running_slots("process", 4) as slots:
-        drawn = [await slots.run("draw") for _ in range(4)]
-        attempts = [slots.start("draw") for _ in range(4)]
-        drawn += [await slots.result(attempt) for attempt in attempts]
-    assert len(set(drawn)) == 8

@@ -61,6 +61,11 @@ async def test_the_next_task_succeeds_after_sessions_were_terminated(
             await terminate(theirs)
 
 
+async def test_a_query_to_a_vanished_server_does_not_wait_for_minutes() -> None:
+    async with running_slots("process") as slots:
+        assert await slots.run("tcp_user_timeout") == "20000"
+
+
 @pytest.mark.parametrize("executor", ["thread", "async"])
 async def test_every_slot_has_a_connection(executor: str) -> None:
     async with running_slots(executor, 16) as slots:
