@@ -23,9 +23,7 @@ async def test_children_draw_different_random_numbers() -> None:
 async def test_children_draw_different_numbers_from_each_generator_of_numpy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip(
-        "numpy", reason="the package numpy is not installed"
-    )
+    pytest.importorskip("numpy", reason="the package numpy is not installed")
     module = "tests.workers.daemon.child.numpy_tasks"
     monkeypatch.setenv("TASKMASTER_TASK_MODULES", ",".join([*MODULES, module]))
     async with running_slots("process", 4) as slots:
