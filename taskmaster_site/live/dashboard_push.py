@@ -49,6 +49,9 @@ _CHANNELS = {
     "worker-list": WORKERS,
 }
 
+#: Sent before all others are rendered: on a busy machine that takes longer than the count.
+_FIRST = "counters"
+
 Fragments = Mapping[str, Callable[[], str]]
 
 
@@ -166,18 +169,26 @@ class DashboardPush:
                     await self._requested.wait()
 
     async def _push(self, channels: list[ChannelFragments]) -> None:
-        rendered = await sync_to_async(self._render, thread_sensitive=False)(channels)
-        for channel, fragments in zip(channels, rendered, strict=True):
-            channel.update(fragments)
+        render = sync_to_async(self._render, thread_sensitive=False)
+        counted = False
+        for is_first in (True, False):
+            for channel in channels:
+                wanted = {
+                    name: each
+                    for name, each in channel.fragments.items()
+                    if (name == _FIRST) == is_first
+                }
+                if wanted:
+                    channel.update(await render(wanted, count=not counted))
+                    counted = True
 
-    def _render(self, channels: list[ChannelFragments]) -> list[dict[str, str]]:
+    def _render(self, fragments: Fragments, *, count: bool) -> dict[str, str]:
+        """Render these fragments, after counting the tasks if `count` is true."""
         set_script_prefix(self.prefix)
         try:
-            self._depth.count_for_web(settled=self._settled)
-            return [
-                {name: render() for name, render in channel.fragments.items()}
-                for channel in channels
-            ]
+            if count:
+                self._depth.count_for_web(settled=self._settled)
+            return {name: render() for name, render in fragments.items()}
         finally:
             clear_script_prefix()
             connection.close()

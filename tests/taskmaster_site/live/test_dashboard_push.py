@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -85,6 +86,23 @@ async def test_an_event_requests_a_push_and_workers_have_a_channel_of_their_own(
             assert await pushed(listener, "dashboard-workers") == {"workers": "heron"}
             push.request()
             assert await pushed(listener, "dashboard") == {"counters": "1"}
+
+
+async def test_the_counters_arrive_before_other_fragments_are_rendered() -> None:
+    finish = threading.Event()
+
+    def tasks() -> str:
+        assert finish.wait(10)
+        return "tasks"
+
+    push = DashboardPush({"tasks": tasks, "counters": lambda: "1", "workers": lambda: "heron"})
+    with reading("dashboard", "dashboard-workers") as listener:
+        async with pushing(push):
+            push.wake()
+            assert await pushed(listener, "dashboard") == {"counters": "1"}
+            finish.set()
+            assert await pushed(listener, "dashboard") == {"tasks": "tasks"}
+            assert await pushed(listener, "dashboard-workers") == {"workers": "heron"}
 
 
 async def test_nothing_is_rendered_without_a_reader() -> None:
