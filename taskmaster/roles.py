@@ -52,7 +52,7 @@ TABLE = (
     Grant(workers.VIEW_TOKEN, "see join tokens in the admin, without the secret", _ADMIN),
     Grant(workers.MAKE_TOKEN, "make join tokens", _ADMIN),
     Grant(workers.REVOKE_TOKEN, "revoke join tokens", _ADMIN),
-    Grant("taskmaster_coordinator.view_coordinator", "see coordinators", _ALL),
+    Grant(tasks.VIEW_COORDINATORS, "see coordinators", _ALL),
 )
 
 

@@ -19,6 +19,8 @@ VIEW = "taskmaster_tasks.view_task"
 CHANGE = "taskmaster_tasks.change_task"
 DELETE = "taskmaster_tasks.delete_task"
 SUBMIT_SHELL = "taskmaster_tasks.submit_shell"
+#: Coordinators have no permissions module of their own, and `tasks` may not import their package.
+VIEW_COORDINATORS = "taskmaster_coordinator.view_coordinator"
 
 
 class User(Protocol):

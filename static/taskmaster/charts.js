@@ -99,7 +99,7 @@ class Chart {
         y: { range: (_, _low, high) => [0, high > 0 ? high * 1.08 : 1] },
       },
       axes: [
-        { ...axis, grid: { show: false }, splits: [-60, -45, -30, -15, 0], size: 26, gap: 4,
+        { ...axis, grid: { show: false }, splits: [-60, -45, -30, -15, 0], size: 31, gap: 9, // Below the lowest label of the other axis.
           values: (_, splits) => splits.map((each) => (each === 0 ? "now" : `${-each} min`)) },
         { ...axis, size: this.isTime ? 58 : 44, gap: 6, space: 36, values: (_, splits) => (this.isTime ? axisLabels(splits) : splits.map(formatNumber)) },
       ],

@@ -12,7 +12,7 @@ from taskmaster.taskmaster_site.pages import page_context, task_table
 from taskmaster.taskmaster_site.pages.permissions import needs
 from taskmaster.taskmaster_site.pages.responses import is_fragment, keep_address
 from taskmaster.tasks.forms import NewTasksForm, creatable_tasks
-from taskmaster.tasks.permissions import ADD, VIEW
+from taskmaster.tasks.permissions import ADD, VIEW, VIEW_COORDINATORS
 from taskmaster.workers import permissions as worker_permissions
 
 
@@ -22,7 +22,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     """Render the dashboard with the current figures."""
     now = timezone.now()
     sees_workers = request.user.has_perm(worker_permissions.VIEW)
-    sees_coordinators = request.user.has_perm(page_context.VIEW_COORDINATORS)
+    sees_coordinators = request.user.has_perm(VIEW_COORDINATORS)
     channels = "dashboard"
     channels += ",dashboard-workers" if sees_workers else ""
     channels += ",coordinators" if sees_coordinators else ""

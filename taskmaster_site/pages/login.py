@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
@@ -33,6 +35,7 @@ _BODY_MAX = 16_384
 _FORM = "application/x-www-form-urlencoded"
 _MINUTES = PERIOD_S // 60
 
+_admin_login = admin.site.login
 #: Descriptions of the pages that a login can lead to, by URL name. Other pages are named by path.
 _PAGES = {"taskmaster:dashboard": "the dashboard", "taskmaster:task": "task {task_id}"}
 
@@ -112,11 +115,22 @@ class LoginPage(LoginView):
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         """Show the form again, with 429 for a login that was refused without a check."""
-        response: HttpResponse = super().form_invalid(form)
-        if form.has_error(NON_FIELD_ERRORS, "throttled"):
-            response.status_code = HTTPStatus.TOO_MANY_REQUESTS
-            response.headers["Retry-After"] = str(PERIOD_S)
-        return response
+        return _refused_if_throttled(super().form_invalid(form), form)
+
+
+@login_not_required
+def admin_login(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    """Serve the admin's login page, with 429 for a login that was refused without a check."""
+    response = _admin_login(request, extra_context)
+    form = getattr(response, "context_data", {}).get("form")
+    return response if form is None else _refused_if_throttled(response, form)
+
+
+def _refused_if_throttled(response: HttpResponse, form: AuthenticationForm) -> HttpResponse:
+    if form.has_error(NON_FIELD_ERRORS, "throttled"):
+        response.status_code = HTTPStatus.TOO_MANY_REQUESTS
+        response.headers["Retry-After"] = str(PERIOD_S)
+    return response
 
 
 class LogoutPage(LogoutView):

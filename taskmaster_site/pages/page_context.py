@@ -36,9 +36,6 @@ _SPARK = 60
 #: Worker counts offered as buttons of a pool.
 _STEPS = (1, 3, 5, 10)
 
-#: Permission to see coordinators.
-VIEW_COORDINATORS = "taskmaster_coordinator.view_coordinator"
-
 Context = dict[str, Any]
 
 
@@ -122,6 +119,7 @@ def coordinators(now: datetime | None = None) -> Context:
     return {
         "now": now,
         "silent_s": COORDINATOR_SILENT_S,
+        "online": sum(not row.silent for row in found),
         "coordinators": [
             ShownCoordinator(
                 row,

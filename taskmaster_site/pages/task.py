@@ -41,7 +41,12 @@ _EVENTS = 100
 @needs(VIEW)
 def task(request: HttpRequest, task_id: int) -> HttpResponse:
     """Render the page, or for a script only the part that changes."""
-    found = _find(task_id)
+    try:
+        found = _find(task_id)
+    except Http404:
+        if is_fragment(request):
+            raise
+        return render(request, "taskmaster/no_task.html", {"task_id": task_id}, status=404)
     name = "fragments/task.html" if is_fragment(request) else "task.html"
     response = render(request, f"taskmaster/{name}", _context(request, found))
     # The terminal creates style elements without a nonce.

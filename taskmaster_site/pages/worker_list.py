@@ -18,6 +18,7 @@ from taskmaster.taskmaster_site.live.link_monitor import silent_for, worker_sile
 from taskmaster.taskmaster_site.pages import page_context
 from taskmaster.taskmaster_site.pages.permissions import needs
 from taskmaster.taskmaster_site.pages.responses import current_url, is_fragment
+from taskmaster.tasks.permissions import VIEW_COORDINATORS
 from taskmaster.workers.models import Worker, WorkerPool, WorkerStatus
 from taskmaster.workers.models.worker import PRESENT_FIRST
 from taskmaster.workers.permissions import VIEW
@@ -78,7 +79,7 @@ def worker_list(request: HttpRequest) -> HttpResponse:
         "links": _links(worker_filter, page),
         "fleet": _fleet(),
     }
-    if request.user.has_perm(page_context.VIEW_COORDINATORS):
+    if request.user.has_perm(VIEW_COORDINATORS):
         context |= page_context.coordinators(now)
     if is_fragment(request):
         response = render(request, "taskmaster/fragments/worker_list.html", context)

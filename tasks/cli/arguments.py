@@ -10,6 +10,7 @@ from typing import Any
 
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.queries.search import REACH_TEXT
 from taskmaster.tasks.registry import SHELL
 
 _SUBMIT_EXAMPLES = """\
@@ -194,8 +195,8 @@ def add_filters(parser: ArgumentParser) -> None:
         "--q",
         metavar="TEXT",
         help="only tasks that match this search text: words in name, arguments and error, a whole "
-        "queue, worker, tag or submitter, an id, or #ID for one task; the search looks among the "
-        "newest 100,000 tasks",
+        "queue, worker, tag or submitter, an id, or #ID for one task; the search looks "
+        f"{REACH_TEXT}",
     )
 
 

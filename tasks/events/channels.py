@@ -24,7 +24,7 @@ from uuid import UUID
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.ids import parse_id
 from taskmaster.tasks.models import Event
-from taskmaster.tasks.permissions import VIEW
+from taskmaster.tasks.permissions import VIEW, VIEW_COORDINATORS
 
 ALL = "all"
 DASHBOARD = "dashboard"
@@ -35,10 +35,8 @@ WORKERS = "workers"
 SCOPE_KEY = "taskmaster.stream"
 #: Maximum number of channels of one stream.
 CHANNELS_MAX = 10
-#: The permissions to read channels of workers and coordinators. `tasks` may not import those
-#: packages, so they are only named.
+#: The permission to read channels of workers. `tasks` may not import their package.
 _VIEW_WORKERS = "taskmaster_workers.view_worker"
-_VIEW_COORDINATORS = "taskmaster_coordinator.view_coordinator"
 _RULE = (
     "must be all, dashboard, dashboard-workers, coordinators, workers, task-<id>, queue-<name> or "
     f"worker-<id>, up to {CHANNELS_MAX} with commas between."
@@ -79,7 +77,7 @@ def permissions(channel: str) -> tuple[str, ...]:
     if channel == WORKERS:
         return (_VIEW_WORKERS,)
     if channel == COORDINATORS:
-        return (VIEW, _VIEW_COORDINATORS)
+        return (VIEW, VIEW_COORDINATORS)
     if channel == DASHBOARD_WORKERS or channel.startswith("worker-"):
         return (VIEW, _VIEW_WORKERS)
     return (VIEW,)

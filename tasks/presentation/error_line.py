@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from taskmaster.tasks.lifecycle import Status
+from taskmaster.tasks.presentation.direction import show_direction
 
 #: Statuses whose rows show no error: a later attempt is running or has completed.
 _WITHOUT_ERROR = frozenset({Status.STARTED, Status.COMPLETE})
@@ -34,7 +35,7 @@ def of(task: TaskWithError) -> str:
 
 def cell(task: TaskWithError) -> SafeString:
     """Return the error as HTML: the class without its modules, and the message."""
-    line = of(task)
+    line = show_direction(of(task))
     if not line:
         return SafeString("")
     found = _CLASS.match(line)

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.presentation import error_line, status_badge
+from taskmaster.tasks.presentation.direction import show_direction
 
 register = template.Library()
 
@@ -148,7 +149,7 @@ def run_of(task: Any, now: datetime | None) -> SafeString | str:
 @register.simple_tag
 def error_text(task: Any) -> str:
     """Return the error of a task in one line."""
-    return error_line.of(task)
+    return show_direction(error_line.of(task))
 
 
 @register.simple_tag
@@ -160,8 +161,14 @@ def error_cell(task: Any) -> SafeString:
 @register.simple_tag
 def dotted(name: str) -> SafeString:
     """Return a dotted path as HTML. Narrow screens show only its last part."""
-    head, dot, tail = name.rpartition(".")
+    head, dot, tail = show_direction(name).rpartition(".")
     return format_html('<span class="path">{}</span>{}', head + dot, tail)
+
+
+@register.filter
+def shown(text: object) -> str:
+    """Return the text with the codes of characters that change its direction."""
+    return show_direction(str(text))
 
 
 @register.filter

@@ -127,12 +127,14 @@ class PoolAdmin(ModelAdmin[WorkerPool]):
     def delete_model(self, request: HttpRequest, obj: WorkerPool) -> None:
         operations.delete(obj.name, by=request.user.get_username())
 
-    def get_actions(self, request: HttpRequest) -> Any:
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
         """Remove the action that deletes several pools.
 
-        The admin would report success even for a pool whose deletion was refused.
+        The admin would report success even for a pool whose deletion was refused. Django 6.1 and
+        newer pass the location.
         """
-        actions = super().get_actions(request)
+        given = () if action_location is None else (action_location,)
+        actions = super().get_actions(request, *given)
         actions.pop("delete_selected", None)
         return actions
 

@@ -193,6 +193,7 @@ def test_coordinators_have_a_card_for_users_who_may_view_them() -> None:
     Coordinator.objects.create(id=uuid4(), lock_key=1, address="10.0.0.7:50051", host="h", pid=1)
     page = text(client("view_task", "view_coordinator").get("/"))
     assert "10.0.0.7:50051" in page
+    assert "Coordinators <small>1 online</small>" in page
     assert "dashboard,coordinators" in page
     User.objects.all().delete()
     page = text(client("view_task", "view_worker").get("/"))

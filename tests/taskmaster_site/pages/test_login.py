@@ -179,7 +179,10 @@ def test_failed_logins_are_limited_and_logged_together_with_those_of_the_api_and
     assert refused.status_code == HTTPStatus.TOO_MANY_REQUESTS
     assert refused.headers["Retry-After"] == str(PERIOD_S)
     assert "Too many failed logins. Try again in 5 minutes." in text(refused)
-    assert "Too many failed logins." in text(browser.post("/admin/login/", body))
+    in_admin = browser.post("/admin/login/", body)
+    assert "Too many failed logins." in text(in_admin)
+    assert in_admin.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert in_admin.headers["Retry-After"] == str(PERIOD_S)
     lines = [each.getMessage() for each in caplog.records]
     assert lines == ["login failed"] * PER_USER + ["login refused"]
     assert "invalid_login" in vars(caplog.records[1])["reason"]

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from taskmaster.tasks.models import Task, TaskOutput
+from taskmaster.tasks.models import Event, Task, TaskOutput
 from tests.factories import in_s, stored, user_with
 from tests.taskmaster_site.pages.people import client, press, text
 
@@ -205,9 +205,33 @@ def test_a_message_cannot_forge_the_frame_of_the_headline() -> None:
 
 @pytest.mark.parametrize("task_id", [987_654_321, 10**30])
 def test_an_unknown_task_is_a_404(task_id: int) -> None:
-    answer = client("view_task").get(f"/tasks/{task_id}/")
+    browser = client("view_task")
+    answer = browser.get(f"/tasks/{task_id}/")
     assert answer.status_code == 404
-    assert "Page not found" in text(answer)
+    assert f"<h1>Task {task_id} does not exist</h1>" in text(answer)
+    script = browser.get(f"/tasks/{task_id}/", headers={"HX-Request": "true"})
+    assert script.status_code == 404
+
+
+def test_queue_and_tags_lead_to_the_list_of_their_tasks() -> None:
+    [task] = stored(1, queue="mail", tags=("a b",))
+    page = text(client("view_task").get(f"/tasks/{task}/"))
+    assert '<a href="/tasks/?queue=mail">mail</a>' in page
+    assert '<a href="/tasks/?tag=a%20b">a b</a>' in page
+
+
+def test_characters_that_change_the_direction_are_shown_as_codes() -> None:
+    evil = "exe\u202egnp"
+    failed = entry(1, message=f"Evil: {evil}", worker=f"w{evil}", traceback=f"raised {evil}")
+    task = ended("failed", failed, failed_at=in_s(0))
+    Task.objects.filter(pk=task).update(queue=evil, tags=[evil], name=f"shop.{evil}")
+    Event.objects.create(kind="failed", task_id=task, task=evil, text=f"because {evil}")
+    Event.objects.create(kind="operator", text=f"note {evil}", user=evil)
+    browser = client("view_task")
+    for address in (f"/tasks/{task}/", "/tasks/", "/"):
+        page = re.sub(r"<title>.*</title>|<datalist.*?</datalist>", "", text(browser.get(address)))
+        assert "exeU+202Egnp" in page
+        assert "\u202e" not in page
 
 
 def test_an_anonymous_visitor_returns_to_the_page_after_the_login() -> None:
