@@ -130,6 +130,11 @@ def test_users_without_staff_status_log_in_and_see_what_their_role_permits(
     expect(visitor.get_by_role("heading", name="Permission denied")).to_be_visible()
     expect(visitor.locator(".message")).to_contain_text("TaskMaster viewer")
     found += violations_in_every_face(visitor)
+    visitor.goto("/admin/")
+    expect(visitor.locator("#login-form")).to_be_visible()
+    shown = visitor.locator(".top > *").filter(visible=True)
+    expect(shown).to_have_count(2)
+    expect(shown.first).to_have_text("TaskMaster")
     assert found == []
 
 

@@ -16,6 +16,30 @@ pytestmark = pytest.mark.timeout(180)
 expect.set_options(timeout=WAIT_MS)
 
 LIVE = ".light[data-state=live]"
+#: Keeps the place of each text that a chart shows.
+RECORD_LABELS = """
+window.labels = [];
+const { fillText, clearRect } = CanvasRenderingContext2D.prototype;
+CanvasRenderingContext2D.prototype.clearRect = function (...area) {
+  window.labels = window.labels.filter((each) => each.canvas !== this.canvas);
+  clearRect.apply(this, area);
+};
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y, ...rest) {
+  const { width, fontBoundingBoxAscent: up, fontBoundingBoxDescent: down } = this.measureText(text);
+  const { a, d, e, f } = this.getTransform();
+  const left = x - ({ left: 0, start: 0, center: width / 2 }[this.textAlign] ?? width);
+  window.labels.push({
+    canvas: this.canvas, text, left: a * left + e, right: a * (left + width) + e,
+    top: d * (y - up) + f, bottom: d * (y + down) + f,
+  });
+  fillText.call(this, text, x, y, ...rest);
+};
+"""
+OVERLAPPING = """() => window.labels.flatMap((one) => window.labels
+  .filter((other) => other.canvas === one.canvas && other !== one
+    && other.left < one.right && one.left < other.right
+    && other.top < one.bottom && one.top < other.bottom)
+  .map((other) => `${one.text} / ${other.text}`))"""
 HOSTILE = (
     "<img src=x onerror=alert(1)><script>alert(2)</script> {{ 7|add:1 }} {% now 'Y' %} ${3*3} &amp;"
 )
@@ -179,6 +203,14 @@ def test_draining_can_be_undone_immediately(page: Page, fleet: Fleet) -> None:
     expect(page.locator(".toast", has_text=f"{name} accepts tasks again")).to_be_visible()
     expect(card.get_by_role("button", name="Drain", exact=True)).to_be_visible()
     expect(card.locator(".mark")).to_have_text("online")
+
+
+def test_no_two_labels_of_a_chart_overlap(page: Page) -> None:
+    page.add_init_script(RECORD_LABELS)
+    page.goto("/")
+    expect(page.locator("[data-chart] canvas").first).to_be_visible()
+    page.wait_for_function("window.labels.some(each => each.text === '60 min')")
+    assert page.evaluate(OVERLAPPING) == []
 
 
 def test_the_theme_is_kept_and_applies_to_the_admin(page: Page) -> None:
