@@ -23,6 +23,7 @@ from taskmaster.taskmaster_site.pages.responses import is_fragment, toast
 from taskmaster.taskmaster_site.pages.task_answer import build_answer, failure
 from taskmaster.tasks import task_actions
 from taskmaster.tasks.errors import TaskMasterError
+from taskmaster.tasks.event import EventKind
 from taskmaster.tasks.ids import MAX_ID
 from taskmaster.tasks.lifecycle import Status, Transition, allows
 from taskmaster.tasks.models import Event, Task
@@ -59,6 +60,8 @@ def _context(request: HttpRequest, found: Task) -> dict[str, Any]:
     status = Status(found.status)
     args, kwargs, result = _texts(found)
     records = timeline.attempts(found)
+    events = list(Event.objects.filter(task_id=found.pk).order_by("-pk")[:_EVENTS])
+    parked = [event.at for event in events if event.kind == EventKind.PARKED]
     return {
         "task": found,
         "now": now,
@@ -66,11 +69,11 @@ def _context(request: HttpRequest, found: Task) -> dict[str, Any]:
         "answer": build_answer(
             found, records, reason=explain_pending(found), result=indented_text(result)
         ),
-        "timeline": timeline.timeline(found, records, now),
+        "timeline": timeline.timeline(found, records, now, parked),
         "failures": [failure(record) for record in reversed(records) if record.error],
         "outputs": output_sizes(found) if found.attempt and status != Status.STARTED else [],
         "arguments": [indented_text(text) for text in (args, kwargs) if text not in ("[]", "{}")],
-        "events": Event.objects.filter(task_id=found.pk).order_by("-pk")[:_EVENTS],
+        "events": events,
         "submitter": _submitter(found),
         "attempts_left": max(1, found.max_attempts - found.attempt),
         "may_cancel": allows(status, Transition.CANCEL),

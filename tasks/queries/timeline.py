@@ -1,13 +1,14 @@
 """Reconstruct the attempts of a task from its row, and lay them out on one axis of time.
 
 Every time is stored: `due`, `started` and `at` in each entry of `errors`, and the columns of the
-task for its newest attempt. Nothing is derived from events, which are pruned.
+task for its newest attempt. Only the times of parking come from events, which are pruned: a task
+that leaves parking gets a new due time, and would seem not to have been due before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,8 @@ _KINDS = {Status.STARTED: "running", Status.COMPLETE: "complete"}
 _NOT_STARTED = frozenset({Status.WAITING, Status.PENDING, Status.PICKED})
 #: Width of the axis in SVG units, and the least width of an execution, so that it stays visible.
 AXIS_WIDTH, _LEAST_WIDTH = 1_000.0, 4.0
+#: Time until the first claim of a task that is due immediately.
+_FIRST_CLAIM = timedelta(seconds=1)
 #: Labels below the axis, at equal distances.
 _TICKS = 3
 
@@ -155,19 +158,39 @@ def _newest(task: Task, recorded: Sequence[AttemptRecord]) -> AttemptRecord | No
     return None
 
 
-def timeline(task: Task, records: Sequence[AttemptRecord], now: datetime) -> Timeline:
-    """Lay out the attempts from the creation of the task to its end, to now or to its due time."""
+def timeline(
+    task: Task,
+    records: Sequence[AttemptRecord],
+    now: datetime,
+    parked: Sequence[datetime] = (),
+) -> Timeline:
+    """Lay out the attempts from the creation of the task to its end, to now or to its due time.
+
+    `parked` holds the known times at which the task was parked.
+    """
     begin = task.created_at
     end = task.finished_at or max(now, task.scheduled_at)
     axis = _Axis(begin, max(end, begin + timedelta(milliseconds=1)))
     before = begin
     rows = []
     for record in records:
-        rows.append(TimelineRow(record, axis.parts(record, before, now)))
+        shown = replace(record, due=_first_due(record.due, before, parked))
+        rows.append(TimelineRow(record, axis.parts(shown, before, now)))
         before = record.ended or before
     step = (axis.end - begin) / (_TICKS - 1)
     ticks = [begin + step * index for index in range(_TICKS)]
     return Timeline(begin, axis.end, rows, ticks, (axis.paused_s, axis.waited_s, axis.ran_s))
+
+
+def _first_due(
+    due: datetime | None, before: datetime, parked: Sequence[datetime]
+) -> datetime | None:
+    """Return when an attempt was due for the first time. A task is parked when it is due."""
+    if due is None:
+        return None
+    first = min((each for each in parked if before <= each < due), default=due)
+    # Due immediately, and parked by the first claim.
+    return before if first < due and first - before < _FIRST_CLAIM else first
 
 
 class _Axis:

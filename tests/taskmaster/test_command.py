@@ -42,6 +42,12 @@ def in_status(status: str) -> int:
     return task_id
 
 
+def test_the_help_of_a_search_names_how_far_it_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        call_command("taskmaster", "list", "--help")
+    assert search.REACH_TEXT in " ".join(capsys.readouterr().out.split())
+
+
 def test_submit_stores_a_python_task() -> None:
     output = run("submit", "examples.tasks.add", "--args", "[1]", "--kwargs", '{"b": 2}')
     task = Task.objects.get()

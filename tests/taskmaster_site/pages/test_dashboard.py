@@ -194,6 +194,8 @@ def test_coordinators_have_a_card_for_users_who_may_view_them() -> None:
     page = text(client("view_task", "view_coordinator").get("/"))
     assert "10.0.0.7:50051" in page
     assert "Coordinators <small>1 online</small>" in page
+    Coordinator.objects.update(last_seen_at=in_s(-60))
+    assert "Coordinators <small>0 online</small>" in FRAGMENTS["coordinators"]()
     assert "dashboard,coordinators" in page
     User.objects.all().delete()
     page = text(client("view_task", "view_worker").get("/"))

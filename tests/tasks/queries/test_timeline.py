@@ -41,9 +41,9 @@ def task(**fields: Any) -> Task:
     )
 
 
-def parts_of(of: Task, now: float) -> list[tuple[int, str, float, float]]:
+def parts_of(of: Task, now: float, *parked: float) -> list[tuple[int, str, float, float]]:
     """Return number, kind, begin and end in seconds of all parts."""
-    drawn = timeline(of, attempts(of), at(now))
+    drawn = timeline(of, attempts(of), at(now), [at(each) for each in parked])
     scale = drawn.seconds / AXIS_WIDTH
     return [
         (row.attempt.number, part.kind, round(part.x * scale, 1), round(part.end * scale, 1))
@@ -62,6 +62,23 @@ def test_a_due_task_waits_and_a_scheduled_one_is_not_due() -> None:
     # Only the time that has passed is counted.
     assert (drawn.end, drawn.totals) == (at(3600), (60, 0, 0))
     assert drawn.rows[0].label == "not due for 1 h"
+
+
+def test_the_time_in_which_a_task_was_parked_is_drawn_as_waiting() -> None:
+    # Unparking after 60 s gives it a new due time.
+    released = task(status="pending", scheduled_at=at(60))
+    assert parts_of(released, 70, 0.2) == [(1, "wait", 0, 70)]
+    assert parts_of(released, 70, 20, 40) == [(1, "pause", 0, 20), (1, "wait", 20, 70)]
+    assert parts_of(released, 70) == [(1, "pause", 0, 60), (1, "wait", 60, 70)]
+    retried = task(
+        status="complete", attempt=2, errors=[failure(1, 50, 60, 70)], scheduled_at=at(100),
+        started_at=at(110), completed_at=at(120), worker="heron",
+    )  # fmt: skip
+    first = [(1, "pause", 0, 10), (1, "wait", 10, 60), (1, "failed", 60, 70)]
+    assert parts_of(retried, 200, 10) == [
+        *first, (2, "pause", 70, 100), (2, "wait", 100, 110), (2, "complete", 110, 120),
+    ]  # fmt: skip
+    assert parts_of(retried, 200, 10, 80)[3:5] == [(2, "pause", 70, 80), (2, "wait", 80, 110)]
 
 
 def test_a_complete_task_has_a_wait_and_a_run() -> None:
