@@ -14,6 +14,7 @@ from taskmaster.tasks.options import MAX_QUEUE, MAX_TAG, ON_LOST_CONTACT
 from taskmaster.tasks.registry import MAX_NAME
 from taskmaster.tasks.timing.rules import (
     MAX_CRON,
+    MAX_SCHEDULE_NAME,
     MAX_ZONE,
     MissedPolicy,
     OverlapPolicy,
@@ -22,7 +23,6 @@ from taskmaster.tasks.timing.rules import (
     TriggerKind,
 )
 
-MAX_SCHEDULE_NAME = 100
 MAX_REASON = 500
 
 
