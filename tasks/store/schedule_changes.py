@@ -46,6 +46,11 @@ def lock_unstarted_runs(
     return [UnstartedRun._make(row) for row in _run(using, "lock_unstarted_runs", parameters)]
 
 
+def withdraw_runs(ids: Sequence[int], reason: str, *, using: str = DEFAULT_DB_ALIAS) -> None:
+    """Mark runs as withdrawn, whose tasks are cancelled."""
+    _run(using, "withdraw_runs", {"ids": list(ids), "reason": reason})
+
+
 def insert_schedule_runs(
     schedule_id: int,
     task: NewTask,
@@ -81,4 +86,4 @@ def insert_schedule_runs(
 def _run(using: str, name: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
     with connections[using].cursor() as cursor:
         cursor.execute(statement(name), parameters)
-        return cursor.fetchall()
+        return cursor.fetchall() if cursor.description else []

@@ -28,10 +28,46 @@ from taskmaster.tasks.timing.triggers import CronTrigger, DatesTrigger, Interval
 class ParsedTiming:
     """Hold the valid columns of a schedule, and their timing."""
 
-    columns: dict[str, Any]
+    values: dict[str, Any]
     timing: Timing
 
+    def columns(self) -> dict[str, object]:
+        """Return the columns of `Schedule`."""
+        return {**_DEFAULTS, **self.values}
 
+
+TRIGGER_FIELDS = ("cron", "interval_s", "dates")
+TIMING_FIELDS = (
+    *TRIGGER_FIELDS,
+    "anchor",
+    "timezone",
+    "skipped_time",
+    "repeated_time",
+    "starts_at",
+    "ends_at",
+    "max_runs",
+    "jitter_s",
+    "missed",
+    "missed_max",
+    "catch_up_s",
+    "overlap",
+)
+_DEFAULTS: dict[str, Any] = {
+    "cron": "",
+    "interval_s": None,
+    "anchor": None,
+    "dates": [],
+    "skipped_time": SkippedTime.CRON,
+    "repeated_time": RepeatedTime.CRON,
+    "starts_at": None,
+    "ends_at": None,
+    "max_runs": None,
+    "jitter_s": 0.0,
+    "missed": MissedPolicy.LATEST,
+    "missed_max": 10,
+    "catch_up_s": 86_400.0,
+    "overlap": OverlapPolicy.ALLOW,
+}
 _CHOICES: dict[str, type[StrEnum]] = {
     "skipped_time": SkippedTime,
     "repeated_time": RepeatedTime,
