@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from taskmaster.coordinator import store
 from taskmaster.coordinator.bulk_runner import BulkRunner
+from taskmaster.coordinator.declared_schedules import DeclaredSchedules
 from taskmaster.coordinator.dispatch import Dispatching
 from taskmaster.coordinator.dispatch.offer_tokens import OfferTokens
 from taskmaster.coordinator.events.publisher import EventPublisher
@@ -69,6 +70,7 @@ class Process:
         self.publisher = publisher = EventPublisher(database, conf)
         self.threads = ThreadPoolExecutor(DJANGO_THREADS, thread_name_prefix="django")
         self.bulk_runner = BulkRunner(database, conf, publisher, self.threads)
+        self.declared_schedules = DeclaredSchedules(self.threads)
         self.offer_tokens = OfferTokens(database)
         self.reporting = Reporting.build(
             conf,
@@ -202,6 +204,7 @@ class Process:
                 parking=dispatching.parking.run,
                 lost_claims=liveness.lost_claims.run,
                 bulk_runner=self.bulk_runner.run,
+                declared_schedules=self.declared_schedules.run,
                 lookahead=dispatching.lookahead.run,
                 offer_expiry=dispatching.offer_expiry.run,
                 offer_tokens=self.offer_tokens.run,
