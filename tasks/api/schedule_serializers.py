@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from taskmaster.tasks import registry
@@ -13,7 +15,9 @@ from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun
 from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
 from taskmaster.tasks.schedules.manual_runs import BACKFILL_MAX
+from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.schedules.users import REASON_MAX
+from taskmaster.tasks.timing.preview import PreviewRow
 from taskmaster.tasks.timing.rules import (
     MAX_CRON,
     MAX_ZONE,
@@ -22,6 +26,7 @@ from taskmaster.tasks.timing.rules import (
     RepeatedTime,
     SkippedTime,
 )
+from taskmaster.tasks.timing.words import describe
 
 _LISTED = [
     "id",
@@ -38,6 +43,7 @@ _LISTED = [
     "retry_cap_s",
     "on_lost_contact",
     "tags",
+    "words",
     "trigger",
     "cron",
     "interval_s",
@@ -75,6 +81,9 @@ class ScheduleRowSerializer(IsoTimes, serializers.ModelSerializer[Schedule]):
     owner = serializers.SerializerMethodField(
         help_text="Name of the user in whose name the runs are submitted. Null: none."
     )
+    words = serializers.SerializerMethodField(
+        help_text='When it is due in plain English, such as "every day at 02:30".'
+    )
     # An option of null is the one that the task declares when a run is created.
     on_lost_contact = serializers.CharField(allow_null=True)
     cron = serializers.SerializerMethodField(help_text="Null unless it is the trigger.")
@@ -90,6 +99,10 @@ class ScheduleRowSerializer(IsoTimes, serializers.ModelSerializer[Schedule]):
     def get_owner(self, schedule: Schedule) -> str | None:
         """Return the name of the owner. None without one, and for a deleted user."""
         return schedule.owner.get_username() if schedule.owner else None
+
+    def get_words(self, schedule: Schedule) -> str:
+        """Return the description of the timing."""
+        return describe(timing_of(schedule))
 
     def get_cron(self, schedule: Schedule) -> str | None:
         """Return the expression, or None."""
@@ -197,7 +210,46 @@ class NewScheduleSerializer(TimingSerializer, NewTaskSerializer):
         required=False,
         help_text="Dotted path of a registered task, or `shell`. Omit it if `command` is given.",
     )
-    scheduled_at = None
+    # A schedule has a time of its own. DRF leaves out a field that is None.
+    scheduled_at = None  # type: ignore[assignment]
+
+
+class PreviewRowSerializer(serializers.Serializer[Any]):
+    """Due time of a preview, or a day on which a time that the clocks skip has no run."""
+
+    at = serializers.SerializerMethodField(
+        help_text="Due time with the offset of the schedule's zone. Null: no run."
+    )
+    local = serializers.SerializerMethodField(
+        help_text="Local time that the schedule names. It does not exist if the clocks skip it."
+    )
+    mark = serializers.CharField(
+        help_text="clocks go forward, clocks go back, or empty on any other day"
+    )
+    sentence = serializers.CharField(
+        help_text="What the change of the clocks does, in the first row that it affects."
+    )
+
+    @extend_schema_field(OpenApiTypes.DATETIME)
+    def get_at(self, row: PreviewRow) -> str | None:
+        """Return the due time in the zone of the schedule, or None."""
+        return row.at.isoformat() if row.at else None
+
+    def get_local(self, row: PreviewRow) -> str:
+        """Return the local time without an offset."""
+        return row.local.isoformat()
+
+
+class PreviewSerializer(serializers.Serializer[Any]):
+    """Next due times of a schedule."""
+
+    words = serializers.CharField(help_text="When it is due in plain English.")
+    timezone = serializers.CharField()
+    rows = PreviewRowSerializer(many=True)
+    later_changes = PreviewRowSerializer(
+        many=True, help_text="The next days after the rows on which the clocks change its times."
+    )
+    is_complete = serializers.BooleanField(help_text="Whether no due time follows the rows.")
 
 
 class ScheduleRunSerializer(IsoTimes, serializers.ModelSerializer[ScheduleRun]):
@@ -259,9 +311,7 @@ class NewBackfillSerializer(serializers.Serializer[Any]):
     """Request to run a schedule once for each due time of a range in the past."""
 
     start = IsoDateTimeField(help_text="Included.")
-    end = IsoDateTimeField(
-        help_text=f"Included. The range has at most {BACKFILL_MAX:,} due times."
-    )
+    end = IsoDateTimeField(help_text=f"Included. The range has at most {BACKFILL_MAX:,} due times.")
     dry_run = serializers.BooleanField(
         required=False, default=False, help_text="Only count the runs to create."
     )

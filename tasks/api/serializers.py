@@ -217,9 +217,7 @@ class IdsSerializer(serializers.Serializer[Any]):
 class SubmittedIdsSerializer(IdsSerializer):
     """Ids of submitted tasks, in the order of the submission."""
 
-    notices = serializers.ListField(
-        child=serializers.CharField(), required=False, help_text=NOTICE
-    )
+    notices = serializers.ListField(child=serializers.CharField(), required=False, help_text=NOTICE)
 
 
 class RefusedSerializer(serializers.Serializer[Any]):
