@@ -18,7 +18,7 @@ from taskmaster.tasks.cli.terminal import TerminalPrinter
 from taskmaster.tasks.errors import InvalidField, NotFound, TaskMasterError
 from taskmaster.tasks.models import Schedule, SchedulerState
 from taskmaster.tasks.schedules import service
-from taskmaster.tasks.schedules.stored import timing_of
+from taskmaster.tasks.schedules.stored import preview_stored
 from taskmaster.tasks.schedules.sync import Difference, sync
 from taskmaster.tasks.store import schedule_changes as store
 from taskmaster.tasks.timing.parse import parse_timing
@@ -167,19 +167,15 @@ def _print(schedule: Schedule, options: Mapping[str, Any], out: TerminalPrinter)
 
 
 def _preview(options: Mapping[str, Any], out: TerminalPrinter) -> None:
-    now, count = store.read_clock(), limit(options["count"], "--count")
+    count = limit(options["count"], "--count")
     given = [f"--{each}" for each in _TRIGGERS if options[each] is not None]
-    runs_left = None
     if options["name"] is None:
-        timing = _parse_timing(options, now)
+        now = store.read_clock()
+        shown = preview(_parse_timing(options, now), now, count)
     elif given:
         raise InvalidField(given[0], "cannot be combined with NAME; give one of them.")
     else:
-        schedule = _named(options["name"])
-        timing = timing_of(schedule)
-        if schedule.max_runs is not None:
-            runs_left = max(schedule.max_runs - schedule.runs_made, 0)
-    shown = preview(timing, now, count, runs_left)
+        shown = preview_stored(_named(options["name"]), count)
     if options["json"]:
         from taskmaster.tasks.api.schedule_serializers import PreviewSerializer
 

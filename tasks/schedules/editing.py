@@ -15,7 +15,7 @@ from taskmaster.tasks.models import Schedule
 from taskmaster.tasks.models.schedule import RunState, ScheduleSource
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE
 from taskmaster.tasks.schedules import changes
-from taskmaster.tasks.schedules.fields import parse_changes, parse_new
+from taskmaster.tasks.schedules.fields import parse_changes, parse_new, parse_unsaved
 from taskmaster.tasks.schedules.pausing import record_passed
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
@@ -29,6 +29,7 @@ from taskmaster.tasks.schedules.users import (
 from taskmaster.tasks.schedules.withdrawal import withdraw_runs
 from taskmaster.tasks.store import schedule_changes as store
 from taskmaster.tasks.timing.parse import TIMING_FIELDS, TRIGGER_FIELDS
+from taskmaster.tasks.timing.preview import Preview, preview
 
 
 def create(fields: Mapping[str, object], *, user: ScheduleUser | None) -> Schedule:
@@ -52,6 +53,17 @@ def create(fields: Mapping[str, object], *, user: ScheduleUser | None) -> Schedu
         publish_change(f"created schedule {schedule.name}", user)
     # The database has set the times of creation.
     return Schedule.objects.get(pk=schedule.pk)
+
+
+def preview_new(fields: Mapping[str, object], *, user: ScheduleUser | None) -> Preview:
+    """Return the next due times of a schedule that is being written, without storing it.
+
+    Its name and its task may be missing. Raise NotAllowed and the errors of `parse_new`.
+    """
+    check_user(user, CHANGE_SCHEDULE)
+    now = store.read_clock()
+    parsed = parse_unsaved(fields, now)
+    return preview(parsed.timing, now, runs_left=parsed.max_runs)
 
 
 def update(
