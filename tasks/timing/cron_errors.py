@@ -14,6 +14,7 @@ from taskmaster.tasks.timing.cron import (
     BadItem,
     CronSets,
     cron_sets,
+    without_single_steps,
 )
 from taskmaster.tasks.timing.rules import MAX_CRON
 
@@ -60,7 +61,7 @@ def cron_expression(value: object, field: str = "cron") -> str:
         wrong = error.item or expression.split()[FIELDS.index(error.field)]
         rule = f"has {_as_typed(wrong, value)!r} in the {error.field.name}; {error.rule}."
         raise InvalidField(field, rule + _hint(_corrected(expression))) from None
-    return expression
+    return without_single_steps(expression)
 
 
 def _macro(name: str, field: str) -> str:
