@@ -92,6 +92,22 @@ def cron_sets(expression: str) -> CronSets:
     return CronSets(*sets, both_days=both)
 
 
+def without_single_steps(expression: str) -> str:
+    """Return a valid expression in which an item with one value has no step.
+
+    cronsim reads `5-5/10` as `5/10`.
+    """
+    texts = []
+    for field, text in zip(FIELDS, expression.split(), strict=True):
+        items = text.split(",")
+        for index, item in enumerate(items):
+            values = _item_values(field, item)
+            if "/" in item and len(values) == 1:
+                items[index] = str(values[0])
+        texts.append(",".join(items))
+    return " ".join(texts)
+
+
 def _values(field: CronField, text: str) -> frozenset[int]:
     values: set[int] = set()
     for item in text.split(","):
