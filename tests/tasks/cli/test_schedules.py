@@ -52,7 +52,8 @@ def test_list_shows_each_schedule_in_one_line() -> None:
     head, nightly, weekly = run("list").splitlines()
     assert head.split() == ["NAME", "STATE", "NEXT", "RUN", "LAST", "RUN", "WHEN", "TASK", "SOURCE"]
     assert nightly.startswith("nightly  active  in ")
-    assert nightly.endswith("every day at 02:30, Europe/Berlin     examples.tasks.add  console")
+    when = "every day at 02:30, Europe/Berlin"
+    assert " ".join(nightly.split()).endswith(f"– {when} examples.tasks.add console")
     assert weekly.startswith("weekly   paused  –")
     names = [(each["name"], each["state"]) for each in run_json("list")]
     assert names == [("nightly", "active"), ("weekly", "paused")]
