@@ -87,9 +87,25 @@ class CronSets:
 def cron_sets(expression: str) -> CronSets:
     """Return the values of five fields in lower case. Raise BadItem."""
     texts = expression.split()
-    sets = [_values(field, text) for field, text in zip(FIELDS, texts, strict=True)]
-    both = texts[2].startswith("*") or texts[4].startswith("*")
-    return CronSets(*sets, both_days=both)
+    minutes, hours, days, months, weekdays = map(_values, FIELDS, texts)
+    both_days = texts[2].startswith("*") or texts[4].startswith("*")
+    return CronSets(minutes, hours, days, months, weekdays, both_days)
+
+
+def without_single_steps(expression: str) -> str:
+    """Return a valid expression in which an item with one value has no step.
+
+    cronsim reads `5-5/10` as `5/10`.
+    """
+    texts = []
+    for field, text in zip(FIELDS, expression.split(), strict=True):
+        items = text.split(",")
+        for index, item in enumerate(items):
+            values = _item_values(field, item)
+            if "/" in item and len(values) == 1:
+                items[index] = str(values[0])
+        texts.append(",".join(items))
+    return " ".join(texts)
 
 
 def _values(field: CronField, text: str) -> frozenset[int]:
