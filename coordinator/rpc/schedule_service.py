@@ -79,6 +79,7 @@ class ScheduleService(rpc.ScheduleServiceServicer):
         def run(user: Any) -> pb.RunScheduleResponse:
             schedule = _find(user, request.name)
             made = service.run_now(schedule, user=user, due_at=_due_at(request))
+            assert made.task_id is not None
             answer = pb.RunScheduleResponse(run_id=made.pk, task_id=made.task_id)
             answer.due_at.CopyFrom(_stamp(made.due_at))
             return answer
