@@ -210,6 +210,12 @@ class NewScheduleSerializer(TimingSerializer, NewTaskSerializer):
         required=False,
         help_text="Dotted path of a registered task, or `shell`. Omit it if `command` is given.",
     )
+    cwd = serializers.CharField(required=False, help_text="Working directory of `command`.")
+    env = serializers.DictField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="Environment variables of `command`.",
+    )
     # A schedule has a time of its own. DRF leaves out a field that is None.
     scheduled_at = None  # type: ignore[assignment]
 

@@ -84,9 +84,10 @@ def backfill(
 ) -> int:
     """Create a run, due now, for each due time from `start` to `end`. Return their number.
 
-    Both ends are included and must be in the past. Without an offset they are local times. Due times that have run already run again, and
-    the overlap policy does not apply. All runs are created in one transaction. Raise the errors of
-    `run_now`, and InvalidField for more than 10,000 due times, or none.
+    Both ends are included and must be in the past. Without an offset they are local times. Due
+    times that have run already run again, and the overlap policy does not apply. All runs are
+    created in one transaction. Raise the errors of `run_now`, and InvalidField for more than 10,000
+    due times, or none.
     """
     check_user(user, RUN_SCHEDULE)
     with transaction.atomic():
