@@ -7,7 +7,7 @@ accepts them only where the backend is TaskMaster's. Other backends ignore the o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
@@ -71,8 +71,9 @@ class TaskMasterTask(_Task[P, T]):
     #: Tags of each submission.
     tags: tuple[str, ...] = ()
     #: When the coordinators run the task, besides the submissions: one schedule or a list of them.
-    #: It is always a tuple after the declaration.
-    schedule: ScheduleDeclaration | Sequence[ScheduleDeclaration] = ()
+    #: It is always a tuple after the declaration. The hash leaves it out, because every submission
+    #: computes the hash.
+    schedule: ScheduleDeclaration | Sequence[ScheduleDeclaration] = field(default=(), hash=False)
 
     def __post_init__(self) -> None:
         # A declaration is a cache key and must be hashable, so lists become tuples.

@@ -13,13 +13,13 @@ from taskmaster.tasks.api.conventions import IsoDateTimeField, IsoTimes
 from taskmaster.tasks.api.serializers import NOTICE, NewTaskSerializer
 from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun
+from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
 from taskmaster.tasks.schedules.manual_runs import BACKFILL_MAX
 from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.schedules.users import REASON_MAX
 from taskmaster.tasks.timing.preview import PreviewRow
 from taskmaster.tasks.timing.rules import (
     MAX_CRON,
-    MAX_SCHEDULE_NAME,
     MAX_ZONE,
     MissedPolicy,
     OverlapPolicy,

@@ -39,6 +39,8 @@ _FIELDS = {
 }
 _PYTHON_NAMES = {of_rest: name for name, of_rest in _FIELDS.items()}
 _SHORTLY = timedelta(seconds=1)
+#: Maximum number of characters of the column for file and line.
+_MAX_PLACE = 300
 #: Attributes that are not fields of a schedule under their own name.
 _NO_FIELDS = ("name", "task", "args", "kwargs", "command", "cwd", "env", "declared_in")
 
@@ -241,4 +243,4 @@ def _caller() -> str:
     path = PurePath(frame.f_code.co_filename)
     depth = str(frame.f_globals.get("__name__", "")).count(".") + 1
     depth += path.name == "__init__.py"
-    return f"{PurePath(*path.parts[-depth:])}:{frame.f_lineno}"
+    return f"{PurePath(*path.parts[-depth:])}:{frame.f_lineno}"[-_MAX_PLACE:]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,10 +17,13 @@ from django.test import override_settings
 from taskmaster import Cron
 from taskmaster.coordinator import declared_schedules
 from taskmaster.coordinator.declared_schedules import DeclaredSchedules
+from taskmaster.coordinator.process import Process
 from taskmaster.tasks import registry
+from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.models import Schedule
 from taskmaster.tasks.schedules import service
 from taskmaster.tasks.schedules.sync import SyncReport, sync
+from tests.system.fleet import free_port, serving
 from tests.tasks.bakery import schedules as bakery
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,3 +98,17 @@ async def test_an_outage_of_the_database_is_retried(
     await start()
     assert await sync_to_async(names)() == NAMES
     assert "cannot store the declared schedules; retrying" in caplog.messages
+
+
+async def test_a_starting_process_stores_them() -> None:
+    port = free_port()
+    task = asyncio.create_task(Process(Settings(), "127.0.0.1", port).run())
+    try:
+        await serving(f"127.0.0.1:{port}")
+        async with asyncio.timeout(20):
+            while await sync_to_async(names)() != NAMES:
+                await asyncio.sleep(0.05)
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+        async with asyncio.timeout(15):
+            await task

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +18,7 @@ from taskmaster import Cron, Dates, Every, task
 from taskmaster.tasks.compat import InvalidTask
 from taskmaster.tasks.declaration import TaskMasterTask
 from taskmaster.tasks.timing.declared import ScheduleDeclaration
+from tests.postgres_plugin import ROOT
 from tests.tasks.sample_tasks import add, careful
 
 
@@ -137,3 +142,28 @@ def test_async_tasks_and_tasks_with_context_have_schedules() -> None:
         task(takes_context=True, schedule=Every(60))(kept)
     fits = task(takes_context=True, schedule=Every(60, args=["a"]))(kept)
     assert fits.schedules == (Every(60, args=["a"]),)
+
+
+def test_a_declaration_needs_neither_models_nor_a_database(tmp_path: Path) -> None:
+    code = """
+import sys
+from django.conf import settings
+settings.configure()
+from taskmaster import Cron, Dates, Every, task
+dates = Dates(["2030-01-31 12:00"], name="c")
+@task(schedule=[Cron("@daily", name="a"), Every(60, name="b"), dates])
+def ping(): ...
+print(sorted(name for name in sys.modules if "psycopg" in name or "tasks.models" in name))
+"""
+    # The task must not belong to `__main__`.
+    path = tmp_path / "declares.py"
+    path.write_text(code)
+    done = subprocess.run(
+        [sys.executable, "-c", "import declares"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
