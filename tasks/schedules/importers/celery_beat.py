@@ -74,8 +74,7 @@ def _trigger(row: Mapping[str, Any], schedules: Mapping[str, _Rows]) -> dict[str
 def _due(kind: str, schedule: Mapping[str, Any]) -> dict[str, object]:
     match kind:
         case "intervalschedule":
-            every = timedelta(**{schedule["period"]: schedule["every"]})
-            return {"interval_s": every.total_seconds()}
+            return {"interval_s": _seconds(schedule["every"], schedule["period"])}
         case "crontabschedule":
             expression = cron_expression(
                 schedule["minute"],
@@ -90,12 +89,19 @@ def _due(kind: str, schedule: Mapping[str, Any]) -> dict[str, object]:
     raise InvalidField("solar", SOLAR)
 
 
+def _seconds(every: int, period: str) -> float:
+    try:
+        return timedelta(**{period: every}).total_seconds()
+    except (TypeError, OverflowError):
+        raise InvalidField("interval", f"is {every} {period}, which is no duration.") from None
+
+
 def _call(row: Mapping[str, Any]) -> dict[str, object]:
     fields: dict[str, object] = {"task": row["task"]}
     for name, empty in (("args", "[]"), ("kwargs", "{}")):
         try:
             fields[name] = json.loads(row[name] or empty)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InvalidField(name, f"is {row[name][:40]!r}, which is not JSON.") from None
     if row.get("queue"):
         fields["queue"] = row["queue"]

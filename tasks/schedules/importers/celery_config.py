@@ -24,10 +24,10 @@ def find(source: str) -> Iterator[FoundSchedule]:
     """
     found = _load(source)
     conf = getattr(found, "conf", None)
-    entries = found if conf is None else conf.beat_schedule
+    entries = found if conf is None else getattr(conf, "beat_schedule", None)
     if not isinstance(entries, Mapping):
         raise InvalidField("SOURCE", f"{source} is not a Celery app and no dict; {_FORMS}.")
-    zone = str((conf and conf.timezone) or "UTC")
+    zone = str(getattr(conf, "timezone", None) or "UTC")
     for name, entry in entries.items():
         yield _found(str(name), entry, zone)
 
@@ -52,20 +52,21 @@ def _load(source: str) -> Any:
 def _found(name: str, entry: Any, zone: str) -> FoundSchedule:
     if not isinstance(entry, Mapping) or not isinstance(entry.get("task"), str):
         return FoundSchedule(name, "–", obstacle="task: is missing.")
-    task = entry["task"]
-    options = entry.get("options") or {}
+    task, options = entry["task"], entry.get("options") or {}
     try:
+        if not isinstance(options, Mapping):
+            raise InvalidField("options", "must be a dict.")
         fields = {
             **_trigger(entry.get("schedule"), zone),
             "task": task,
-            "args": list(entry.get("args") or ()),
-            "kwargs": dict(entry.get("kwargs") or {}),
+            "args": entry.get("args") or [],
+            "kwargs": entry.get("kwargs") or {},
         }
     except InvalidField as error:
         return FoundSchedule(name, task, obstacle=str(error))
     if options.get("queue"):
         fields["queue"] = str(options["queue"])
-    left_out = sorted(set(options) - {"queue"})
+    left_out = [each for each in options if each != "queue"]
     return FoundSchedule(
         name,
         task,

@@ -17,6 +17,8 @@ _TABLE, _SOURCE = "django_q_schedule", "django-q2"
 _HOOKS = ("hook", "timeout_hook", "failure_hook", "cluster")
 #: Months between two runs, by the type of the schedule.
 _MONTHS = {"M": 1, "BM": 2, "Q": 3, "Y": 12}
+#: What `ast.literal_eval` raises for other texts.
+_NO_LITERAL = (SyntaxError, ValueError, TypeError, MemoryError, RecursionError)
 #: The last day that every month has.
 _LAST_COMMON_DAY = 28
 
@@ -87,8 +89,8 @@ def _expression(kind: str, local: datetime) -> str:
 
 def _call(row: Mapping[str, Any], notes: list[str]) -> dict[str, object]:
     args, kwargs = _args(row["args"]), _kwargs(row["kwargs"])
-    options = kwargs.pop("q_options", None) or {}
-    notes.extend(f"option {name} is left out" for name in sorted(options))
+    if isinstance(options := kwargs.pop("q_options", None), dict):
+        notes.extend(f"option {name} is left out" for name in options)
     notes.extend(f"{name} is left out" for name in _HOOKS if row.get(name))
     if row.get("intended_date_kwarg"):
         notes.append(f"{row['intended_date_kwarg']} is left out: use current_task().scheduled_for")
@@ -101,7 +103,7 @@ def _args(text: str | None) -> list[object]:
         return []
     try:
         value = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
+    except _NO_LITERAL:
         raise InvalidField("args", f"is {text[:40]!r}, which is not a Python literal.") from None
     return list(value) if isinstance(value, tuple) else [value]
 
@@ -112,7 +114,7 @@ def _kwargs(text: str | None) -> dict[str, Any]:
         return {}
     try:
         value = ast.literal_eval(text)
-    except (SyntaxError, ValueError):
+    except _NO_LITERAL:
         value = _keywords(text)
     if not isinstance(value, dict):
         raise InvalidField("kwargs", f"is {text[:40]!r}, which are no keyword arguments.")
@@ -124,5 +126,5 @@ def _keywords(text: str) -> object:
         call = ast.parse(f"f({text})", mode="eval").body
         assert isinstance(call, ast.Call)
         return {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
-    except (SyntaxError, ValueError, AssertionError):
+    except (*_NO_LITERAL, AssertionError):
         return None

@@ -236,6 +236,26 @@ def test_import_shows_what_it_would_create_and_creates_it_with_apply() -> None:
     assert "2 exists" not in run("import", "celery-beat", "--apply")
 
 
+def test_import_of_django_q2_refuses_what_cron_does_not_have() -> None:
+    tables.create_q2_table()
+    add = "examples.tasks.add"
+    for cron in ("*/5 * * * *", "* * * * * 30", "0 0 L * *"):
+        tables.q2_schedule(add, "C", name=cron, cron=cron, args="1, 2", next_run=in_s(60))
+    tables.q2_schedule(add, "O", name="past", args="1, 2", next_run=in_s(-60))
+    tables.q2_schedule(add, "I", name="twice", args="1, 2", next_run=in_s(60), repeats=2)
+    found = {each["name"]: each for each in run_json("import", "django-q2", "--apply")}
+    assert {name: each["state"] for name, each in found.items()} == {
+        "*/5 * * * *": "created",
+        "* * * * * 30": "refused",
+        "0 0 L * *": "refused",
+        "past": "refused",
+        "twice": "created",
+    }
+    assert found["* * * * * 30"]["note"].startswith("cron: ")
+    twice = Schedule.objects.get(name="twice")
+    assert (twice.interval_s, twice.max_runs, twice.args) == (60, 2, [1, 2])
+
+
 def test_import_of_a_crontab_creates_shell_schedules(tmp_path: Path) -> None:
     file = tmp_path / "crontab"
     file.write_text("PATH=/bin\n*/10 * * * * poll --all\n@reboot start\n61 * * * * never\n")

@@ -109,6 +109,7 @@ def test_what_cannot_be_imported_has_the_reason() -> None:
     tables.periodic_task("both", SEND, both)
     tables.periodic_task("own", "celery.backend_cleanup", tables.crontab())
     tables.periodic_task("none", SEND, {})
+    tables.periodic_task("long", SEND, tables.interval(2**31 - 1, "days"))
     tables.periodic_task("text", SEND, tables.crontab())
     with connection.cursor() as cursor:
         cursor.execute("UPDATE django_celery_beat_periodictask SET args = '[' WHERE name = 'text'")
@@ -118,6 +119,7 @@ def test_what_cannot_be_imported_has_the_reason() -> None:
         "but a cron expression is due on either of them.",
         "own": "It is a task of Celery itself.",
         "none": "schedule: is missing; the row names no schedule.",
+        "long": "interval: is 2147483647 days, which is no duration.",
         "text": "args: is '[', which is not JSON.",
     }
 

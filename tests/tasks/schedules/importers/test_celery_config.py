@@ -42,7 +42,7 @@ def only(module: ModuleType, entry: Any) -> FoundSchedule:
 def test_an_interval_may_be_a_number_or_an_object(module: ModuleType, schedule: Any) -> None:
     each = only(module, {"task": SEND, "schedule": schedule, "args": (1,), "kwargs": {"a": 2}})
     assert each == FoundSchedule(
-        "nightly", SEND, {"interval_s": 90.0, "task": SEND, "args": [1], "kwargs": {"a": 2}}
+        "nightly", SEND, {"interval_s": 90.0, "task": SEND, "args": (1,), "kwargs": {"a": 2}}
     )
 
 
@@ -72,6 +72,7 @@ def test_the_queue_is_kept_and_other_options_are_noted(module: ModuleType) -> No
         ({"task": SEND, "schedule": SimpleNamespace(lat=52, lon=13)}, "solar: It follows the sun"),
         ({"task": SEND, "schedule": "daily"}, "schedule: is a str; only intervals and crontabs"),
         ({"task": SEND, "schedule": crontab(day_of_month=1, day_of_week=1)}, "crontab: has the"),
+        ({"task": SEND, "schedule": 60, "options": 3}, "options: must be a dict."),
         ({"task": "celery.backend_cleanup", "schedule": 60}, "It is a task of Celery itself."),
     ],
 )
@@ -87,6 +88,7 @@ def test_what_cannot_be_imported_has_the_reason(
         ("shop", "SOURCE: is 'shop'; give MODULE:APP"),
         ("no.such:app", "SOURCE: no.such:app cannot be imported: ModuleNotFoundError"),
         ("shop_celery:none", "SOURCE: shop_celery:none cannot be imported: AttributeError"),
+        ("shop_celery:empty", "SOURCE: shop_celery:empty is not a Celery app and no dict"),
         ("shop_celery:number", "SOURCE: shop_celery:number is not a Celery app and no dict"),
     ],
 )
@@ -94,5 +96,6 @@ def test_a_source_that_cannot_be_read_is_refused(
     module: ModuleType, source: str, message: str
 ) -> None:
     module.number = 7  # type: ignore[attr-defined]
+    module.empty = SimpleNamespace(conf=SimpleNamespace())  # type: ignore[attr-defined]
     with pytest.raises(InvalidField, match=message):
         list(celery_config.find(source))

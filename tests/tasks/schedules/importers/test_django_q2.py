@@ -115,6 +115,7 @@ def test_what_is_left_out_is_noted() -> None:
         ("M", {"next_run": datetime(2026, 7, 31, tzinfo=UTC)}, "next_run: is on day 31, which"),
         ("X", {}, "schedule_type: is 'X', which is unknown."),
         ("D", {"args": "open('x')"}, "args: is \"open('x')\", which is not a Python literal."),
+        ("D", {"args": "{[]: 1}"}, "args: is '{[]: 1}', which is not a Python literal."),
         ("D", {"kwargs": "1"}, "kwargs: is '1', which are no keyword arguments."),
         ("D", {"kwargs": "x=f()"}, "kwargs: is 'x=f()', which are no keyword arguments."),
     ],
