@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import NamedTuple
 
 from taskmaster.tasks.errors import InvalidField
@@ -57,7 +58,18 @@ def _convert(field: _Field, value: object) -> str:
         return "*"
     if all(each in "0123456789*/-," for each in text) and not _has_wrap(text):
         return text
-    return ",".join(map(str, numbers))
+    return ",".join(_ranges(numbers))
+
+
+def _ranges(numbers: list[int]) -> Iterator[str]:
+    """Yield the numbers, with a range for three and more in a row."""
+    # Numbers in a row have the same distance to their positions.
+    for _, group in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        row = [number for _, number in group]
+        if len(row) > 2:
+            yield f"{row[0]}-{row[-1]}"
+        else:
+            yield from map(str, row)
 
 
 def _has_wrap(text: str) -> bool:

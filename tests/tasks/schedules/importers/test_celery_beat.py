@@ -40,7 +40,7 @@ def test_a_crontab_keeps_its_zone_and_the_call() -> None:
         "nightly",
         SEND,
         {
-            "cron": "*/5 0,1,2,22,23 * * *",
+            "cron": "*/5 0-2,22,23 * * *",
             "timezone": "Europe/Berlin",
             "task": SEND,
             "args": [1, "a"],

@@ -23,8 +23,9 @@ def converted(**fields: Any) -> str:
         ({"minute": "0", "hour": "0, 12"}, "0 0,12 * * *"),
         ({"minute": [30, 0], "hour": {5}}, "0,30 5 * * *"),
         # Ranges over the end, which cron does not have.
-        ({"minute": 0, "hour": "22-2"}, "0 0,1,2,22,23 * * *"),
+        ({"minute": 0, "hour": "22-2"}, "0 0-2,22,23 * * *"),
         ({"minute": 0, "hour": 0, "day_of_week": "fri-mon"}, "0 0 * * 0,1,5,6"),
+        ({"minute": 0, "hour": 0, "day_of_week": "mon-fri"}, "0 0 * * 1-5"),
         ({"minute": 0, "hour": 0, "day_of_week": "Monday,wednesday"}, "0 0 * * 1,3"),
         # All values mean every day, also if they are listed.
         ({"minute": 0, "hour": 0, "day_of_week": "0-6", "day_of_month": "1"}, "0 0 1 * *"),
