@@ -12,11 +12,11 @@ from django.db import IntegrityError, transaction
 
 from taskmaster.tasks.errors import Conflict, InvalidField, VersionChanged
 from taskmaster.tasks.models import Schedule
-from taskmaster.tasks.models.schedule import RunState, ScheduleSource
+from taskmaster.tasks.models.schedule import ScheduleSource
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE
 from taskmaster.tasks.schedules import changes
 from taskmaster.tasks.schedules.fields import parse_changes, parse_new, parse_unsaved
-from taskmaster.tasks.schedules.pausing import record_passed
+from taskmaster.tasks.schedules.passed import record_passed
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
     check_runs,
@@ -90,9 +90,8 @@ def update(
         if not columns:
             return schedule
         reason = sentence("The schedule was edited", user)
-        record_passed(schedule, now, RunState.MISSED, reason)
-        withdraw_runs(schedule.pk, reason, by=name_of(user))
-        schedule.refresh_from_db(fields=["runs_made"])
+        record_passed(schedule, now, reason)
+        withdraw_runs(schedule, reason, by=name_of(user))
         for name, value in columns.items():
             setattr(schedule, name, value)
         check_runs(user, schedule, CHANGE_SCHEDULE)
@@ -118,7 +117,7 @@ def delete(schedule: Schedule, *, user: ScheduleUser | None, version: int | None
     with transaction.atomic():
         schedule, _ = changes.lock(schedule.pk)
         _require_changeable(schedule, "deleted", version)
-        withdraw_runs(schedule.pk, sentence("The schedule was deleted", user), by=name_of(user))
+        withdraw_runs(schedule, sentence("The schedule was deleted", user), by=name_of(user))
         name = schedule.name
         schedule.delete()
         changes.wake_leader()

@@ -12,6 +12,7 @@ from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
 from taskmaster.tasks.schedules.owner import owner_problem
+from taskmaster.tasks.schedules.passed import record_passed
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
     check_runs,
@@ -22,7 +23,7 @@ from taskmaster.tasks.schedules.users import (
     publish_change,
     sentence,
 )
-from taskmaster.tasks.schedules.withdrawal import withdraw_runs
+from taskmaster.tasks.schedules.withdrawal import withdraw_run, withdraw_runs
 from taskmaster.tasks.timing.timing import jitter
 
 _PAUSE = ("paused_at", "paused_by", "pause_reason")
@@ -41,8 +42,7 @@ def pause(schedule: Schedule, reason: str, *, user: ScheduleUser | None) -> Sche
         if schedule.paused_at is not None:
             return schedule
         withdrawn = sentence("The schedule was paused", user, reason)
-        withdraw_runs(schedule.pk, withdrawn, by=name_of(user))
-        schedule.refresh_from_db(fields=["runs_made"])
+        withdraw_runs(schedule, withdrawn, by=name_of(user))
         schedule.paused_at, schedule.paused_by, schedule.pause_reason = now, name_of(user), reason
         if schedule.next_due_at is None:
             changes.set_next(schedule, now)
@@ -74,7 +74,7 @@ def resume(schedule: Schedule, *, user: ScheduleUser | None) -> Schedule:
                     f"{CHANGE_SCHEDULE}."
                 )
             schedule.owner_id = id_of(user)
-        record_passed(schedule, now, RunState.PAUSED, "")
+        record_passed(schedule, now, "")
         schedule.paused_at, schedule.paused_by, schedule.pause_reason = None, "", ""
         changes.set_next(schedule, now)
         changes.save(schedule, now, [*_PAUSE, "owner"])
@@ -104,7 +104,6 @@ def skip_next(schedule: Schedule, reason: str, *, user: ScheduleUser | None) -> 
             reason=text,
             user=name_of(user),
         )
-        schedule.refresh_from_db(fields=["runs_made"])
         if schedule.next_due_at is None or schedule.next_due_at == due_at:
             changes.set_next(schedule, now)
         changes.save(schedule, now, ())
@@ -119,25 +118,7 @@ def _free_next(schedule: Schedule, now: datetime, reason: str, by: str) -> datet
             if not changes.has_runs_left(schedule):
                 break
             return due_at
-        if state in (RunState.CREATED, RunState.QUEUED) and withdraw_runs(
-            schedule.pk, reason, by=by, due_at=due_at
-        ):
+        unstarted = state in (RunState.CREATED, RunState.QUEUED)
+        if unstarted and withdraw_run(schedule, due_at, reason, by=by):
             return due_at
     raise Conflict(f"Schedule {schedule.name} has no due time left to skip.")
-
-
-def record_passed(schedule: Schedule, now: datetime, state: RunState, reason: str) -> None:
-    """Record the due times up to `now` that have no run. During a pause they are paused."""
-    if schedule.paused_at is not None:
-        state = RunState.PAUSED
-        reason = pause_text("Paused", schedule.paused_at, schedule.paused_by, schedule.pause_reason)
-    run = changes.passed_run(schedule, now, state, reason)
-    if run is not None:
-        run.save()
-
-
-def pause_text(what: str, since: datetime, by: str, reason: str) -> str:
-    """Return since when, by whom and why something is paused."""
-    who = f" by {by}" if by else ""
-    why = f": {reason}" if reason else "."
-    return f"{what}{who} since {since:%Y-%m-%d %H:%M:%S} UTC{why}"
