@@ -17,6 +17,8 @@ from taskmaster.tasks.timing.timing import jitter
 
 #: A paused schedule is searched at most once in this time, however often it is due.
 PAUSED_SEARCH = timedelta(seconds=60)
+#: Why a schedule has ended that code declared before. Only a new declaration continues it.
+NO_LONGER_DECLARED = "The code no longer declares it."
 #: The columns that `set_next` computes, and those of every change.
 NEXT = ("next_due_at", "next_run_at", "ended_at", "ended_reason")
 CHANGED = (*NEXT, "version", "changed_at")
@@ -60,8 +62,11 @@ def open_due_times(
 def set_next(schedule: Schedule, now: datetime, taken: Collection[datetime] | None = None) -> None:
     """Set the next due time: the first after `now` that has no run. Without one, it has ended.
 
-    `taken` are the due times that have a run, if they are known.
+    `taken` are the due times that have a run, if they are known. A schedule that code declares no
+    longer stays ended.
     """
+    if schedule.ended_reason == NO_LONGER_DECLARED:
+        return
     due_at = next(open_due_times(schedule, now, taken), None) if has_runs_left(schedule) else None
     if due_at is None:
         schedule.next_due_at = schedule.next_run_at = None

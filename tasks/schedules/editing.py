@@ -12,11 +12,11 @@ from django.db import IntegrityError, transaction
 
 from taskmaster.tasks.errors import Conflict, InvalidField, VersionChanged
 from taskmaster.tasks.models import Schedule
-from taskmaster.tasks.models.schedule import ScheduleSource
+from taskmaster.tasks.models.schedule import RunState, ScheduleSource
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE
 from taskmaster.tasks.schedules import changes
 from taskmaster.tasks.schedules.fields import parse_changes, parse_new, parse_unsaved
-from taskmaster.tasks.schedules.passed import record_passed
+from taskmaster.tasks.schedules.pausing import record_passed
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
     check_runs,
@@ -84,14 +84,16 @@ def update(
     check_user(user, CHANGE_SCHEDULE)
     with transaction.atomic():
         schedule, now = changes.lock(schedule.pk)
-        _require_changeable(schedule, "edited", version)
+        _require_version(schedule, version)
+        _refuse_code(schedule, "edited")
         check_runs(user, schedule, CHANGE_SCHEDULE)
         columns = parse_changes(schedule, fields, now)
         if not columns:
             return schedule
         reason = sentence("The schedule was edited", user)
-        record_passed(schedule, now, reason)
-        withdraw_runs(schedule, reason, by=name_of(user))
+        record_passed(schedule, now, RunState.MISSED, reason)
+        withdraw_runs(schedule.pk, reason, by=name_of(user))
+        schedule.refresh_from_db(fields=["runs_made"])
         for name, value in columns.items():
             setattr(schedule, name, value)
         check_runs(user, schedule, CHANGE_SCHEDULE)
@@ -111,25 +113,31 @@ def update(
 def delete(schedule: Schedule, *, user: ScheduleUser | None, version: int | None = None) -> None:
     """Delete a schedule with its history. Runs that have not started are withdrawn.
 
-    Raise NotAllowed, ScheduleNotFound, VersionChanged, and Conflict for a schedule of code.
+    Raise NotAllowed, ScheduleNotFound, VersionChanged, and Conflict for a schedule that code
+    declares.
     """
     check_user(user, CHANGE_SCHEDULE)
     with transaction.atomic():
         schedule, _ = changes.lock(schedule.pk)
-        _require_changeable(schedule, "deleted", version)
-        withdraw_runs(schedule, sentence("The schedule was deleted", user), by=name_of(user))
+        _require_version(schedule, version)
+        if schedule.ended_reason != changes.NO_LONGER_DECLARED:
+            _refuse_code(schedule, "deleted")
+        withdraw_runs(schedule.pk, sentence("The schedule was deleted", user), by=name_of(user))
         name = schedule.name
         schedule.delete()
         changes.wake_leader()
         publish_change(f"deleted schedule {name}", user)
 
 
-def _require_changeable(schedule: Schedule, done: str, version: int | None) -> None:
+def _require_version(schedule: Schedule, version: int | None) -> None:
     if version is not None and schedule.version != version:
         raise VersionChanged(
             f"Schedule {schedule.name} has changed: it has version {schedule.version} now, not "
             f"{version}. Read it again."
         )
+
+
+def _refuse_code(schedule: Schedule, done: str) -> None:
     if schedule.source == ScheduleSource.CODE:
         where = f" ({schedule.declared_in})" if schedule.declared_in else ""
         raise Conflict(

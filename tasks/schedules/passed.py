@@ -58,15 +58,6 @@ def record(passed: Iterable[PassedRun | None]) -> None:
         store.record_passed_runs(rows)
 
 
-def record_passed(schedule: Schedule, now: datetime, reason: str) -> None:
-    """Record the due times of one schedule up to `now`. They are missed, or paused in a pause."""
-    if schedule.paused_at is None:
-        record([find_passed(schedule, now, RunState.MISSED, reason)])
-        return
-    reason = pause_text("Paused", schedule.paused_at, schedule.paused_by, schedule.pause_reason)
-    record([find_passed(schedule, now, RunState.PAUSED, reason)])
-
-
 def pause_text(what: str, since: datetime, by: str, reason: str) -> str:
     """Return since when, by whom and why something is paused."""
     who = f" by {by}" if by else ""

@@ -12,7 +12,7 @@ from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
 from taskmaster.tasks.schedules.owner import owner_problem
-from taskmaster.tasks.schedules.passed import record_passed
+from taskmaster.tasks.schedules.passed import find_passed, pause_text, record
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
     check_runs,
@@ -42,7 +42,8 @@ def pause(schedule: Schedule, reason: str, *, user: ScheduleUser | None) -> Sche
         if schedule.paused_at is not None:
             return schedule
         withdrawn = sentence("The schedule was paused", user, reason)
-        withdraw_runs(schedule, withdrawn, by=name_of(user))
+        withdraw_runs(schedule.pk, withdrawn, by=name_of(user))
+        schedule.refresh_from_db(fields=["runs_made"])
         schedule.paused_at, schedule.paused_by, schedule.pause_reason = now, name_of(user), reason
         if schedule.next_due_at is None:
             changes.set_next(schedule, now)
@@ -74,7 +75,7 @@ def resume(schedule: Schedule, *, user: ScheduleUser | None) -> Schedule:
                     f"{CHANGE_SCHEDULE}."
                 )
             schedule.owner_id = id_of(user)
-        record_passed(schedule, now, "")
+        record_passed(schedule, now, RunState.PAUSED, "")
         schedule.paused_at, schedule.paused_by, schedule.pause_reason = None, "", ""
         changes.set_next(schedule, now)
         changes.save(schedule, now, [*_PAUSE, "owner"])
@@ -104,6 +105,7 @@ def skip_next(schedule: Schedule, reason: str, *, user: ScheduleUser | None) -> 
             reason=text,
             user=name_of(user),
         )
+        schedule.refresh_from_db(fields=["runs_made"])
         if schedule.next_due_at is None or schedule.next_due_at == due_at:
             changes.set_next(schedule, now)
         changes.save(schedule, now, ())
@@ -115,10 +117,18 @@ def _free_next(schedule: Schedule, now: datetime, reason: str, by: str) -> datet
     """Return the next due time without a run, or withdraw the run of an earlier one."""
     for due_at, state in changes.coming_runs(schedule, now):
         if state is None:
-            if not changes.has_runs_left(schedule):
+            if schedule.ended_at is not None:
                 break
             return due_at
         unstarted = state in (RunState.CREATED, RunState.QUEUED)
-        if unstarted and withdraw_run(schedule, due_at, reason, by=by):
+        if unstarted and withdraw_run(schedule.pk, due_at, reason, by=by):
             return due_at
     raise Conflict(f"Schedule {schedule.name} has no due time left to skip.")
+
+
+def record_passed(schedule: Schedule, now: datetime, state: RunState, reason: str) -> None:
+    """Record the due times up to `now` that have no run. During a pause they are paused."""
+    if schedule.paused_at is not None:
+        state = RunState.PAUSED
+        reason = pause_text("Paused", schedule.paused_at, schedule.paused_by, schedule.pause_reason)
+    record([find_passed(schedule, now, state, reason)])

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from taskmaster.tasks.event import EventKind, NewEvent
 from taskmaster.tasks.events.publish import publish
 from taskmaster.tasks.messages import EndedTasks
-from taskmaster.tasks.models import Schedule, ScheduleRun
+from taskmaster.tasks.models import ScheduleRun
 from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.store import schedule_changes as store
 from taskmaster.tasks.store import sync_store
@@ -25,24 +25,20 @@ from taskmaster.tasks.store import sync_store
 _AGE_MAX = timedelta(days=1)
 
 
-def withdraw_runs(schedule: Schedule, reason: str, *, by: str) -> int:
+def withdraw_runs(schedule_id: int, reason: str, *, by: str) -> int:
     """Withdraw the runs of a schedule, whose row the caller has locked. Return their number.
 
-    Withdrawn runs do not count towards `max_runs`, so this changes the column `runs_made`. `by` is
-    the name of the user, for the events of the tasks.
+    Withdrawn runs do not count towards `max_runs`: this changes the column `runs_made`. `by` is the
+    name of the user, for the events of the tasks.
     """
-    queued = ScheduleRun.objects.filter(schedule=schedule)
-    found = _withdraw(queued, schedule.pk, store.EARLIEST, store.LATEST, reason, by)
-    schedule.refresh_from_db(fields=["runs_made"])
-    return found
+    runs = ScheduleRun.objects.filter(schedule=schedule_id)
+    return _withdraw(runs, schedule_id, store.EARLIEST, store.LATEST, reason, by)
 
 
-def withdraw_run(schedule: Schedule, due_at: datetime, reason: str, *, by: str) -> bool:
+def withdraw_run(schedule_id: int, due_at: datetime, reason: str, *, by: str) -> bool:
     """Withdraw the run of one due time. Return False if it has started."""
-    queued = ScheduleRun.objects.filter(schedule=schedule, due_at=due_at)
-    found = _withdraw(queued, schedule.pk, due_at, due_at, reason, by)
-    schedule.refresh_from_db(fields=["runs_made"])
-    return found > 0
+    runs = ScheduleRun.objects.filter(schedule=schedule_id, due_at=due_at)
+    return _withdraw(runs, schedule_id, due_at, due_at, reason, by) > 0
 
 
 def withdraw_all(now: datetime, reason: str, *, by: str) -> None:
