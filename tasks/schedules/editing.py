@@ -84,7 +84,8 @@ def update(
     check_user(user, CHANGE_SCHEDULE)
     with transaction.atomic():
         schedule, now = changes.lock(schedule.pk)
-        _require_changeable(schedule, "edited", version)
+        _require_version(schedule, version)
+        _refuse_code(schedule, "edited")
         check_runs(user, schedule, CHANGE_SCHEDULE)
         columns = parse_changes(schedule, fields, now)
         if not columns:
@@ -112,12 +113,15 @@ def update(
 def delete(schedule: Schedule, *, user: ScheduleUser | None, version: int | None = None) -> None:
     """Delete a schedule with its history. Runs that have not started are withdrawn.
 
-    Raise NotAllowed, ScheduleNotFound, VersionChanged, and Conflict for a schedule of code.
+    Raise NotAllowed, ScheduleNotFound, VersionChanged, and Conflict for a schedule that code
+    declares.
     """
     check_user(user, CHANGE_SCHEDULE)
     with transaction.atomic():
         schedule, _ = changes.lock(schedule.pk)
-        _require_changeable(schedule, "deleted", version)
+        _require_version(schedule, version)
+        if schedule.ended_reason != changes.NO_LONGER_DECLARED:
+            _refuse_code(schedule, "deleted")
         withdraw_runs(schedule.pk, sentence("The schedule was deleted", user), by=name_of(user))
         name = schedule.name
         schedule.delete()
@@ -125,12 +129,15 @@ def delete(schedule: Schedule, *, user: ScheduleUser | None, version: int | None
         publish_change(f"deleted schedule {name}", user)
 
 
-def _require_changeable(schedule: Schedule, done: str, version: int | None) -> None:
+def _require_version(schedule: Schedule, version: int | None) -> None:
     if version is not None and schedule.version != version:
         raise VersionChanged(
             f"Schedule {schedule.name} has changed: it has version {schedule.version} now, not "
             f"{version}. Read it again."
         )
+
+
+def _refuse_code(schedule: Schedule, done: str) -> None:
     if schedule.source == ScheduleSource.CODE:
         where = f" ({schedule.declared_in})" if schedule.declared_in else ""
         raise Conflict(

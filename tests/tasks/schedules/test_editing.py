@@ -17,6 +17,7 @@ from taskmaster.tasks.events.publish import drain
 from taskmaster.tasks.models import Event, Schedule, ScheduleRun, Task
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE, VIEW_SCHEDULE
 from taskmaster.tasks.schedules import service
+from taskmaster.tasks.schedules.changes import NO_LONGER_DECLARED
 from tests.factories import user_with
 from tests.tasks.schedules.sample import a_planner, ahead, created, fields, left_behind
 
@@ -128,6 +129,25 @@ def test_a_schedule_of_code_can_be_neither_edited_nor_deleted() -> None:
     assert service.resume(schedule, user=None).paused_at is None
     assert service.run_now(schedule, user=None).task_id
     assert service.skip_next(schedule, "", user=None).state == "skipped"
+
+
+def test_a_schedule_that_code_declares_no_longer_stays_ended_and_can_be_deleted() -> None:
+    schedule = created()
+    Schedule.objects.update(
+        source="code",
+        next_due_at=None,
+        next_run_at=None,
+        ended_at=schedule.created_at,
+        ended_reason=NO_LONGER_DECLARED,
+    )
+    service.pause(schedule, "", user=None)
+    assert service.resume(schedule, user=None).next_due_at is None
+    with pytest.raises(Conflict, match="no due time left to skip"):
+        service.skip_next(schedule, "", user=None)
+    with pytest.raises(Conflict, match="cannot be edited"):
+        service.update(schedule, {"priority": 1}, user=None)
+    service.delete(schedule, user=None)
+    assert not Schedule.objects.exists()
 
 
 def test_a_name_is_unique() -> None:

@@ -91,6 +91,27 @@ def test_due_times_that_no_leader_has_recorded_during_the_pause_are_recorded(
     assert resumed.next_due_at == due_times[-1] + HOUR
 
 
+def test_due_times_of_one_pause_are_one_row(operator: User) -> None:
+    schedule = created()
+    paused = service.pause(schedule, "data migration", user=operator)
+    since = f"{paused.paused_at:%Y-%m-%d %H:%M:%S}"
+    due_times = left_behind(schedule, 4)
+    # The leader has recorded the first two.
+    ScheduleRun.objects.create(
+        schedule=schedule,
+        due_at=due_times[0],
+        last_due_at=due_times[1],
+        count=2,
+        run_at=due_times[0],
+        state="paused",
+        reason=f"Paused by {operator.username} since {since} UTC: data migration",
+    )
+    Schedule.objects.update(next_due_at=due_times[2])
+    service.resume(schedule, user=operator)
+    row = ScheduleRun.objects.get()
+    assert (row.count, row.due_at, row.last_due_at) == (4, due_times[0], due_times[3])
+
+
 def test_an_edit_of_a_paused_schedule_keeps_the_pause(operator: User) -> None:
     schedule = created()
     service.pause(schedule, "", user=operator)
