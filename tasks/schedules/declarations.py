@@ -95,6 +95,9 @@ def _of_module(module: ModuleType) -> Iterator[DeclaredSchedule]:
         items = [(f"{_MODULE}[{name!r}]", name, each) for name, each in given.items()]
     elif isinstance(given, list | tuple):
         items = [(f"{_MODULE}[{index}]", None, each) for index, each in enumerate(given)]
+    elif isinstance(given, ModuleType):
+        # An unrelated package `schedules` with a module of the same name.
+        return
     else:
         raise InvalidField(_MODULE, "must be a list of schedules, or a dict of them by name.")
     for at, key, each in items:

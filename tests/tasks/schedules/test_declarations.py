@@ -76,6 +76,13 @@ def test_a_path_that_this_process_does_not_know_is_left_to_the_workers(
     assert loaded()["elsewhere.tasks.run"].fields["args"] == [1, 2]
 
 
+def test_a_module_of_this_name_in_an_unrelated_package_is_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    declare(monkeypatch, bakery)
+    assert "clean" not in loaded()
+
+
 @pytest.mark.parametrize(
     ("schedules", "message"),
     [
