@@ -6,6 +6,7 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from taskmaster.tasks.models import Schedule
+from taskmaster.tasks.schedule_messages import DueSchedule
 from taskmaster.tasks.timing.rules import RepeatedTime, SkippedTime, TriggerKind
 from taskmaster.tasks.timing.timing import Timing
 from taskmaster.tasks.timing.triggers import (
@@ -16,12 +17,12 @@ from taskmaster.tasks.timing.triggers import (
 )
 
 
-def timing_of(schedule: Schedule) -> Timing:
+def timing_of(schedule: Schedule | DueSchedule) -> Timing:
     """Return the timing of a stored schedule, whose fields are valid."""
     return Timing(_trigger_of(schedule), schedule.starts_at, schedule.ends_at)
 
 
-def _trigger_of(schedule: Schedule) -> Trigger:
+def _trigger_of(schedule: Schedule | DueSchedule) -> Trigger:
     zone = ZoneInfo(schedule.timezone)
     match TriggerKind(schedule.trigger):
         case TriggerKind.CRON:
