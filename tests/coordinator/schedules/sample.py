@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from taskmaster.coordinator.events.publisher import EventPublisher
+from taskmaster.coordinator.schedules.planner import StartableRun
 from taskmaster.coordinator.schedules.runner import ScheduleRunner
 from taskmaster.coordinator.support.database import Database, conninfo
 from taskmaster.tasks.conf import Settings
@@ -57,6 +58,22 @@ class LeadingRunner:
     async def create(self, plans: list[Plan], search: ScheduleSearch) -> int:
         """Store plans, as the loop does. Return the number of stored runs."""
         return await self.runner._create(plans, search)
+
+    async def plan_queued(self) -> tuple[list[StartableRun], ScheduleSearch]:
+        """Search for queued runs that can start."""
+        runner = self.runner
+        search, _ = await runner._search()
+        batch = await runner._in_thread(lambda: runner._planner.plan_all(search, ()))
+        return batch.queued, search
+
+    async def step(self) -> int:
+        """Search once and store what is due, as the loop does. Return the number of stored runs."""
+        search, _ = await self.runner._search()
+        gaps = self.runner._gaps.gaps
+        batch = await self.runner._in_thread(lambda: self.runner._planner.plan_all(search, gaps))
+        started = await self.runner._start_queued(batch.queued, search)
+        due = [plan for plan in batch.plans if plan.act_at <= search.now]
+        return started + await self.create(due, search)
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[LeadingRunner]:
@@ -108,6 +125,12 @@ def states_of(schedule: Schedule) -> list[tuple[str, int]]:
 def tasks_of(schedule: Schedule) -> list[Task]:
     """Return the tasks of a schedule by due time."""
     return list(Task.objects.filter(schedule=schedule).order_by("scheduled_for"))
+
+
+async def make_due(schedule: Schedule) -> None:
+    """Make the schedule due now."""
+    now = await sync_to_async(database_now)()
+    await Schedule.objects.filter(pk=schedule.pk).aupdate(next_due_at=now, next_run_at=now)
 
 
 create = sync_to_async(a_schedule)
