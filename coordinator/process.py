@@ -18,16 +18,18 @@ from uuid import uuid4
 
 from taskmaster.coordinator import store
 from taskmaster.coordinator.bulk_runner import BulkRunner
+from taskmaster.coordinator.declared_schedules import DeclaredSchedules
 from taskmaster.coordinator.dispatch import Dispatching
 from taskmaster.coordinator.dispatch.offer_tokens import OfferTokens
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.listener import Listener
 from taskmaster.coordinator.liveness import Liveness
 from taskmaster.coordinator.reports import Reporting
+from taskmaster.coordinator.rpc.client_calls import ClientCalls
 from taskmaster.coordinator.rpc.join_auth import JoinAuth
 from taskmaster.coordinator.rpc.server import GrpcServer, tls_details, warn_if_uncovered
-from taskmaster.coordinator.rpc.task_service import TaskService
 from taskmaster.coordinator.rpc.worker_service import WorkerService
+from taskmaster.coordinator.schedules.runner import ScheduleRunner
 from taskmaster.coordinator.store import Identity
 from taskmaster.coordinator.support.database import (
     OUTAGE_ERRORS,
@@ -93,6 +95,15 @@ class Process:
         self.reconciler = Reconciler(
             database.connection, conf, publisher.add, lambda: self.liveness.peers.addresses
         )
+        self.schedule_runner = ScheduleRunner(
+            database,
+            conf,
+            identity.id,
+            publisher,
+            self.threads,
+            leading=self.reconciler.leading,
+            on_pending=self._on_pending,
+        )
         self.listener = Listener(
             direct_conninfo(),
             identity.id,
@@ -103,6 +114,7 @@ class Process:
             on_watch=publisher.subscriptions_changed,
             on_operation=self.bulk_runner.wake,
             on_pool=self.reconciler.wake,
+            on_schedule=self.schedule_runner.wake,
             on_connect=self._register,
             leading=self.reconciler.leading,
             notify=database.notify,
@@ -121,7 +133,7 @@ class Process:
         )
         self.join_auth = JoinAuth(database, self.liveness.workers, tokens_required=tls is not None)
         self.server.add_services(
-            TaskService(self.threads),
+            ClientCalls(self.threads),
             WorkerService(
                 conf,
                 identity.id,
@@ -202,6 +214,8 @@ class Process:
                 parking=dispatching.parking.run,
                 lost_claims=liveness.lost_claims.run,
                 bulk_runner=self.bulk_runner.run,
+                declared_schedules=DeclaredSchedules(self.threads).run,
+                schedule_runner=self.schedule_runner.run,
                 lookahead=dispatching.lookahead.run,
                 offer_expiry=dispatching.offer_expiry.run,
                 offer_tokens=self.offer_tokens.run,

@@ -19,6 +19,9 @@ VIEW = "taskmaster_tasks.view_task"
 CHANGE = "taskmaster_tasks.change_task"
 DELETE = "taskmaster_tasks.delete_task"
 SUBMIT_SHELL = "taskmaster_tasks.submit_shell"
+VIEW_SCHEDULE = "taskmaster_tasks.view_schedule"
+CHANGE_SCHEDULE = "taskmaster_tasks.change_schedule"
+RUN_SCHEDULE = "taskmaster_tasks.run_schedule"
 #: Coordinators have no permissions module of their own, and `tasks` may not import their package.
 VIEW_COORDINATORS = "taskmaster_coordinator.view_coordinator"
 
@@ -49,6 +52,24 @@ def check_retry(user: User, task_name: str) -> None:
         if not settings().shell_tasks:
             raise NotAllowed(f"This task cannot be retried: {SHELL_OFF}")
         require(user, SUBMIT_SHELL)
+
+
+def check_schedule(user: User, task_name: str, *permissions: str) -> None:
+    """Raise NotAllowed unless the user has these permissions for a schedule of this task.
+
+    They are those to create, change, run, resume or back-fill it. For shell commands they are not
+    enough.
+    """
+    require(user, VIEW_SCHEDULE, *permissions)
+    if task_name == SHELL:
+        check_shell_is_on()
+        require(user, SUBMIT_SHELL)
+
+
+def check_shell_is_on() -> None:
+    """Raise NotAllowed if shell tasks are switched off in this process."""
+    if not settings().shell_tasks:
+        raise NotAllowed(f"This schedule runs a shell command, and {SHELL_OFF}")
 
 
 def check_submit(user: User, tasks: Iterable[NewTask]) -> None:

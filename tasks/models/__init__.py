@@ -11,6 +11,7 @@ from taskmaster.tasks.models.idempotency import IdempotencyKey
 from taskmaster.tasks.models.login import LoginAttempt
 from taskmaster.tasks.models.operation import Operation
 from taskmaster.tasks.models.output import TaskOutput
+from taskmaster.tasks.models.schedule import Schedule, SchedulerState, ScheduleRun
 from taskmaster.tasks.models.statistic import DepthSnapshot, QueueDepth, Statistic
 from taskmaster.tasks.models.task import Task
 
@@ -24,6 +25,9 @@ __all__ = [
     "Operation",
     "QueueDepth",
     "QueueState",
+    "Schedule",
+    "ScheduleRun",
+    "SchedulerState",
     "Statistic",
     "Task",
     "TaskOutput",

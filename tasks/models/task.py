@@ -106,6 +106,21 @@ class Task(models.Model):
         related_name="+",
         editable=False,
     )
+    # As `created_by`, without constraint. The id stays when the schedule is deleted.
+    schedule = models.ForeignKey(
+        "taskmaster_tasks.Schedule",
+        null=True,
+        blank=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        editable=False,
+        help_text="Schedule that submitted the task.",
+    )
+    scheduled_for = models.DateTimeField(
+        null=True, editable=False, help_text="Due time of the schedule, without jitter."
+    )
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     scheduled_at = models.DateTimeField(
@@ -198,6 +213,12 @@ class Task(models.Model):
                 "queue",
                 name="taskmaster_tasks_waiting",
                 condition=models.Q(status="waiting"),
+            ),
+            # Lists the tasks of a schedule.
+            models.Index(
+                fields=["schedule", "-id"],
+                name="taskmaster_tasks_of_schedule",
+                condition=models.Q(schedule__isnull=False),
             ),
         ]
 

@@ -1,0 +1,1 @@
+"""When schedules are due. Nothing here reads the database."""
