@@ -13,7 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from taskmaster.tasks.messages import NewTask
-from taskmaster.tasks.models.schedule import MAX_REASON, RunState
+from taskmaster.tasks.models.schedule import MAX_REASON, RunState, Schedule
 from taskmaster.tasks.schedule_messages import DueSchedule, Plan, PlannedRun
 from taskmaster.tasks.timing.rules import MissedPolicy, OverlapPolicy, TriggerKind
 from taskmaster.tasks.timing.timing import Timing, jitter
@@ -134,7 +134,7 @@ def plan(
         tuple(runs.rows),
         following and following.at,
         next_run_at,
-        "" if following else _end_text(schedule),
+        "" if following else end_text(schedule),
         submission.refusal if submission.pauses and not halted else "",
         missed,
     )
@@ -285,7 +285,7 @@ def pause_text(what: str, since: datetime, by: str, reason: str) -> str:
     return f"{what}{who} since {_moment(since)} UTC{why}"
 
 
-def _end_text(schedule: DueSchedule) -> str:
+def end_text(schedule: Schedule | DueSchedule) -> str:
     """Return why no due time is left."""
     if schedule.ends_at is not None:
         return f"No due time is left before its end at {_moment(schedule.ends_at)} UTC."
