@@ -165,7 +165,11 @@ class ScheduleModel:
         if first is None:
             return None
         # Without them, the schedule continues with the first one.
-        Schedule.objects.update(next_due_at=first.due_at, next_run_at=first.due_at)
+        Schedule.objects.update(
+            next_due_at=first.due_at,
+            next_run_at=first.due_at,
+            runs_made=F("runs_made") - len(ids),
+        )
         return first.due_at
 
     def _end_segment(self, until: datetime | None) -> None:
@@ -174,7 +178,9 @@ class ScheduleModel:
         until = until or self.schedule.next_due_at
         assert self.since is not None
         if until is None:
-            last = ScheduleRun.objects.exclude(state="withdrawn").latest("due_at")
+            last = ScheduleRun.objects.exclude(state="withdrawn").order_by("due_at").last()
+            if last is None:
+                return
             until = (last.last_due_at or last.due_at) + timedelta(seconds=1)
         for due in timing_of(self.schedule).after(self.since - timedelta(microseconds=1)):
             if due.at >= until:
