@@ -58,7 +58,10 @@ _TIMES = """
     UPDATE taskmaster_tasks_schedule SET next_due_at = next_due_at - %(by)s::interval,
         next_run_at = next_run_at - %(by)s::interval, anchor = anchor - %(by)s::interval,
         paused_at = paused_at - %(by)s::interval;
-    UPDATE taskmaster_tasks_schedulerun SET due_at = due_at - %(by)s::interval,
+    -- In two steps, since the unique index is checked row by row.
+    UPDATE taskmaster_tasks_schedulerun SET due_at = due_at + interval '100000 days';
+    UPDATE taskmaster_tasks_schedulerun
+    SET due_at = due_at - interval '100000 days' - %(by)s::interval,
         last_due_at = last_due_at - %(by)s::interval, run_at = run_at - %(by)s::interval;
     UPDATE taskmaster_tasks_task SET scheduled_at = scheduled_at - %(by)s::interval,
         scheduled_for = scheduled_for - %(by)s::interval;
