@@ -16,6 +16,7 @@ from chaos.fleet import UnexpectedExit
 from chaos.hostile.verdict import HostileVerdict
 from chaos.ledger import Execution
 from chaos.records import TaskTransition
+from chaos.recurring import RecurringVerdict
 from chaos.repeats import Repeat, Repeats
 from chaos.rescue import Rescue
 from chaos.schedule import CUTS, Fault, FaultKind
@@ -32,6 +33,7 @@ class RunOutcome:
     seed: int
     seconds: int
     verdict: Verdict
+    recurred: RecurringVerdict
     repeats: Repeats
     rescues: Mapping[FaultKind, Rescue]
     hostile: HostileVerdict
@@ -52,11 +54,9 @@ class RunOutcome:
     @property
     def passed(self) -> bool:
         """Return whether every count that must be zero is zero."""
+        found = {**self.verdict.violations, **self.recurred.violations}
         return not (
-            any(self.verdict.violations.values())
-            or self.surviving
-            or self.hostile.not_run
-            or self.hostile.affected
+            any(found.values()) or self.surviving or self.hostile.not_run or self.hostile.affected
         )
 
 
@@ -72,6 +72,8 @@ def show(outcome: RunOutcome, console: Console) -> None:
     _print_list(
         console, "later tasks affected", [_describe(each) for each in outcome.hostile.affected]
     )
+    for name, wrong in outcome.recurred.violations.items():
+        _print_list(console, name, wrong)
     unexplained = [_describe(each) for each in outcome.repeats.unexplained]
     _print_list(console, "repeated without a fault that explains it", unexplained)
     _print_list(
@@ -97,6 +99,13 @@ def write_counts(outcome: RunOutcome, path: Path) -> None:
                 "completed": verdict.completed,
                 "failed_as_planned": verdict.failed_as_planned,
                 **counts,
+                "runs_due": outcome.recurred.due,
+                "runs_recorded": outcome.recurred.runs,
+                "runs_late": outcome.recurred.late,
+                **{
+                    name.replace(" ", "_"): len(wrong)
+                    for name, wrong in outcome.recurred.violations.items()
+                },
                 "surviving_processes": outcome.surviving,
                 "hostile_run": dict(outcome.hostile.run),
                 "hostile_not_run": len(outcome.hostile.not_run),
@@ -177,6 +186,13 @@ def _counts(outcome: RunOutcome) -> Table:
     table.add_row("failed as planned", f"{verdict.failed_as_planned:,}", "")
     for name, violations in verdict.violations.items():
         table.add_row(name.replace("_", " "), *_must_be_zero(violations))
+    recurred = outcome.recurred
+    states = ", ".join(f"{state} {count}" for state, count in recurred.states.most_common())
+    table.add_row("runs of schedules due", f"{recurred.due:,}", "")
+    table.add_row("runs of schedules recorded", f"{recurred.runs:,}", states)
+    table.add_row("late runs", str(recurred.late), "")
+    for name, wrong in recurred.violations.items():
+        table.add_row(name, *_must_be_zero(wrong))
     surviving = outcome.surviving
     table.add_row("surviving processes", str(surviving), "✘" if surviving else "✔")
     _add_hostile(table, outcome.hostile)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
 from django.db import DEFAULT_DB_ALIAS
@@ -11,6 +11,7 @@ from django.db import DEFAULT_DB_ALIAS
 from taskmaster.tasks.errors import ScheduleNotFound
 from taskmaster.tasks.models import Schedule, ScheduleRun
 from taskmaster.tasks.models.schedule import RunKind, RunState
+from taskmaster.tasks.schedules.reasons import end_text
 from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.store import schedule_changes as store
 from taskmaster.tasks.timing.timing import jitter
@@ -93,7 +94,7 @@ def has_runs_left(schedule: Schedule) -> bool:
 def _ended_reason(schedule: Schedule) -> str:
     if not has_runs_left(schedule):
         return f"The maximum number of runs was reached: {schedule.max_runs}."
-    return "No due time is left."
+    return end_text(schedule)
 
 
 def coming_runs(schedule: Schedule, now: datetime) -> Iterator[tuple[datetime, str | None]]:
@@ -109,16 +110,10 @@ def save(schedule: Schedule, now: datetime, columns: Iterable[str]) -> None:
 
     The leader creates runs only for the version that it has read.
     """
-    mark_changed([schedule], now)
+    schedule.version += 1
+    schedule.changed_at = now
     schedule.save(update_fields=[*columns, *CHANGED])
     wake_leader()
-
-
-def mark_changed(schedules: Sequence[Schedule], now: datetime) -> None:
-    """Set the columns that every change sets, without storing them."""
-    for schedule in schedules:
-        schedule.version += 1
-        schedule.changed_at = now
 
 
 def wake_leader() -> None:

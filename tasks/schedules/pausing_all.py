@@ -11,7 +11,8 @@ from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun
 from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.permissions import RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
-from taskmaster.tasks.schedules.passed import find_passed, pause_text, record
+from taskmaster.tasks.schedules.passed import find_passed, record
+from taskmaster.tasks.schedules.reasons import pause_text
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
     check_user,
@@ -22,9 +23,7 @@ from taskmaster.tasks.schedules.users import (
 )
 from taskmaster.tasks.schedules.withdrawal import withdraw_all
 from taskmaster.tasks.store import schedule_changes as store
-
-#: Number of schedules whose next due times are stored with one statement.
-_BATCH = 500
+from taskmaster.tasks.store.schedule_changes import MovedSchedule
 
 
 def read_state() -> SchedulerState:
@@ -66,7 +65,7 @@ def resume_all(*, user: ScheduleUser | None) -> SchedulerState:
         if state.paused_at is None:
             return state
         reason = pause_text(
-            "All schedules were paused", state.paused_at, state.paused_by, state.pause_reason
+            "All schedules are paused", state.paused_at, state.paused_by, state.pause_reason
         )
         now = store.read_clock()
         _move_on(state.paused_at, now, reason)
@@ -105,5 +104,15 @@ def _move_on(paused_at: datetime, now: datetime, reason: str) -> None:
         passed.append(find_passed(schedule, now, RunState.PAUSED, reason, due_times))
         changes.set_next(schedule, now, due_times)
     record(passed)
-    changes.mark_changed(schedules, now)
-    Schedule.objects.bulk_update(schedules, changes.CHANGED, batch_size=_BATCH)
+    # Django's bulk_update builds an expression for each value, which takes 3 ms for each row.
+    store.move_schedules([_moved(each) for each in schedules], now)
+
+
+def _moved(schedule: Schedule) -> MovedSchedule:
+    return MovedSchedule(
+        schedule.pk,
+        schedule.next_due_at,
+        schedule.next_run_at,
+        schedule.ended_at,
+        schedule.ended_reason,
+    )
