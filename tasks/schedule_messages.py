@@ -119,13 +119,14 @@ class Plan(NamedTuple):
 
 
 class StoredRun(NamedTuple):
-    """Describe a run that was stored, or folded into an earlier one. `run_id` is then None."""
+    """Describe a run that was stored, or folded into an earlier one."""
 
     schedule_id: int
     due_at: datetime
     run_at: datetime
     state: str
-    run_id: int | None
+    #: Whether it has a new row. A queued run has one already.
+    inserted: bool
     task_id: int | None
     #: Name and queue of the task.
     name: str

@@ -287,11 +287,7 @@ class ScheduleRunner:
 
     async def _prune(self, runs: Sequence[StoredRun]) -> None:
         """Delete the old runs of some schedules: of each one with one run in many."""
-        ids = {
-            run.schedule_id
-            for run in runs
-            if run.run_id is not None and self._chance() < _PRUNE_CHANCE
-        }
+        ids = {run.schedule_id for run in runs if run.inserted and self._chance() < _PRUNE_CHANCE}
         if ids:
             async with self._database.connection() as connection:
                 await store.prune_schedule_runs(connection, ids, kept=self._conf.schedule_runs_kept)

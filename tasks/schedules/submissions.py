@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskmaster.tasks import submission
-from taskmaster.tasks.errors import InvalidField
+from taskmaster.tasks.errors import InvalidField, TaskMasterError
 from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.schedule_messages import DueSchedule
 from taskmaster.tasks.schedules.owners import check_owner
@@ -60,7 +60,7 @@ class SubmissionCache:
             return kept
         try:
             task = parse(schedule)
-        except InvalidField as error:
+        except TaskMasterError as error:
             return Submission(None, str(error))
         found = Submission(task)
         if not task.unchecked and len(schedule.args) + len(schedule.kwargs) <= _TEXT_MAX:

@@ -1,7 +1,8 @@
 -- Purpose: store the planned runs of schedules with their tasks, and move the schedules on. Each row
 -- of `ids` and its sister arrays is a schedule; each row of `run_*` is a run of the schedule at
 -- `run_positions`. The overlap policy is decided here: `blocking` holds the tasks of earlier runs
--- that have not ended. A run without a task is folded into the newest run if that has the same state
+-- that have not ended. No CTE is joined with another large one, since the planner expects one row
+-- of each. A run without a task is folded into the newest run if that has the same state
 -- and reason. A schedule whose row is locked, or that another session has moved on, is left out.
 -- The tasks that `cancels` lists must be cancelled in the same transaction.
 -- Guard: the schedule has the version and the next due time of the plan, the clock is within the
@@ -63,17 +64,6 @@ locked AS MATERIALIZED (
         AND now() BETWEEN plan.act_at - interval '1 second' AND plan.valid_until
     FOR NO KEY UPDATE OF schedule SKIP LOCKED
 ),
-unfinished AS MATERIALIZED (
-    SELECT run.schedule_id, run.due_at, run.task_id
-    FROM locked
-    INNER JOIN taskmaster_tasks_schedulerun AS run ON run.schedule_id = locked.schedule_id
-    INNER JOIN taskmaster_tasks_task AS task ON task.id = run.task_id
-    WHERE
-        locked.overlap <> 'allow'
-        AND run.task_id IS NOT NULL
-        AND NOT run.settled
-        AND task.status IN ('waiting', 'pending', 'picked', 'started')
-),
 settled AS (
     UPDATE taskmaster_tasks_schedulerun AS run
     SET settled = TRUE
@@ -83,17 +73,13 @@ settled AS (
         AND locked.overlap <> 'allow'
         AND run.task_id IS NOT NULL
         AND NOT run.settled
-        AND run.task_id NOT IN (SELECT task_id FROM unfinished)
-),
-blocking AS MATERIALIZED (
-    SELECT
-        schedule_id,
-        array_agg(task_id) AS task_ids,
-        -- Name the newest of them.
-        max(task_id) AS task_id,
-        to_char(max(due_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS due_at
-    FROM unfinished
-    GROUP BY schedule_id
+        AND NOT EXISTS (
+            SELECT
+            FROM taskmaster_tasks_task AS task
+            WHERE
+                task.id = run.task_id
+                AND task.status || '' IN ('waiting', 'pending', 'picked', 'started')
+        )
 ),
 decided AS MATERIALIZED (
     SELECT
@@ -115,7 +101,9 @@ decided AS MATERIALIZED (
             WHEN locked.overlap = 'queue_one' THEN 'queued'
             ELSE 'overlap'
         END AS state
-    FROM
+    FROM locked
+    -- A schedule whose maximum number of runs is reached has a plan without runs.
+    LEFT JOIN
         unnest(
             %(run_positions)s::bigint[],
             %(run_numbers)s::bigint[],
@@ -127,8 +115,23 @@ decided AS MATERIALIZED (
             %(run_reasons)s::text[],
             %(run_starts)s::boolean[]
         ) AS run (position, number, due_at, last_due_at, count, run_at, state, reason, starts)
-    INNER JOIN locked ON locked.position = run.position
-    LEFT JOIN blocking ON blocking.schedule_id = locked.schedule_id
+        ON run.position = locked.position
+    LEFT JOIN LATERAL (
+        SELECT
+            array_agg(task.id) AS task_ids,
+            -- Name the newest of them.
+            max(task.id) AS task_id,
+            to_char(max(earlier.due_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS due_at
+        FROM taskmaster_tasks_schedulerun AS earlier
+        INNER JOIN taskmaster_tasks_task AS task ON task.id = earlier.task_id
+        WHERE
+            run.starts
+            AND locked.overlap <> 'allow'
+            AND earlier.schedule_id = locked.schedule_id
+            AND earlier.task_id IS NOT NULL
+            AND NOT earlier.settled
+            AND task.status || '' IN ('waiting', 'pending', 'picked', 'started')
+    ) AS blocking ON TRUE
     LEFT JOIN LATERAL (
         SELECT queued.schedule_id
         FROM taskmaster_tasks_schedulerun AS queued
@@ -143,6 +146,18 @@ decided AS MATERIALIZED (
 entry AS MATERIALIZED (
     SELECT
         schedule_id,
+        task,
+        args,
+        kwargs,
+        queue,
+        priority,
+        max_attempts,
+        timeout_s,
+        retry_base_s,
+        retry_cap_s,
+        on_lost_contact,
+        tags,
+        owner_id,
         number,
         run_due_at,
         last_due_at,
@@ -188,17 +203,17 @@ folded AS (
     SET
         count = run.count + entry.count,
         last_due_at = COALESCE(entry.last_due_at, entry.run_due_at)
-    FROM locked
-    INNER JOIN entry ON entry.schedule_id = locked.schedule_id AND entry.number = 0
+    FROM entry
     CROSS JOIN LATERAL (
         SELECT earlier.id, earlier.state, earlier.reason, earlier.task_id
         FROM taskmaster_tasks_schedulerun AS earlier
-        WHERE earlier.schedule_id = locked.schedule_id AND earlier.kind = 'scheduled'
+        WHERE earlier.schedule_id = entry.schedule_id AND earlier.kind = 'scheduled'
         ORDER BY earlier.due_at DESC, earlier.id DESC
         LIMIT 1
     ) AS newest
     WHERE
         run.id = newest.id
+        AND entry.number = 0
         AND entry.state NOT IN ('created', 'queued')
         AND newest.task_id IS NULL
         AND newest.state = entry.state
@@ -211,9 +226,9 @@ inserted AS (
     SELECT
         schedule_id, 'scheduled', run_due_at, last_due_at, count, run_at, state, reason, task_id
     FROM entry
-    WHERE number > 0 OR schedule_id NOT IN (SELECT schedule_id FROM folded)
+    WHERE number > 0 OR (number = 0 AND schedule_id NOT IN (SELECT schedule_id FROM folded))
     ON CONFLICT DO NOTHING
-    RETURNING id, schedule_id, due_at, run_at, task_id, state
+    RETURNING schedule_id, due_at
 ),
 created AS (
     INSERT INTO taskmaster_tasks_task
@@ -223,33 +238,49 @@ created AS (
             scheduled_for
         )
     SELECT
-        inserted.task_id,
-        locked.task,
-        locked.args,
-        locked.kwargs,
-        locked.queue,
-        locked.priority,
+        task_id,
+        task,
+        args,
+        kwargs,
+        queue,
+        priority,
         -- The claims expect no new task in the past.
-        GREATEST(inserted.run_at, now()),
-        locked.max_attempts,
-        locked.timeout_s,
-        locked.retry_base_s,
-        locked.retry_cap_s,
-        locked.on_lost_contact,
-        locked.tags::text[],
-        locked.owner_id,
-        locked.schedule_id,
-        inserted.due_at
-    FROM inserted
-    INNER JOIN locked ON locked.schedule_id = inserted.schedule_id
-    WHERE inserted.task_id IS NOT NULL
+        GREATEST(run_at, now()),
+        max_attempts,
+        timeout_s,
+        retry_base_s,
+        retry_cap_s,
+        on_lost_contact,
+        tags::text[],
+        owner_id,
+        schedule_id,
+        run_due_at
+    FROM entry
+    WHERE
+        task_id IS NOT NULL
+        -- IS TRUE keeps the planner from a join, which would be a loop over all pairs of rows.
+        AND ((schedule_id, run_due_at) IN (SELECT schedule_id, due_at FROM inserted)) IS TRUE
+),
+made AS MATERIALIZED (
+    SELECT
+        schedule_id,
+        next_due_at,
+        next_run_at,
+        ended_reason,
+        new_pause_reason,
+        max_runs,
+        runs_made + count(*) FILTER (WHERE state IN ('created', 'queued')) AS runs_made,
+        max(run_at) AS last_run_at
+    FROM decided
+    GROUP BY
+        schedule_id, next_due_at, next_run_at, ended_reason, new_pause_reason, max_runs, runs_made
 ),
 moved AS (
     UPDATE taskmaster_tasks_schedule AS schedule
     SET
         next_due_at = CASE WHEN NOT after.is_full THEN after.next_due_at END,
         next_run_at = CASE WHEN NOT after.is_full THEN after.next_run_at END,
-        runs_made = after.runs_made_after,
+        runs_made = after.runs_made,
         ended_at = CASE
             WHEN after.is_full OR after.next_due_at IS NULL THEN GREATEST(now(), after.last_run_at)
         END,
@@ -266,20 +297,8 @@ moved AS (
         END,
         version = schedule.version + (after.new_pause_reason <> '')::integer
     FROM (
-        SELECT
-            locked.*,
-            locked.runs_made + made.count AS runs_made_after,
-            locked.max_runs IS NOT NULL
-            AND locked.runs_made + made.count >= locked.max_runs AS is_full,
-            made.last_run_at
-        FROM locked
-        CROSS JOIN LATERAL (
-            SELECT
-                count(*) FILTER (WHERE entry.state IN ('created', 'queued')) AS count,
-                max(entry.run_at) AS last_run_at
-            FROM entry
-            WHERE entry.schedule_id = locked.schedule_id
-        ) AS made
+        SELECT *, max_runs IS NOT NULL AND runs_made >= max_runs AS is_full
+        FROM made
     ) AS after
     WHERE schedule.id = after.schedule_id
 ),
@@ -289,17 +308,15 @@ counted AS (
     WHERE id = 1 AND EXISTS (SELECT FROM locked WHERE missed > 0)
 )
 SELECT
-    entry.schedule_id,
-    entry.run_due_at,
-    entry.run_at,
-    entry.state,
-    inserted.id,
-    inserted.task_id,
-    locked.task,
-    locked.queue,
-    COALESCE(entry.cancels, '{}')
+    schedule_id,
+    run_due_at,
+    run_at,
+    state,
+    (schedule_id, run_due_at) IN (SELECT schedule_id, due_at FROM inserted),
+    task_id,
+    task,
+    queue,
+    COALESCE(cancels, '{}')
 FROM entry
-INNER JOIN locked ON locked.schedule_id = entry.schedule_id
-LEFT JOIN inserted
-    ON inserted.schedule_id = entry.schedule_id AND inserted.due_at = entry.run_due_at
-ORDER BY entry.run_at
+WHERE run_due_at IS NOT NULL
+ORDER BY run_at

@@ -84,7 +84,7 @@ SELECT
     started.due_at,
     started.run_at,
     started.state,
-    started.id,
+    FALSE,
     started.task_id,
     locked.task,
     locked.queue,
