@@ -41,7 +41,7 @@ def wait_until(
 
 
 async def until(
-    condition: Callable[[], object | Awaitable[object]], deadline_s: float = 15.0
+    condition: Callable[[], object | Awaitable[object]], deadline_s: float = 25.0
 ) -> Any:
     """Wait for a true value and return it. Raise TimeoutError after the deadline."""
     async with asyncio.timeout(deadline_s):
@@ -74,7 +74,7 @@ async def until_finished(task_id: int, deadline_s: float = 20.0) -> Task:
     return found
 
 
-async def until_offline(worker: str, deadline_s: float = 10.0) -> None:
+async def until_offline(worker: str, deadline_s: float = 20.0) -> None:
     """Wait until the worker of this name is offline."""
     from taskmaster.workers.models import Worker
 
