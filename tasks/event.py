@@ -25,6 +25,9 @@ class EventKind(StrEnum):
     OFFLINE = "offline"
     #: A user action on many tasks, a worker, a worker pool or a join token; or autoscaling.
     OPERATOR = "operator"
+    #: A recurring schedule: a change by a user, or a due time that was missed or refused. The text
+    #: names the schedule.
+    SCHEDULE = "schedule"
 
 
 #: Kinds that may be aggregated into counts under load. The other kinds are rare, and get the single

@@ -19,6 +19,9 @@ VIEW = "taskmaster_tasks.view_task"
 CHANGE = "taskmaster_tasks.change_task"
 DELETE = "taskmaster_tasks.delete_task"
 SUBMIT_SHELL = "taskmaster_tasks.submit_shell"
+VIEW_SCHEDULE = "taskmaster_tasks.view_schedule"
+CHANGE_SCHEDULE = "taskmaster_tasks.change_schedule"
+RUN_SCHEDULE = "taskmaster_tasks.run_schedule"
 
 
 class User(Protocol):

@@ -8,6 +8,7 @@ dashboard           fragments of the dashboard
 dashboard-workers   worker cards of the dashboard
 coordinators        coordinator cards of the dashboard
 workers             changes of the list of workers
+schedules           events of recurring schedules
 
 A view checks the permissions and leaves a `StreamGrant` for the ASGI application, which sends the
 stream after the view has returned. A stream inside a view would occupy a thread and a database
@@ -22,15 +23,17 @@ from typing import Any, Literal
 from uuid import UUID
 
 from taskmaster.tasks.errors import InvalidField
+from taskmaster.tasks.event import EventKind
 from taskmaster.tasks.ids import parse_id
 from taskmaster.tasks.models import Event
-from taskmaster.tasks.permissions import VIEW
+from taskmaster.tasks.permissions import VIEW, VIEW_SCHEDULE
 
 ALL = "all"
 DASHBOARD = "dashboard"
 DASHBOARD_WORKERS = "dashboard-workers"
 COORDINATORS = "coordinators"
 WORKERS = "workers"
+SCHEDULES = "schedules"
 #: The key of the grant in the ASGI scope.
 SCOPE_KEY = "taskmaster.stream"
 #: Maximum number of channels of one stream.
@@ -40,8 +43,8 @@ CHANNELS_MAX = 10
 _VIEW_WORKERS = "taskmaster_workers.view_worker"
 _VIEW_COORDINATORS = "taskmaster_coordinator.view_coordinator"
 _RULE = (
-    "must be all, dashboard, dashboard-workers, coordinators, workers, task-<id>, queue-<name> or "
-    f"worker-<id>, up to {CHANNELS_MAX} with commas between."
+    "must be all, dashboard, dashboard-workers, coordinators, workers, schedules, task-<id>, "
+    f"queue-<name> or worker-<id>, up to {CHANNELS_MAX} with commas between."
 )
 _TASK = re.compile(r"task-[1-9]\d{0,18}", re.ASCII)
 _QUEUE = re.compile(r"queue-[\w.:-]{1,64}", re.ASCII)
@@ -78,6 +81,8 @@ def permissions(channel: str) -> tuple[str, ...]:
     """
     if channel == WORKERS:
         return (_VIEW_WORKERS,)
+    if channel == SCHEDULES:
+        return (VIEW_SCHEDULE,)
     if channel == COORDINATORS:
         return (VIEW, _VIEW_COORDINATORS)
     if channel == DASHBOARD_WORKERS or channel.startswith("worker-"):
@@ -88,6 +93,8 @@ def permissions(channel: str) -> tuple[str, ...]:
 def for_event(event: Event) -> list[str]:
     """Return the channels on which an event is sent."""
     channels = [ALL]
+    if event.kind == EventKind.SCHEDULE:
+        channels.append(SCHEDULES)
     if event.task_id is not None:
         channels.append(f"task-{event.task_id}")
     if event.queue:
@@ -98,7 +105,7 @@ def for_event(event: Event) -> list[str]:
 
 
 def _is_known(channel: str) -> bool:
-    if channel in (ALL, DASHBOARD, DASHBOARD_WORKERS, COORDINATORS, WORKERS):
+    if channel in (ALL, DASHBOARD, DASHBOARD_WORKERS, COORDINATORS, WORKERS, SCHEDULES):
         return True
     if channel.startswith("worker-"):
         try:

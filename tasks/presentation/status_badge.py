@@ -63,6 +63,7 @@ EVENTS: dict[str, str] = {
     "draining": "pending",
     "offline": "failed",
     "operator": "operator",
+    "schedule": "operator",
     "folded": "complete",
 }
 
