@@ -118,11 +118,9 @@ def shown(row: ListedRun) -> ShownRun:
     return ShownRun(row, *_DID_NOT_RUN.get(RunState(row.state), _PENDING))
 
 
-def newest_runs(
-    ids: Sequence[int], *, most: int = OUTCOMES, skip: int = 0
-) -> dict[int, list[ShownRun]]:
+def newest_runs(ids: Sequence[int], *, most: int = OUTCOMES) -> dict[int, list[ShownRun]]:
     """Return the newest runs of each schedule, newest first, with one statement."""
-    rows = store.list_schedule_runs(ids, most=most, skip=skip) if ids else []
+    rows = store.list_schedule_runs(ids, most=most) if ids else []
     by_schedule = groupby(rows, attrgetter("schedule_id"))
     return {pk: [shown(row) for row in group] for pk, group in by_schedule}
 
@@ -229,11 +227,11 @@ def read_page(view: str = "", search: str = "", number: int = 1) -> SchedulePage
     )
 
 
-def read_row(schedule: Schedule) -> ScheduleRow:
-    """Return one schedule with its state and its newest runs."""
+def read_row(schedule: Schedule, *, most: int = OUTCOMES) -> ScheduleRow:
+    """Return one schedule with its state and up to `most` of its newest runs."""
     listed = store.list_schedule_states(schedule_id=schedule.pk, late_s=LATE_S)
     state = listed[0].state if listed else ScheduleState.ENDED.value
-    runs = newest_runs([schedule.pk]).get(schedule.pk, [])
+    runs = newest_runs([schedule.pk], most=most).get(schedule.pk, [])
     row = ScheduleRow(schedule, state, runs)
     return _explained([row])[0]
 

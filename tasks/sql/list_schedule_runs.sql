@@ -32,7 +32,6 @@ CROSS JOIN LATERAL (
         AND newest.state <> 'withdrawn'
     ORDER BY newest.due_at DESC, newest.id DESC
     LIMIT %(most)s
-    OFFSET %(skip)s
 ) AS run
 LEFT JOIN taskmaster_tasks_task AS task
     ON task.id = run.task_id

@@ -35,11 +35,11 @@ def list_schedule_states(
 
 
 def list_schedule_runs(
-    ids: Sequence[int], *, most: int, skip: int = 0, using: str = DEFAULT_DB_ALIAS
+    ids: Sequence[int], *, most: int, using: str = DEFAULT_DB_ALIAS
 ) -> list[ListedRun]:
-    """List up to `most` runs of each schedule, after its newest `skip`, newest first."""
+    """List up to `most` runs of each schedule, newest first."""
     with connections[using].cursor() as cursor:
         cursor.execute(
-            statement("list_schedule_runs"), {"ids": list(ids), "most": most, "skip": skip}
+            statement("list_schedule_runs"), {"ids": list(ids), "most": most}
         )
         return [ListedRun(*row) for row in cursor.fetchall()]
