@@ -71,12 +71,23 @@ class OperationNotFound(NotFound):
         super().__init__(f"There is no operation {operation_id}.")
 
 
+class ScheduleNotFound(NotFound):
+    """Report a schedule id or name that does not exist."""
+
+    def __init__(self, schedule: object) -> None:
+        super().__init__(f"There is no schedule {schedule}.")
+
+
 class IllegalTransition(TaskMasterError):
     """Report a change that the current status forbids. HTTP 409, gRPC FAILED_PRECONDITION."""
 
 
 class Conflict(TaskMasterError):
-    """Report a conflict with an existing object. HTTP 409."""
+    """Report a conflict with an existing object. HTTP 409, gRPC FAILED_PRECONDITION."""
+
+
+class VersionChanged(TaskMasterError):
+    """Report that an object has changed since the client read it. HTTP 412."""
 
 
 class KeyReused(TaskMasterError):

@@ -52,6 +52,24 @@ def check_retry(user: User, task_name: str) -> None:
         require(user, SUBMIT_SHELL)
 
 
+def check_schedule(user: User, task_name: str, *permissions: str) -> None:
+    """Raise NotAllowed unless the user has these permissions for a schedule of this task.
+
+    They are those to create, change, run, resume or back-fill it. For shell commands they are not
+    enough.
+    """
+    require(user, VIEW_SCHEDULE, *permissions)
+    if task_name == SHELL:
+        check_shell_is_on()
+        require(user, SUBMIT_SHELL)
+
+
+def check_shell_is_on() -> None:
+    """Raise NotAllowed if shell tasks are switched off in this process."""
+    if not settings().shell_tasks:
+        raise NotAllowed(f"This schedule runs a shell command, and {SHELL_OFF}")
+
+
 def check_submit(user: User, tasks: Iterable[NewTask]) -> None:
     """Raise NotAllowed unless the user may submit all of these tasks."""
     require(user, ADD)

@@ -29,6 +29,7 @@ from taskmaster.tasks.errors import (
     TaskMasterError,
     TooLarge,
     Unavailable,
+    VersionChanged,
 )
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ STATUS: dict[type[Exception], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     IllegalTransition: HTTPStatus.CONFLICT,
     Conflict: HTTPStatus.CONFLICT,
+    VersionChanged: HTTPStatus.PRECONDITION_FAILED,
     KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -1,0 +1,152 @@
+"""Change the row of a schedule: lock it, compute its next run, and store it under a new version."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import islice, takewhile
+
+from django.db import DEFAULT_DB_ALIAS
+
+from taskmaster.tasks.errors import ScheduleNotFound
+from taskmaster.tasks.models import Schedule, ScheduleRun
+from taskmaster.tasks.models.schedule import RunKind, RunState
+from taskmaster.tasks.schedules.stored import timing_of
+from taskmaster.tasks.store import schedule_changes as store
+from taskmaster.tasks.timing.timing import jitter
+
+#: A paused schedule is searched at most once in this time, however often it is due.
+PAUSED_SEARCH = timedelta(seconds=60)
+#: Most due times that one change records. Only if no coordinator led for weeks, more have passed.
+_PASSED_MAX = 100_000
+_MICROSECOND = timedelta(microseconds=1)
+#: The columns that `set_next` computes, and those of every change.
+NEXT = ("next_due_at", "next_run_at", "ended_at", "ended_reason")
+CHANGED = (*NEXT, "version", "changed_at")
+
+
+def lock(schedule_id: int) -> tuple[Schedule, datetime]:
+    """Lock the row of a schedule. Return it with the time of the database.
+
+    Of two concurrent changes, the second sees the result of the first. The leader leaves out a
+    locked schedule. Raise ScheduleNotFound.
+    """
+    schedule = Schedule.objects.select_for_update(no_key=True).filter(pk=schedule_id).first()
+    if schedule is None:
+        raise ScheduleNotFound(schedule_id)
+    return schedule, store.read_clock()
+
+
+def taken_due_times(schedule_ids: Collection[int], after: datetime) -> dict[int, set[datetime]]:
+    """Return the due times after `after` that have a run, except withdrawn ones, by schedule."""
+    runs = ScheduleRun.objects.filter(
+        schedule__in=schedule_ids, kind=RunKind.SCHEDULED, due_at__gt=after
+    ).exclude(state=RunState.WITHDRAWN)
+    taken = defaultdict(set)
+    for schedule_id, due_at in runs.values_list("schedule_id", "due_at"):
+        taken[schedule_id].add(due_at)
+    return taken
+
+
+def set_next(schedule: Schedule, now: datetime, taken: Collection[datetime] | None = None) -> None:
+    """Set the next due time: the first after `now` that has no run. Without one, it has ended.
+
+    `taken` are the due times that have a run, if they are known.
+    """
+    due_at = next(_open_due_times(schedule, now, taken), None) if has_runs_left(schedule) else None
+    if due_at is None:
+        schedule.next_due_at = schedule.next_run_at = None
+        schedule.ended_at = schedule.ended_at or now
+        schedule.ended_reason = _ended_reason(schedule)
+    else:
+        schedule.ended_at, schedule.ended_reason = None, ""
+        set_due(schedule, due_at, now)
+
+
+def set_due(schedule: Schedule, due_at: datetime, now: datetime) -> None:
+    """Set the next due time, and when the leader searches it."""
+    run_at = due_at + jitter(schedule.name, due_at, schedule.jitter_s)
+    if schedule.paused_at is not None:
+        run_at = max(run_at, now + PAUSED_SEARCH)
+    schedule.next_due_at, schedule.next_run_at = due_at, run_at
+
+
+def has_runs_left(schedule: Schedule) -> bool:
+    """Return whether the schedule has made less than its number of runs."""
+    return schedule.max_runs is None or schedule.runs_made < schedule.max_runs
+
+
+def _ended_reason(schedule: Schedule) -> str:
+    if not has_runs_left(schedule):
+        return f"The maximum number of runs was reached: {schedule.max_runs}."
+    return "No due time is left."
+
+
+def passed_run(
+    schedule: Schedule,
+    now: datetime,
+    state: RunState,
+    reason: str,
+    taken: Collection[datetime] | None = None,
+) -> ScheduleRun | None:
+    """Return an unsaved run for the due times up to `now` that have none, folded into one row.
+
+    The leader has not searched them yet. A change that computes the next due time from now would
+    leave them without a row.
+    """
+    first = schedule.next_due_at
+    if first is None or first > now:
+        return None
+    open_times = _open_due_times(schedule, first - _MICROSECOND, taken)
+    passed = list(islice(takewhile(lambda due_at: due_at <= now, open_times), _PASSED_MAX))
+    if not passed:
+        return None
+    return ScheduleRun(
+        schedule=schedule,
+        due_at=passed[0],
+        last_due_at=passed[-1] if len(passed) > 1 else None,
+        count=len(passed),
+        run_at=passed[0] + jitter(schedule.name, passed[0], schedule.jitter_s),
+        state=state,
+        reason=reason,
+    )
+
+
+def coming_runs(schedule: Schedule, now: datetime) -> Iterator[tuple[datetime, str | None]]:
+    """Yield the due times after `now`, each with the state of its run, or None without a run."""
+    runs = ScheduleRun.objects.filter(schedule=schedule, kind=RunKind.SCHEDULED, due_at__gt=now)
+    states = dict(runs.exclude(state=RunState.WITHDRAWN).values_list("due_at", "state"))
+    for due in timing_of(schedule).after(now):
+        yield due.at, states.get(due.at)
+
+
+def save(schedule: Schedule, now: datetime, columns: Iterable[str]) -> None:
+    """Store these columns and the next due time under a new version. Wake the leader on commit.
+
+    The leader creates runs only for the version that it has read.
+    """
+    mark_changed([schedule], now)
+    schedule.save(update_fields=[*columns, *CHANGED])
+    wake_leader()
+
+
+def mark_changed(schedules: Sequence[Schedule], now: datetime) -> None:
+    """Set the columns that every change sets, without storing them."""
+    for schedule in schedules:
+        schedule.version += 1
+        schedule.changed_at = now
+
+
+def wake_leader() -> None:
+    """Wake the leading coordinator when the transaction commits."""
+    store.notify_schedules(using=DEFAULT_DB_ALIAS)
+
+
+def _open_due_times(
+    schedule: Schedule, after: datetime, taken: Collection[datetime] | None
+) -> Iterator[datetime]:
+    """Yield the due times after `after` that have no run, except withdrawn ones."""
+    if taken is None:
+        taken = taken_due_times([schedule.pk], after).get(schedule.pk, set())
+    return (due.at for due in timing_of(schedule).after(after) if due.at not in taken)

@@ -1,0 +1,89 @@
+"""Run the statements that change schedules for users, on Django's connection.
+
+`using` is the alias of the database. A function runs in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from taskmaster.tasks.messages import NewTask
+from taskmaster.tasks.statements import statement
+
+
+class UnstartedRun(NamedTuple):
+    """Identify a scheduled run whose task has not started."""
+
+    run_id: int
+    schedule_id: int
+    task_id: int
+
+
+def read_clock(*, using: str = DEFAULT_DB_ALIAS) -> datetime:
+    """Return the time of the database, in UTC."""
+    now: datetime = _run(using, "read_clock")[0][0]
+    # Without the setting USE_TZ, Django's connection returns local time without a zone.
+    return now.astimezone(UTC)
+
+
+def notify_schedules(*, using: str = DEFAULT_DB_ALIAS) -> None:
+    """Wake the leading coordinator when the transaction commits."""
+    _run(using, "notify_schedules")
+
+
+def lock_unstarted_runs(
+    schedule_id: int | None, due_at: datetime | None = None, *, using: str = DEFAULT_DB_ALIAS
+) -> list[UnstartedRun]:
+    """Lock the tasks of scheduled runs that have not started, and return the runs.
+
+    `schedule_id` selects one schedule, and `due_at` one due time.
+    """
+    parameters = {"schedule_id": schedule_id, "due_at": due_at}
+    return [UnstartedRun._make(row) for row in _run(using, "lock_unstarted_runs", parameters)]
+
+
+def withdraw_runs(ids: Sequence[int], reason: str, *, using: str = DEFAULT_DB_ALIAS) -> None:
+    """Mark runs as withdrawn, whose tasks are cancelled."""
+    _run(using, "withdraw_runs", {"ids": list(ids), "reason": reason})
+
+
+def insert_schedule_runs(
+    schedule_id: int,
+    task: NewTask,
+    due_times: Sequence[datetime],
+    *,
+    kind: str,
+    user: str,
+    created_by_id: Any,
+    using: str = DEFAULT_DB_ALIAS,
+) -> list[tuple[int, int]]:
+    """Store a run with its task for each due time. Return the ids of the runs and the tasks."""
+    parameters = {
+        "schedule_id": schedule_id,
+        "kind": kind,
+        "due_times": list(due_times),
+        "user": user,
+        "created_by_id": created_by_id,
+        "name": task.name,
+        "args": task.args,
+        "kwargs": task.kwargs,
+        "queue": task.queue,
+        "priority": task.priority,
+        "max_attempts": task.max_attempts,
+        "timeout_s": task.timeout_s,
+        "retry_base_s": task.retry_base_s,
+        "retry_cap_s": task.retry_cap_s,
+        "on_lost_contact": task.on_lost_contact,
+        "tags": list(task.tags),
+    }
+    return [(run, task) for run, task in _run(using, "insert_schedule_runs", parameters)]
+
+
+def _run(using: str, name: str, parameters: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    with connections[using].cursor() as cursor:
+        cursor.execute(statement(name), parameters)
+        return cursor.fetchall() if cursor.description else []
