@@ -20,8 +20,8 @@ from taskmaster.taskmaster_site.pages.schedule_list import stream_url
 from taskmaster.taskmaster_site.pages.schedule_rules import rule_chips
 from taskmaster.taskmaster_site.pages.schedule_run_times import run_times
 from taskmaster.tasks.errors import InvalidField
-from taskmaster.tasks.models import Schedule
-from taskmaster.tasks.models.schedule import ScheduleSource
+from taskmaster.tasks.models import Schedule, ScheduleRun
+from taskmaster.tasks.models.schedule import RunKind, RunState, ScheduleSource
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE, VIEW_SCHEDULE, may_shell
 from taskmaster.tasks.presentation.json_view import indented
 from taskmaster.tasks.queries import schedules
@@ -29,7 +29,7 @@ from taskmaster.tasks.queries.schedule_reason import ScheduleReason, explain_now
 from taskmaster.tasks.queries.schedules import ScheduleRow, ScheduleState, ShownRun
 from taskmaster.tasks.registry import SHELL
 from taskmaster.tasks.schedules.stored import timing_of
-from taskmaster.tasks.timing.preview import preview
+from taskmaster.tasks.timing.preview import Preview, preview
 from taskmaster.tasks.timing.timing import Timing
 
 #: Number of runs that the page reads, rows of its history, and due times to come.
@@ -63,6 +63,8 @@ def _context(request: HttpRequest, found: Schedule) -> dict[str, Any]:
         "chips": rule_chips(found),
         "arguments": [indented(each) for each in (found.args, found.kwargs) if each],
         "preview": None if ended else _preview(found, timing, now),
+        "skipped": _skipped(found, now),
+        "weekdays": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
         "calendar": calendar(
             row.runs, iter(()) if ended else timing.after(now), found.timezone, now
         ),
@@ -81,17 +83,20 @@ def _context(request: HttpRequest, found: Schedule) -> dict[str, Any]:
 
 def _offered(row: ScheduleRow) -> list[ShownRun]:
     """Return the newest due times without a task, for which *Run now* can create one."""
-    return list(islice((run for run in row.runs if can_be_made_up(run)), _OFFERED))
+    return list(islice((run for run in row.runs if run.is_offered), _OFFERED))
 
 
-def can_be_made_up(run: ShownRun) -> bool:
-    """Return whether the run is a single due time without a task."""
-    return (
-        run.row.kind == "scheduled"
-        and run.row.task_id is None
-        and run.row.times == 1
-        and run.row.state != "queued"
+def _preview(found: Schedule, timing: Timing, now: datetime) -> Preview:
+    left = None if found.max_runs is None else max(0, found.max_runs - found.runs_made)
+    return preview(timing, now, _NEXT, left)
+
+
+def _skipped(found: Schedule, now: datetime) -> set[datetime]:
+    """Return the due times to come that a user has skipped."""
+    runs = ScheduleRun.objects.filter(
+        schedule=found, due_at__gt=now, kind=RunKind.SCHEDULED, state=RunState.SKIPPED
     )
+    return set(runs.values_list("due_at", flat=True))
 
 
 def _answer(

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import escape
 from django.views.decorators.http import require_POST
@@ -19,6 +20,8 @@ from taskmaster.tasks.models import Schedule
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE, VIEW_SCHEDULE
 from taskmaster.tasks.queries.schedule_reason import local_text
 from taskmaster.tasks.schedules import service
+from taskmaster.tasks.timing.values import point_in_time
+from taskmaster.tasks.timing.zones import zone_of
 
 #: Dialogs that show an error of their own form.
 _DIALOGS = frozenset({"run", "pause", "skip", "backfill", "pause-everything"})
@@ -148,9 +151,7 @@ def resume_all(request: HttpRequest) -> HttpResponse:
     return _changed(request, "The schedules are resumed, except those that are paused themselves.")
 
 
-def _changed(
-    request: HttpRequest, text: str, undo: tuple[str, str] | None = None
-) -> HttpResponse:
+def _changed(request: HttpRequest, text: str, undo: tuple[str, str] | None = None) -> HttpResponse:
     """Confirm the change. The page closes its dialogs and reads its content again."""
     response = toast(request, text, undo=undo)
     response.headers["HX-Trigger"] = "taskmaster:changed"
@@ -189,22 +190,14 @@ def _due_at(text: str) -> datetime | None:
 
 def _range(request: HttpRequest, schedule: Schedule) -> tuple[datetime, datetime]:
     """Return the range of a back-fill. Its times are local times of the schedule's zone."""
-    return _local(request, schedule, "start"), _local(request, schedule, "end")
-
-
-def _local(request: HttpRequest, schedule: Schedule, name: str) -> datetime:
-    return local_time(name, request.POST.get(name, ""), schedule.timezone)
+    return tuple(  # type: ignore[return-value]
+        local_time(name, request.POST.get(name, ""), schedule.timezone) for name in ("start", "end")
+    )
 
 
 def local_time(name: str, text: str, zone: str) -> datetime:
     """Return the instant of a local time that a form sends. Raise InvalidField."""
-    try:
-        found = parse_datetime(text)
-    except ValueError:
-        found = None
-    if found is None:
-        raise InvalidField(name, "must be a date with a time, such as 2027-03-17T02:30.")
-    return found if found.tzinfo else found.replace(tzinfo=zone_of(zone))
+    return point_in_time(text, name, zone_of(zone), timezone.now())
 
 
 def _next_text(schedule: Schedule) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
 from itertools import islice
 
 from taskmaster.tasks.queries.schedules import ShownRun
 from taskmaster.tasks.timing.triggers import DueTime
+from taskmaster.tasks.timing.zones import zone_of
 
 _WEEKS_BACK, _WEEKS_AHEAD = 5, 3
 #: Maximum number of due times to come that are computed. Later days show no figure.

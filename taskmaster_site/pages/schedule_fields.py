@@ -84,7 +84,9 @@ class _Lines(forms.CharField):
 class _Json(_Lines):
     """Accept a JSON value of one type."""
 
-    def __init__(self, label: str, kind: type[list[Any]] | type[dict[str, Any]], **attrs: str) -> None:
+    def __init__(
+        self, label: str, kind: type[list[Any]] | type[dict[str, Any]], **attrs: str
+    ) -> None:
         super().__init__(label, **attrs)
         self.kind = kind
 
@@ -175,11 +177,7 @@ class ScheduleForm(forms.Form):
     def timing_fields(self) -> dict[str, object]:
         """Return the fields of the timing, also while other fields are wrong or empty."""
         given = {name: self._value(name) for name in self.fields}
-        return {
-            name: value
-            for name, value in _rest_fields(given).items()
-            if name in TIMING_FIELDS
-        }
+        return {name: value for name, value in _rest_fields(given).items() if name in TIMING_FIELDS}
 
     def fields_of_rest(self) -> dict[str, object]:
         """Return all fields of a valid form. None: the default, or as the task declares."""

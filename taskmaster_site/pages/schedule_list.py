@@ -111,7 +111,7 @@ def _context(
 
 
 def stream_url(request: HttpRequest) -> str:
-    """Return the URL of the live stream: events of schedules, and of tasks if the user sees them."""
+    """Return the URL of the live stream. It has events of tasks if the user may see them."""
     channels = "schedules,all" if request.user.has_perm(VIEW) else "schedules"
     return f"{reverse('taskmaster:api:stream')}?channels={channels}"
 

@@ -28,7 +28,7 @@ def rule_chips(schedule: Schedule) -> list[Chip]:
         Chip("overlap", schedule.overlap.replace("_", " ")),
         Chip("missed", _missed(schedule)),
     ]
-    if schedule.trigger == TriggerKind.CRON and ZoneInfo(schedule.timezone).key != "UTC":
+    if schedule.trigger == TriggerKind.CRON and schedule.timezone != "UTC":
         chips += [
             Chip("skipped time", _as_cron(schedule.skipped_time)),
             Chip("repeated time", _as_cron(schedule.repeated_time)),

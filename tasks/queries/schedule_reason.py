@@ -14,9 +14,11 @@ from taskmaster.tasks.queries.schedules import (
     ShownRun,
 )
 from taskmaster.tasks.timing.timing import Timing
+from taskmaster.tasks.timing.zones import zone_of
 
 #: A question names a minute.
 _MINUTE = timedelta(minutes=1)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +31,23 @@ class ScheduleReason:
     task_id: int | None = None
 
 
-def explain_now(row: ScheduleRow, everything: SchedulerState, now: datetime) -> ScheduleReason | None:
+def explain_now(
+    row: ScheduleRow, everything: SchedulerState, now: datetime
+) -> ScheduleReason | None:
     """Return why the schedule does not run now, or why its newest run failed. None: all is well."""
-    schedule = row.schedule
-    match row.state:
-        case ScheduleState.PAUSED:
-            return _paused(schedule, everything)
-        case ScheduleState.ENDED:
-            return ScheduleReason("cancelled", "It has ended.", [schedule.ended_reason])
-    if row.state == ScheduleState.LATE and row.late_since is not None:
+    schedule, newest = row.schedule, row.newest
+    if row.state == ScheduleState.PAUSED:
+        return _paused(schedule, everything)
+    if row.state == ScheduleState.ENDED:
+        return ScheduleReason("cancelled", "It has ended.", [schedule.ended_reason])
+    if row.late_since is not None:
         return _late(row, everything, now)
-    newest = row.newest
-    if newest is None:
-        if schedule.starts_at is not None and schedule.starts_at > now:
-            start = local_text(schedule.starts_at, schedule.timezone)
-            return ScheduleReason("pending", f"It has not begun: its start is {start}.")
-        return None
-    if newest.ran:
-        return _failed(newest) if row.state == ScheduleState.FAILED else None
-    return _did_not_run(newest, schedule.timezone)
+    if newest is not None:
+        return _failed(newest) if newest.ran else _did_not_run(newest, schedule.timezone)
+    if schedule.starts_at is not None and schedule.starts_at > now:
+        start = local_text(schedule.starts_at, schedule.timezone)
+        return ScheduleReason("pending", f"It has not begun: its start is {start}.")
+    return None
 
 
 def explain_time(
@@ -56,38 +56,44 @@ def explain_time(
     """Return what happened in the minute from `at`. `runs` are the newest runs, newest first."""
     zone = schedule.timezone
     run = next((each for each in runs if _covers(each, at)), None)
+    if run is not None and not run.ran:
+        return _did_not_run(run, zone)
     if run is not None:
-        if run.ran:
-            state = "created ahead" if run.word == "pending" else run.word
-            headline = f"It ran: the task of {local_text(run.row.due_at, zone)} is {state}."
-            return ScheduleReason(run.kind, headline, task_id=run.row.task_id)
-        return _did_not_run(run, zone) or ScheduleReason(run.kind, f"The task of this run: {run.word}.")
+        headline = f"It ran: the task of {local_text(run.row.due_at, zone)} is {run.word}."
+        return ScheduleReason(run.kind, headline, task_id=run.row.task_id)
+    if outside := _outside(schedule, at):
+        return ScheduleReason("cancelled", outside)
     when = local_text(at, zone)
-    due = timing.next_after(at - timedelta(microseconds=1))
-    is_due = due is not None and due.at < at + _MINUTE
-    if schedule.starts_at is not None and at < schedule.starts_at:
-        start = local_text(schedule.starts_at, zone)
-        return ScheduleReason("cancelled", f"{when} is before its start, {start}.")
-    if schedule.ends_at is not None and at > schedule.ends_at:
-        return ScheduleReason(
-            "cancelled", f"{when} is after its end, {local_text(schedule.ends_at, zone)}."
-        )
-    if at < schedule.created_at:
-        created = local_text(schedule.created_at, zone)
-        return ScheduleReason("cancelled", f"The schedule did not exist: it was created {created}.")
-    if not is_due:
+    due = timing.next_after(at - _MICROSECOND)
+    if due is None or due.at >= at + _MINUTE:
         after = f" The next due time after it is {local_text(due.at, zone)}." if due else ""
         return ScheduleReason("cancelled", f"It is not due at {when}, as its rules are now.{after}")
     if at > now:
-        return ScheduleReason("pending", f"It is due then, at {local_text(due.at, zone)}.")  # type: ignore[union-attr]
+        return ScheduleReason("pending", f"It is due then, at {local_text(due.at, zone)}.")
+    changed = local_text(schedule.changed_at, zone)
     return ScheduleReason(
         "cancelled",
         f"No run of {when} is stored.",
         [
-            f"Its rules changed last {local_text(schedule.changed_at, zone)}: it may not have been "
-            "due then. Runs older than the oldest one in the history are deleted."
+            f"The schedule was changed last {changed}, so it may not have been due then. Runs older "
+            "than the oldest one in the history are deleted."
         ],
     )
+
+
+def _outside(schedule: Schedule, at: datetime) -> str:
+    """Return why the schedule cannot be due at this time, or an empty text."""
+    zone = schedule.timezone
+    when = local_text(at, zone)
+    if schedule.starts_at is not None and at < schedule.starts_at:
+        return f"{when} is before its start, {local_text(schedule.starts_at, zone)}."
+    if schedule.ends_at is not None and at > schedule.ends_at:
+        return f"{when} is after its end, {local_text(schedule.ends_at, zone)}."
+    if at < schedule.created_at:
+        return (
+            f"The schedule did not exist: it was created {local_text(schedule.created_at, zone)}."
+        )
+    return ""
 
 
 def local_text(when: datetime, zone: str) -> str:
@@ -139,18 +145,18 @@ def _late(row: ScheduleRow, everything: SchedulerState, now: datetime) -> Schedu
     return ScheduleReason("pending", "No coordinator has created the due run.", facts)
 
 
-def _failed(run: ShownRun) -> ScheduleReason:
+def _failed(run: ShownRun) -> ScheduleReason | None:
+    if run.word != "failed":
+        return None
     headline = f"The last run failed: {run.row.error}" if run.row.error else "The last run failed."
     return ScheduleReason("failed", headline, task_id=run.row.task_id)
 
 
-def _did_not_run(run: ShownRun, zone: str) -> ScheduleReason | None:
+def _did_not_run(run: ShownRun, zone: str) -> ScheduleReason:
     due = local_text(run.row.due_at, zone)
-    if run.row.task_id is not None:
-        return None
     if run.row.last_due_at is not None and run.row.times > 1:
-        count, last = run.row.times, local_text(run.row.last_due_at, zone)
-        headline = f"The {count:,} runs due from {due} to {last}: {run.word}."
+        last = local_text(run.row.last_due_at, zone)
+        headline = f"The {run.row.times:,} runs due from {due} to {last}: {run.word}."
     else:
         headline = f"The run due {due}: {run.word}."
     return ScheduleReason(run.kind, headline, [run.row.reason] if run.row.reason else [])

@@ -17,7 +17,7 @@ from operator import attrgetter
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.messages import ListedRun, ListedSchedule
 from taskmaster.tasks.models import Schedule, SchedulerState, Task
-from taskmaster.tasks.models.schedule import RunState
+from taskmaster.tasks.models.schedule import RunKind, RunState
 from taskmaster.tasks.queries.pending_reason import explain_pending
 from taskmaster.tasks.store import schedule_lists as store
 
@@ -95,6 +95,16 @@ class ShownRun:
         return self.kind if self.ran else "none"
 
     @property
+    def is_offered(self) -> bool:
+        """Return whether it is a single due time without a task, which a user can run now."""
+        return (
+            self.row.kind == RunKind.SCHEDULED
+            and self.row.task_id is None
+            and self.row.times == 1
+            and self.row.state != RunState.QUEUED
+        )
+
+    @property
     def run_s(self) -> float | None:
         """Return the run time of the newest attempt in seconds, or None if it has not ended."""
         if self.row.started_at is None or self.row.finished_at is None:
@@ -104,7 +114,11 @@ class ShownRun:
     @property
     def late_s(self) -> float | None:
         """Return the seconds from its time to the start of the only attempt, or None."""
-        if self.row.attempt != 1 or self.row.started_at is None or self.row.kind != "scheduled":
+        if (
+            self.row.attempt != 1
+            or self.row.started_at is None
+            or self.row.kind != RunKind.SCHEDULED
+        ):
             return None
         return max(0.0, (self.row.started_at - self.row.run_at).total_seconds())
 

@@ -39,7 +39,5 @@ def list_schedule_runs(
 ) -> list[ListedRun]:
     """List up to `most` runs of each schedule, newest first."""
     with connections[using].cursor() as cursor:
-        cursor.execute(
-            statement("list_schedule_runs"), {"ids": list(ids), "most": most}
-        )
+        cursor.execute(statement("list_schedule_runs"), {"ids": list(ids), "most": most})
         return [ListedRun(*row) for row in cursor.fetchall()]

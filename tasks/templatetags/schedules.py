@@ -11,7 +11,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from taskmaster.tasks.models import Schedule
+from taskmaster.tasks.queries import schedule_reason
 from taskmaster.tasks.queries.schedules import ScheduleState, ShownRun, summary
+from taskmaster.tasks.queries.timeline import precise
 from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.timing.words import describe
 from taskmaster.tasks.timing.zones import zone_of
@@ -29,6 +31,8 @@ _STATES = {
 }
 #: Height of a bar by its class: height and colour say the same. The height of all is 22.
 _HEIGHTS = {"complete": 13.0, "failed": 20.0, "running": 17.0, "cancelled": 10.0, "pending": 8.0}
+#: A start that is later than this number of seconds is noted.
+_LATE_S = 1.0
 _STEP, _WIDTH, _HEIGHT, _PLACES = 6, 4.6, 22, 30
 
 
@@ -103,6 +107,21 @@ def local(when: datetime, zone: str, form: str = "%a %d %b %H:%M") -> SafeString
         f"{when:%Y-%m-%d %H:%M:%S}",
         f"{when.astimezone(zone_of(zone)):{form}}",
     )
+
+
+@register.simple_tag
+def local_text(when: datetime, zone: str) -> str:
+    """Return a time in a zone as text: `Wed 17 Mar 2027 02:30`."""
+    return schedule_reason.local_text(when, zone)
+
+
+@register.simple_tag
+def run_note(run: ShownRun) -> str:
+    """Return the reason of a run, and how late its task started."""
+    notes = [run.row.reason] if run.row.reason else []
+    if run.late_s is not None and run.late_s >= _LATE_S:
+        notes.append(f"Started {precise(run.late_s)} late.")
+    return " ".join(notes)
 
 
 @register.filter
