@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from zoneinfo import ZoneInfo
 
 from taskmaster.tasks.models import Schedule
 from taskmaster.tasks.timing.rules import RepeatedTime, SkippedTime, TriggerKind
@@ -14,6 +13,7 @@ from taskmaster.tasks.timing.triggers import (
     IntervalTrigger,
     Trigger,
 )
+from taskmaster.tasks.timing.zones import zone_of
 
 
 def timing_of(schedule: Schedule) -> Timing:
@@ -22,7 +22,7 @@ def timing_of(schedule: Schedule) -> Timing:
 
 
 def _trigger_of(schedule: Schedule) -> Trigger:
-    zone = ZoneInfo(schedule.timezone)
+    zone = zone_of(schedule.timezone)
     match TriggerKind(schedule.trigger):
         case TriggerKind.CRON:
             return CronTrigger(

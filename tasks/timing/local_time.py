@@ -1,12 +1,16 @@
-"""Convert local times to instants, and apply the rules for the days on which the clocks change."""
+"""Convert local times to instants, and find the changes of the clocks of a zone."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
+
+#: The longest time that a zone has repeated since 1970 is three hours (Antarctica/Casey).
+REPEATED_MAX = timedelta(hours=4)
+#: Steps of the search for changes. The shortest time between two changes is about four weeks.
+_STEP = timedelta(days=7)
 
 
 class ClockChange(StrEnum):
@@ -30,13 +34,30 @@ class Instants(NamedTuple):
     change: ClockChange | None
 
 
-@lru_cache(maxsize=10_000)
+class Transition(NamedTuple):
+    """Hold a change of the clocks.
+
+    At the instant `at` the clocks would show `before`, and they show `after`. Both have no zone.
+    """
+
+    at: datetime
+    before: datetime
+    after: datetime
+
+    @property
+    def change(self) -> ClockChange:
+        """Return what it does to the local times between `before` and `after`."""
+        return ClockChange.SKIPPED if self.after > self.before else ClockChange.REPEATED
+
+
 def instants_of(local: datetime, zone: ZoneInfo) -> Instants:
     """Return the instants at which the clocks of `zone` show `local`, which has no zone."""
-    early = _utc(local, _offset(local, zone, fold=0))
-    late = _utc(local, _offset(local, zone, fold=1))
-    if early == late:
+    offset = _offset(local.replace(tzinfo=zone))
+    late_offset = _offset(local.replace(tzinfo=zone, fold=1))
+    early = (local - offset).replace(tzinfo=UTC)
+    if offset == late_offset:
         return Instants(early, early, None)
+    late = (local - late_offset).replace(tzinfo=UTC)
     if early < late:
         return Instants(early, late, ClockChange.REPEATED)
     # Of a skipped time, `fold=0` has the offset before the change, which gives the later instant.
@@ -44,23 +65,50 @@ def instants_of(local: datetime, zone: ZoneInfo) -> Instants:
     return Instants(end, end, ClockChange.SKIPPED)
 
 
-def _offset(local: datetime, zone: ZoneInfo, *, fold: int) -> timedelta:
-    offset = local.replace(tzinfo=zone, fold=fold).utcoffset()
+def local_time(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Return the local time of an instant, without a zone."""
+    return moment.astimezone(zone).replace(tzinfo=None, fold=0)
+
+
+def repeated_before(moment: datetime, zone: ZoneInfo) -> timedelta:
+    """Return how far before the local time of `moment` later instants may lie.
+
+    That is zero unless the clocks go back soon after `moment`.
+    """
+    now = _offset(moment.astimezone(zone))
+    soon = _offset((moment + REPEATED_MAX).astimezone(zone))
+    return max(now - soon, timedelta(0))
+
+
+def transitions(zone: ZoneInfo, after: datetime, until: datetime) -> list[Transition]:
+    """Return the changes of the clocks after one instant and until another, in order."""
+    found = []
+    after = after.replace(microsecond=0)
+    low, offset = after, _offset(after.astimezone(zone))
+    while low < until:
+        high = min(low + _STEP, until)
+        new = _offset(high.astimezone(zone))
+        if new != offset:
+            at = _change_between(low, high, zone).astimezone(UTC)
+            utc = at.replace(tzinfo=None)
+            found.append(Transition(at, utc + offset, utc + new))
+        low, offset = high, new
+    return found
+
+
+def _offset(local: datetime) -> timedelta:
+    offset = local.utcoffset()
     assert offset is not None
     return offset
 
 
-def _utc(local: datetime, offset: timedelta) -> datetime:
-    return (local - offset).replace(tzinfo=UTC)
-
-
 def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
     """Return the instant at which the offset of `zone` changes, to the second."""
-    old = before.astimezone(zone).utcoffset()
+    old = _offset(before.astimezone(zone))
     low, high = 0, int((after - before).total_seconds())
     while low < high:
         middle = (low + high) // 2
-        if (before + timedelta(seconds=middle)).astimezone(zone).utcoffset() == old:
+        if _offset((before + timedelta(seconds=middle)).astimezone(zone)) == old:
             low = middle + 1
         else:
             high = middle

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 
 #: Maximum number of characters of a cron expression, and of the name of a time zone.
 MAX_CRON = 200
 MAX_ZONE = 64
+MAX_DATES = 1_000
+#: A schedule must be due within this time. An interval must not be longer.
+HORIZON = timedelta(days=5 * 366)
+#: Limits of `max_runs` (the column's), `missed_max` and `jitter_s`.
+MAX_RUNS = 2**31 - 1
+MAX_MISSED = 1_000
+MAX_JITTER_S = 86_400
+#: A due time counts as missed when its run was not created within this time.
+MISSED_AFTER_S = 60
+#: Limit and default of `catch_up_s`.
+MAX_CATCH_UP_S = 366 * 86_400
+CATCH_UP_S = 86_400
+#: Default of `missed_max`.
+MISSED_MAX = 10
 
 
 class TriggerKind(StrEnum):

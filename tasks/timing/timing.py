@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from taskmaster.tasks.timing.triggers import DueTime, Trigger
 
 _MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -39,5 +40,8 @@ def jitter(name: str, due_at: datetime, jitter_s: float) -> timedelta:
 
     It depends on the schedule and the due time only, so every coordinator computes the same.
     """
-    digest = hashlib.blake2b(f"{name} {due_at.timestamp()!r}".encode(), digest_size=8).digest()
-    return timedelta(seconds=jitter_s * int.from_bytes(digest) / 2**64)
+    microseconds = (due_at - _EPOCH) // _MICROSECOND
+    digest = hashlib.blake2b(f"{name} {microseconds}".encode(), digest_size=8).digest()
+    # In integers, because a rounded fraction may reach 1.
+    longest = round(jitter_s * 1_000_000)
+    return (longest * int.from_bytes(digest) >> 64) * _MICROSECOND

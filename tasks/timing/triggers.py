@@ -7,22 +7,26 @@ runs where the clocks change by half an hour.
 
 from __future__ import annotations
 
-import heapq
-import math
+import copy
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from taskmaster.tasks.timing.local_time import ClockChange, Instants, instants_of
+from taskmaster.tasks.timing.cron import CronSets, cron_sets
+from taskmaster.tasks.timing.local_time import (
+    ClockChange,
+    instants_of,
+    local_time,
+    repeated_before,
+)
 from taskmaster.tasks.timing.rules import RepeatedTime, SkippedTime
-
-#: The longest time that a zone has repeated since 1970 is three hours (Antarctica/Casey).
-_REPEATED_MAX = timedelta(hours=4)
 
 
 class DueTime(NamedTuple):
@@ -48,7 +52,7 @@ class CronTrigger:
 
     @cached_property
     def is_wildcard(self) -> bool:
-        """Return whether the minute or the hour is a wildcard, as Debian's cron decides it."""
+        """Return whether the minute or the hour starts with `*`, as Debian's cron decides it."""
         minute, hour, *_ = self.expression.split()
         return minute.startswith("*") or hour.startswith("*")
 
@@ -66,38 +70,49 @@ class CronTrigger:
             return RepeatedTime.BOTH if self.is_wildcard else RepeatedTime.FIRST
         return self.repeated_time
 
+    @property
+    def sets(self) -> CronSets:
+        """Return the values of the five fields."""
+        return cron_sets(self.expression)
+
+    def local_times(self, start: datetime) -> Iterator[datetime]:
+        """Yield the local times after `start` that the expression names, whatever the clocks do."""
+        times = copy.copy(_cronsim(self.expression))
+        times.dt = start.replace(microsecond=0)
+        return times
+
     def after(self, moment: datetime) -> Iterator[DueTime]:
         """Yield the due times after `moment`, in order, each once."""
-        start = moment.astimezone(self.zone).replace(tzinfo=None) - _REPEATED_MAX
-        waiting: list[DueTime] = []
+        start = local_time(moment, self.zone) - repeated_before(moment, self.zone)
+        # Second instants of repeated times, in order. Later local times are due before them.
+        waiting: deque[DueTime] = deque()
         last = moment
-        for local in CronSim(self.expression, start):
-            instants = instants_of(local, self.zone)
-            # No later local time is due before `instants.first`.
-            while waiting and waiting[0].at < instants.first:
-                due = heapq.heappop(waiting)
+        for local in self.local_times(start):
+            first, second, change = instants_of(local, self.zone)
+            # No later local time is due before `first`.
+            while waiting and waiting[0].at < first:
+                due = waiting.popleft()
                 if due.at > last:
                     last = due.at
                     yield due
-            for at in self._chosen(instants):
-                if at > last:
-                    heapq.heappush(waiting, DueTime(at, local, instants.change))
-        for due in sorted(waiting):
-            if due.at > last:
-                last = due.at
-                yield due
+            if first > last and (change is None or self._runs_first(change)):
+                last = first
+                yield DueTime(first, local, change)
+            if change is ClockChange.REPEATED and self.repeats is not RepeatedTime.FIRST:
+                waiting.append(DueTime(second, local, change))
+        yield from (due for due in waiting if due.at > last)
 
-    def _chosen(self, instants: Instants) -> tuple[datetime, ...]:
-        """Return the instants at which the local time is due, by the rules."""
-        if instants.change is None:
-            return (instants.first,)
-        if instants.change is ClockChange.SKIPPED:
-            return (instants.first,) if self.shifts else ()
-        return {
-            RepeatedTime.FIRST: (instants.first,),
-            RepeatedTime.SECOND: (instants.second,),
-            RepeatedTime.BOTH: (instants.first, instants.second),
-        }[self.repeats]
+    def _runs_first(self, change: ClockChange) -> bool:
+        """Return whether a changed local time is due at its first instant."""
+        if change is ClockChange.SKIPPED:
+            return self.shifts
+        return self.repeats is not RepeatedTime.SECOND
+
+
+@lru_cache(maxsize=1024)
+def _cronsim(expression: str) -> CronSim:
+    """Return the parsed expression, to be copied. To parse it takes longer than one step."""
+    return CronSim(expression, datetime.min)
 
 
 @dataclass(frozen=True)
@@ -111,12 +126,10 @@ class IntervalTrigger:
 
     def after(self, moment: datetime) -> Iterator[DueTime]:
         """Yield the due times after `moment`, in order."""
-        number = math.floor((moment - self.anchor) / self.every) + 1
+        at = self.anchor + ((moment - self.anchor) // self.every + 1) * self.every
         while True:
-            at = self.anchor + number * self.every
-            if at > moment:
-                yield DueTime(at, at.astimezone(self.zone).replace(tzinfo=None), None)
-            number += 1
+            yield DueTime(at, local_time(at, self.zone), None)
+            at += self.every
 
 
 @dataclass(frozen=True)
@@ -128,9 +141,8 @@ class DatesTrigger:
 
     def after(self, moment: datetime) -> Iterator[DueTime]:
         """Yield the dates after `moment`, in order."""
-        for at in self.dates:
-            if at > moment:
-                yield DueTime(at, at.astimezone(self.zone).replace(tzinfo=None), None)
+        for at in self.dates[bisect_right(self.dates, moment) :]:
+            yield DueTime(at, local_time(at, self.zone), None)
 
 
 Trigger = CronTrigger | IntervalTrigger | DatesTrigger
