@@ -174,6 +174,11 @@ class ScheduleForm(forms.Form):
         self.add_error(field, renamed.rule[:1].upper() + renamed.rule[1:])
         self.fields[field].widget.attrs |= {"autofocus": True, "aria-invalid": "true"}
 
+    @property
+    def has_option_errors(self) -> bool:
+        """Return whether an error is among the options of the task, which are folded."""
+        return not self.errors.keys().isdisjoint((*_OPTIONS, "tags"))
+
     def timing_fields(self) -> dict[str, object]:
         """Return the fields of the timing, also while other fields are wrong or empty."""
         given = {name: self._value(name) for name in self.fields}
@@ -208,7 +213,7 @@ def _rest_fields(given: dict[str, Any]) -> dict[str, object]:
     """Return the fields of the timing under their names in REST."""
     kind = given["trigger"] or "cron"
     every, hours = given["every"], given["catch_up_h"]
-    unit = int(given["unit"] or 1)
+    unit = next((size for size, _ in _UNITS if str(size) == str(given["unit"])), 1)
     fields: dict[str, object] = {
         "cron": given["cron"] if kind == TriggerKind.CRON else None,
         "interval_s": None,

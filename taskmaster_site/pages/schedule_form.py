@@ -87,7 +87,7 @@ def _page(
         "tasks": creatable_tasks(request.user),
         "queues": known_queues(),
         "zones": sorted(_usual(zone_names())),
-        **_preview(form),
+        **(_preview(form) if schedule or form.is_bound else {}),
     }
     status = 422 if form.errors else 200
     return render(request, "taskmaster/schedule_form.html", context, status=status)
@@ -102,9 +102,7 @@ def _preview(form: ScheduleForm) -> dict[str, Any]:
     """Return the preview, or the error of a field of the timing."""
     now = timezone.now()
     try:
-        fields = form.timing_fields()
-        parsed = parse_timing(fields, now)
+        parsed = parse_timing(form.timing_fields(), now)
     except InvalidField as error:
         return {"now": now, "preview_error": error}
-    runs_left = parsed.max_runs
-    return {"now": now, "preview": preview_of(parsed.timing, now, _ROWS, runs_left)}
+    return {"now": now, "preview": preview_of(parsed.timing, now, _ROWS, parsed.max_runs)}

@@ -75,8 +75,8 @@ def explain_time(
         "cancelled",
         f"No run of {when} is stored.",
         [
-            f"The schedule was changed last {changed}, so it may not have been due then. Runs older "
-            "than the oldest one in the history are deleted."
+            f"The schedule was changed last {changed}, so it may not have been due then. Runs "
+            "older than the oldest one in the history are deleted."
         ],
     )
 

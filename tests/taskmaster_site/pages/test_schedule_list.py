@@ -84,7 +84,7 @@ def test_a_row_shows_state_words_outcomes_and_where_it_is_from() -> None:
     [
         ("failed", "The last run failed: no disk. Task"),
         ("late", "No coordinator seems to be running"),
-        ("paused", "Paused by maria 1 min ago: “New tax rates.”."),
+        ("paused", "Paused by maria 1 min ago: “New tax rates.”"),
         ("ended", "No date is left."),
     ],
 )
