@@ -24,9 +24,9 @@ from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.listener import Listener
 from taskmaster.coordinator.liveness import Liveness
 from taskmaster.coordinator.reports import Reporting
+from taskmaster.coordinator.rpc.client_calls import ClientCalls
 from taskmaster.coordinator.rpc.join_auth import JoinAuth
 from taskmaster.coordinator.rpc.server import GrpcServer, tls_details, warn_if_uncovered
-from taskmaster.coordinator.rpc.task_service import TaskService
 from taskmaster.coordinator.rpc.worker_service import WorkerService
 from taskmaster.coordinator.store import Identity
 from taskmaster.coordinator.support.database import (
@@ -121,7 +121,7 @@ class Process:
         )
         self.join_auth = JoinAuth(database, self.liveness.workers, tokens_required=tls is not None)
         self.server.add_services(
-            TaskService(self.threads),
+            ClientCalls(self.threads),
             WorkerService(
                 conf,
                 identity.id,

@@ -235,6 +235,217 @@ class TaskService:
             _registered_method=True)
 
 
+class ScheduleServiceStub:
+    """The service for clients that watch and operate recurring schedules, with the same permissions as
+    REST. Every call has the metadata `authorization: Token <key>`.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListSchedules = channel.unary_unary(
+                '/taskmaster.v1.ScheduleService/ListSchedules',
+                request_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.ListSchedulesRequest.SerializeToString,
+                response_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.ListSchedulesResponse.FromString,
+                _registered_method=True)
+        self.PauseSchedule = channel.unary_unary(
+                '/taskmaster.v1.ScheduleService/PauseSchedule',
+                request_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.PauseScheduleRequest.SerializeToString,
+                response_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.Schedule.FromString,
+                _registered_method=True)
+        self.ResumeSchedule = channel.unary_unary(
+                '/taskmaster.v1.ScheduleService/ResumeSchedule',
+                request_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.ResumeScheduleRequest.SerializeToString,
+                response_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.Schedule.FromString,
+                _registered_method=True)
+        self.RunSchedule = channel.unary_unary(
+                '/taskmaster.v1.ScheduleService/RunSchedule',
+                request_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.RunScheduleRequest.SerializeToString,
+                response_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.RunScheduleResponse.FromString,
+                _registered_method=True)
+
+
+class ScheduleServiceServicer:
+    """The service for clients that watch and operate recurring schedules, with the same permissions as
+    REST. Every call has the metadata `authorization: Token <key>`.
+    """
+
+    def ListSchedules(self, request, context):
+        """Returns the schedules by name, in pages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseSchedule(self, request, context):
+        """Withdraws the runs that have not started. A schedule that is paused already stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeSchedule(self, request, context):
+        """The next due time is after now. A schedule that is not paused stays as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunSchedule(self, request, context):
+        """Runs the schedule now, also if it is paused. FAILED_PRECONDITION if it cannot run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ScheduleServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListSchedules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSchedules,
+                    request_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.ListSchedulesRequest.FromString,
+                    response_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.ListSchedulesResponse.SerializeToString,
+            ),
+            'PauseSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseSchedule,
+                    request_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.PauseScheduleRequest.FromString,
+                    response_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.Schedule.SerializeToString,
+            ),
+            'ResumeSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeSchedule,
+                    request_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.ResumeScheduleRequest.FromString,
+                    response_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.Schedule.SerializeToString,
+            ),
+            'RunSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunSchedule,
+                    request_deserializer=taskmaster_dot_proto_dot_taskmaster__pb2.RunScheduleRequest.FromString,
+                    response_serializer=taskmaster_dot_proto_dot_taskmaster__pb2.RunScheduleResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'taskmaster.v1.ScheduleService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('taskmaster.v1.ScheduleService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ScheduleService:
+    """The service for clients that watch and operate recurring schedules, with the same permissions as
+    REST. Every call has the metadata `authorization: Token <key>`.
+    """
+
+    @staticmethod
+    def ListSchedules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskmaster.v1.ScheduleService/ListSchedules',
+            taskmaster_dot_proto_dot_taskmaster__pb2.ListSchedulesRequest.SerializeToString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.ListSchedulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskmaster.v1.ScheduleService/PauseSchedule',
+            taskmaster_dot_proto_dot_taskmaster__pb2.PauseScheduleRequest.SerializeToString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.Schedule.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskmaster.v1.ScheduleService/ResumeSchedule',
+            taskmaster_dot_proto_dot_taskmaster__pb2.ResumeScheduleRequest.SerializeToString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.Schedule.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/taskmaster.v1.ScheduleService/RunSchedule',
+            taskmaster_dot_proto_dot_taskmaster__pb2.RunScheduleRequest.SerializeToString,
+            taskmaster_dot_proto_dot_taskmaster__pb2.RunScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class WorkerServiceStub:
     """The service for workers.
     """

@@ -101,6 +101,79 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class ScheduleServiceStub:
+    """The service for clients that watch and operate recurring schedules, with the same permissions as
+    REST. Every call has the metadata `authorization: Token <key>`.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ScheduleServiceAsyncStub: ...
+    ListSchedules: _grpc.UnaryUnaryMultiCallable[_taskmaster_pb2.ListSchedulesRequest, _taskmaster_pb2.ListSchedulesResponse]
+    """Returns the schedules by name, in pages."""
+    PauseSchedule: _grpc.UnaryUnaryMultiCallable[_taskmaster_pb2.PauseScheduleRequest, _taskmaster_pb2.Schedule]
+    """Withdraws the runs that have not started. A schedule that is paused already stays as it is."""
+    ResumeSchedule: _grpc.UnaryUnaryMultiCallable[_taskmaster_pb2.ResumeScheduleRequest, _taskmaster_pb2.Schedule]
+    """The next due time is after now. A schedule that is not paused stays as it is."""
+    RunSchedule: _grpc.UnaryUnaryMultiCallable[_taskmaster_pb2.RunScheduleRequest, _taskmaster_pb2.RunScheduleResponse]
+    """Runs the schedule now, also if it is paused. FAILED_PRECONDITION if it cannot run."""
+
+@_typing.type_check_only
+class ScheduleServiceAsyncStub(ScheduleServiceStub):
+    """The service for clients that watch and operate recurring schedules, with the same permissions as
+    REST. Every call has the metadata `authorization: Token <key>`.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ListSchedules: _aio.UnaryUnaryMultiCallable[_taskmaster_pb2.ListSchedulesRequest, _taskmaster_pb2.ListSchedulesResponse]  # type: ignore[assignment]
+    """Returns the schedules by name, in pages."""
+    PauseSchedule: _aio.UnaryUnaryMultiCallable[_taskmaster_pb2.PauseScheduleRequest, _taskmaster_pb2.Schedule]  # type: ignore[assignment]
+    """Withdraws the runs that have not started. A schedule that is paused already stays as it is."""
+    ResumeSchedule: _aio.UnaryUnaryMultiCallable[_taskmaster_pb2.ResumeScheduleRequest, _taskmaster_pb2.Schedule]  # type: ignore[assignment]
+    """The next due time is after now. A schedule that is not paused stays as it is."""
+    RunSchedule: _aio.UnaryUnaryMultiCallable[_taskmaster_pb2.RunScheduleRequest, _taskmaster_pb2.RunScheduleResponse]  # type: ignore[assignment]
+    """Runs the schedule now, also if it is paused. FAILED_PRECONDITION if it cannot run."""
+
+class ScheduleServiceServicer(metaclass=_abc_1.ABCMeta):
+    """The service for clients that watch and operate recurring schedules, with the same permissions as
+    REST. Every call has the metadata `authorization: Token <key>`.
+    """
+
+    @_abc_1.abstractmethod
+    def ListSchedules(
+        self,
+        request: _taskmaster_pb2.ListSchedulesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_taskmaster_pb2.ListSchedulesResponse, _abc.Awaitable[_taskmaster_pb2.ListSchedulesResponse]]:
+        """Returns the schedules by name, in pages."""
+
+    @_abc_1.abstractmethod
+    def PauseSchedule(
+        self,
+        request: _taskmaster_pb2.PauseScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_taskmaster_pb2.Schedule, _abc.Awaitable[_taskmaster_pb2.Schedule]]:
+        """Withdraws the runs that have not started. A schedule that is paused already stays as it is."""
+
+    @_abc_1.abstractmethod
+    def ResumeSchedule(
+        self,
+        request: _taskmaster_pb2.ResumeScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_taskmaster_pb2.Schedule, _abc.Awaitable[_taskmaster_pb2.Schedule]]:
+        """The next due time is after now. A schedule that is not paused stays as it is."""
+
+    @_abc_1.abstractmethod
+    def RunSchedule(
+        self,
+        request: _taskmaster_pb2.RunScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_taskmaster_pb2.RunScheduleResponse, _abc.Awaitable[_taskmaster_pb2.RunScheduleResponse]]:
+        """Runs the schedule now, also if it is paused. FAILED_PRECONDITION if it cannot run."""
+
+def add_ScheduleServiceServicer_to_server(servicer: ScheduleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class WorkerServiceStub:
     """The service for workers."""
 

@@ -40,6 +40,11 @@ TABLE = (
     Grant(tasks.SUBMIT_SHELL, "submit and retry shell commands", _DEVELOP),
     Grant(tasks.CHANGE, "cancel, retry and reschedule tasks", _OPERATE | _DEVELOP),
     Grant(tasks.DELETE, "delete finished tasks", _ADMIN),
+    Grant(tasks.VIEW_SCHEDULE, "see schedules and their runs", _ALL),
+    Grant(tasks.CHANGE_SCHEDULE, "create, change and delete schedules", _DEVELOP),
+    Grant(
+        tasks.RUN_SCHEDULE, "run, pause, resume, skip and back-fill schedules", _OPERATE | _DEVELOP
+    ),
     Grant(workers.VIEW, "see workers and worker pools", _ALL),
     Grant(workers.CHANGE, "drain and stop workers", _OPERATE),
     Grant(workers.KILL, "kill workers", _OPERATE),

@@ -9,8 +9,8 @@ from taskmaster import __version__
 SETTINGS: dict[str, Any] = {
     "TITLE": "TaskMaster",
     "DESCRIPTION": (
-        "Submit tasks, read their status and results, cancel and retry them, and manage workers "
-        "and worker pools."
+        "Submit tasks, read their status and results, cancel and retry them, run them on "
+        "schedules, and manage workers and worker pools."
     ),
     "VERSION": __version__,
     "SWAGGER_UI_DIST": "SIDECAR",

@@ -11,7 +11,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from taskmaster.coordinator.rpc.client_calls import ClientCalls
 from taskmaster.coordinator.rpc.decode_guard import DecodeGuard
+from taskmaster.coordinator.rpc.schedule_service import ScheduleService
 from taskmaster.coordinator.rpc.task_service import TaskService
 from taskmaster.coordinator.rpc.worker_service import WorkerService
 from taskmaster.proto import taskmaster_pb2 as pb
@@ -38,7 +40,8 @@ _OPTIONS = [
     ("grpc.so_reuseport", 0),
 ]
 _SERVICES = tuple(
-    pb.DESCRIPTOR.services_by_name[name].full_name for name in ("TaskService", "WorkerService")
+    pb.DESCRIPTOR.services_by_name[name].full_name
+    for name in ("TaskService", "ScheduleService", "WorkerService")
 )
 #: Seconds that open calls have to finish when the server stops.
 _STOP_S = 1.0
@@ -52,9 +55,10 @@ class GrpcServer:
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(interceptors=[DecodeGuard()], options=_OPTIONS)
 
-    def add_services(self, tasks: TaskService, workers: WorkerService) -> None:
+    def add_services(self, calls: ClientCalls, workers: WorkerService) -> None:
         """Add the services of clients and workers, the health check and reflection."""
-        rpc.add_TaskServiceServicer_to_server(tasks, self._server)
+        rpc.add_TaskServiceServicer_to_server(TaskService(calls), self._server)
+        rpc.add_ScheduleServiceServicer_to_server(ScheduleService(calls), self._server)
         rpc.add_WorkerServiceServicer_to_server(workers, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(

@@ -37,3 +37,20 @@ def require_object(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise InvalidField("body", "must be a JSON object.")
     return body
+
+
+def require_fields(body: Any, *names: str) -> dict[str, Any]:
+    """Return the body, which has only these fields. Raise InvalidField."""
+    fields = dict(require_object(body))
+    for field in fields:
+        if field not in names:
+            raise InvalidField(field, f"unknown field; valid fields are {', '.join(names)}.")
+    return fields
+
+
+def take_flag(fields: dict[str, Any], name: str, *, default: bool) -> bool:
+    """Remove a field that is true or false, and return it. Raise InvalidField."""
+    value = fields.pop(name, default)
+    if not isinstance(value, bool):
+        raise InvalidField(name, "must be true or false.")
+    return value

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from taskmaster.tasks.api.bodies import require_object
+from taskmaster.tasks.api.bodies import require_object, take_flag
 from taskmaster.tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
 from taskmaster.tasks.api.conventions import ApiConventions, IsoTimes, extend_schema
 from taskmaster.tasks.api.filters import StrictFilterBackend
@@ -24,7 +24,7 @@ from taskmaster.tasks.api.views import JSON, problems
 from taskmaster.tasks.bulk import service
 from taskmaster.tasks.bulk.request import MAX_IDS, parse
 from taskmaster.tasks.bulk_actions import Action
-from taskmaster.tasks.errors import InvalidField, OperationNotFound
+from taskmaster.tasks.errors import OperationNotFound
 from taskmaster.tasks.ids import parse_id
 from taskmaster.tasks.models import Operation
 from taskmaster.tasks.models.operation import OperationState
@@ -190,8 +190,8 @@ class OperationsView(ApiConventions, GenericAPIView[Operation]):
         of shell tasks are refused without `taskmaster_tasks.submit_shell`.
         """
         fields = dict(require_object(request.data))
-        dry_run = _flag(fields, "dry_run", default=False)
-        confirm = _flag(fields, "confirm", default=True)
+        dry_run = take_flag(fields, "dry_run", default=False)
+        confirm = take_flag(fields, "confirm", default=True)
         bulk_request = parse(fields)
         if dry_run:
             count = service.count_tasks(bulk_request, request.user)
@@ -251,13 +251,6 @@ class CancelOperationView(ApiConventions, APIView):
         """Cancel the operation. Tasks that it has already changed stay changed."""
         operation = service.cancel(_parse_id(operation_id), request.user)
         return Response(OperationSerializer(operation).data)
-
-
-def _flag(fields: dict[str, Any], name: str, *, default: bool) -> bool:
-    value = fields.pop(name, default)
-    if not isinstance(value, bool):
-        raise InvalidField(name, "must be true or false.")
-    return value
 
 
 def _parse_id(operation_id: str) -> int:

@@ -46,3 +46,15 @@ class NewestFirst(CursorPagination):
         if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw[:9]) <= MAX_PAGE_SIZE:
             raise InvalidField("page_size", f"must be a whole number from 1 to {MAX_PAGE_SIZE}.")
         return int(raw)
+
+
+class ByName(NewestFirst):
+    """Paginate by name, which is unique."""
+
+    ordering = "name"
+
+
+class LatestDue(NewestFirst):
+    """Paginate the runs of a schedule by due time, the latest first."""
+
+    ordering = ("-due_at", "-id")

@@ -44,7 +44,7 @@ _LISTED = [
     "failed_at",
     "cancelled_at",
 ]
-_NOTICE = (
+NOTICE = (
     "Present if only workers know the name: the arguments were not checked, and the options that "
     "the task declares do not apply."
 )
@@ -136,7 +136,7 @@ class TaskSerializer(TaskRowSerializer):
 class SubmittedSerializer(TaskSerializer):
     """Task that has just been submitted."""
 
-    notice = serializers.CharField(required=False, help_text=_NOTICE)
+    notice = serializers.CharField(required=False, help_text=NOTICE)
 
     class Meta(TaskSerializer.Meta):
         fields = [*TaskSerializer.Meta.fields, "notice"]
@@ -217,9 +217,7 @@ class IdsSerializer(serializers.Serializer[Any]):
 class SubmittedIdsSerializer(IdsSerializer):
     """Ids of submitted tasks, in the order of the submission."""
 
-    notices = serializers.ListField(
-        child=serializers.CharField(), required=False, help_text=_NOTICE
-    )
+    notices = serializers.ListField(child=serializers.CharField(), required=False, help_text=NOTICE)
 
 
 class RefusedSerializer(serializers.Serializer[Any]):

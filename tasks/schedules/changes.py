@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import islice, takewhile
 
 from django.db import DEFAULT_DB_ALIAS
 
@@ -18,9 +17,8 @@ from taskmaster.tasks.timing.timing import jitter
 
 #: A paused schedule is searched at most once in this time, however often it is due.
 PAUSED_SEARCH = timedelta(seconds=60)
-#: Most due times that one change records. Only if no coordinator led for weeks, more have passed.
-_PASSED_MAX = 100_000
-_MICROSECOND = timedelta(microseconds=1)
+#: Why a schedule has ended that code declared before. Only a new declaration continues it.
+NO_LONGER_DECLARED = "The code no longer declares it."
 #: The columns that `set_next` computes, and those of every change.
 NEXT = ("next_due_at", "next_run_at", "ended_at", "ended_reason")
 CHANGED = (*NEXT, "version", "changed_at")
@@ -49,12 +47,27 @@ def taken_due_times(schedule_ids: Collection[int], after: datetime) -> dict[int,
     return taken
 
 
+def open_due_times(
+    schedule: Schedule, after: datetime, taken: Collection[datetime] | None
+) -> Iterator[datetime]:
+    """Yield the due times after `after` that have no run, except withdrawn ones.
+
+    `taken` are those that have a run, if they are known.
+    """
+    if taken is None:
+        taken = taken_due_times([schedule.pk], after).get(schedule.pk, set())
+    return (due.at for due in timing_of(schedule).after(after) if due.at not in taken)
+
+
 def set_next(schedule: Schedule, now: datetime, taken: Collection[datetime] | None = None) -> None:
     """Set the next due time: the first after `now` that has no run. Without one, it has ended.
 
-    `taken` are the due times that have a run, if they are known.
+    `taken` are the due times that have a run, if they are known. A schedule that code declares no
+    longer stays ended.
     """
-    due_at = next(_open_due_times(schedule, now, taken), None) if has_runs_left(schedule) else None
+    if schedule.ended_reason == NO_LONGER_DECLARED:
+        return
+    due_at = next(open_due_times(schedule, now, taken), None) if has_runs_left(schedule) else None
     if due_at is None:
         schedule.next_due_at = schedule.next_run_at = None
         schedule.ended_at = schedule.ended_at or now
@@ -81,36 +94,6 @@ def _ended_reason(schedule: Schedule) -> str:
     if not has_runs_left(schedule):
         return f"The maximum number of runs was reached: {schedule.max_runs}."
     return "No due time is left."
-
-
-def passed_run(
-    schedule: Schedule,
-    now: datetime,
-    state: RunState,
-    reason: str,
-    taken: Collection[datetime] | None = None,
-) -> ScheduleRun | None:
-    """Return an unsaved run for the due times up to `now` that have none, folded into one row.
-
-    The leader has not searched them yet. A change that computes the next due time from now would
-    leave them without a row.
-    """
-    first = schedule.next_due_at
-    if first is None or first > now:
-        return None
-    open_times = _open_due_times(schedule, first - _MICROSECOND, taken)
-    passed = list(islice(takewhile(lambda due_at: due_at <= now, open_times), _PASSED_MAX))
-    if not passed:
-        return None
-    return ScheduleRun(
-        schedule=schedule,
-        due_at=passed[0],
-        last_due_at=passed[-1] if len(passed) > 1 else None,
-        count=len(passed),
-        run_at=passed[0] + jitter(schedule.name, passed[0], schedule.jitter_s),
-        state=state,
-        reason=reason,
-    )
 
 
 def coming_runs(schedule: Schedule, now: datetime) -> Iterator[tuple[datetime, str | None]]:
@@ -141,12 +124,3 @@ def mark_changed(schedules: Sequence[Schedule], now: datetime) -> None:
 def wake_leader() -> None:
     """Wake the leading coordinator when the transaction commits."""
     store.notify_schedules(using=DEFAULT_DB_ALIAS)
-
-
-def _open_due_times(
-    schedule: Schedule, after: datetime, taken: Collection[datetime] | None
-) -> Iterator[datetime]:
-    """Yield the due times after `after` that have no run, except withdrawn ones."""
-    if taken is None:
-        taken = taken_due_times([schedule.pk], after).get(schedule.pk, set())
-    return (due.at for due in timing_of(schedule).after(after) if due.at not in taken)

@@ -15,7 +15,7 @@ from taskmaster.tasks.models import Schedule
 from taskmaster.tasks.models.schedule import RunState, ScheduleSource
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE
 from taskmaster.tasks.schedules import changes
-from taskmaster.tasks.schedules.fields import parse_changes, parse_new
+from taskmaster.tasks.schedules.fields import parse_changes, parse_new, parse_unsaved
 from taskmaster.tasks.schedules.pausing import record_passed
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
@@ -29,6 +29,7 @@ from taskmaster.tasks.schedules.users import (
 from taskmaster.tasks.schedules.withdrawal import withdraw_runs
 from taskmaster.tasks.store import schedule_changes as store
 from taskmaster.tasks.timing.parse import TIMING_FIELDS, TRIGGER_FIELDS
+from taskmaster.tasks.timing.preview import Preview, preview
 
 
 def create(fields: Mapping[str, object], *, user: ScheduleUser | None) -> Schedule:
@@ -54,6 +55,17 @@ def create(fields: Mapping[str, object], *, user: ScheduleUser | None) -> Schedu
     return Schedule.objects.get(pk=schedule.pk)
 
 
+def preview_new(fields: Mapping[str, object], *, user: ScheduleUser | None) -> Preview:
+    """Return the next due times of a schedule that is being written, without storing it.
+
+    Its name and its task may be missing. Raise NotAllowed and the errors of `parse_new`.
+    """
+    check_user(user, CHANGE_SCHEDULE)
+    now = store.read_clock()
+    parsed = parse_unsaved(fields, now)
+    return preview(parsed.timing, now, runs_left=parsed.max_runs)
+
+
 def update(
     schedule: Schedule,
     fields: Mapping[str, object],
@@ -72,7 +84,8 @@ def update(
     check_user(user, CHANGE_SCHEDULE)
     with transaction.atomic():
         schedule, now = changes.lock(schedule.pk)
-        _require_changeable(schedule, "edited", version)
+        _require_version(schedule, version)
+        _refuse_code(schedule, "edited")
         check_runs(user, schedule, CHANGE_SCHEDULE)
         columns = parse_changes(schedule, fields, now)
         if not columns:
@@ -100,12 +113,15 @@ def update(
 def delete(schedule: Schedule, *, user: ScheduleUser | None, version: int | None = None) -> None:
     """Delete a schedule with its history. Runs that have not started are withdrawn.
 
-    Raise NotAllowed, ScheduleNotFound, VersionChanged, and Conflict for a schedule of code.
+    Raise NotAllowed, ScheduleNotFound, VersionChanged, and Conflict for a schedule that code
+    declares.
     """
     check_user(user, CHANGE_SCHEDULE)
     with transaction.atomic():
         schedule, _ = changes.lock(schedule.pk)
-        _require_changeable(schedule, "deleted", version)
+        _require_version(schedule, version)
+        if schedule.ended_reason != changes.NO_LONGER_DECLARED:
+            _refuse_code(schedule, "deleted")
         withdraw_runs(schedule.pk, sentence("The schedule was deleted", user), by=name_of(user))
         name = schedule.name
         schedule.delete()
@@ -113,12 +129,15 @@ def delete(schedule: Schedule, *, user: ScheduleUser | None, version: int | None
         publish_change(f"deleted schedule {name}", user)
 
 
-def _require_changeable(schedule: Schedule, done: str, version: int | None) -> None:
+def _require_version(schedule: Schedule, version: int | None) -> None:
     if version is not None and schedule.version != version:
         raise VersionChanged(
             f"Schedule {schedule.name} has changed: it has version {schedule.version} now, not "
             f"{version}. Read it again."
         )
+
+
+def _refuse_code(schedule: Schedule, done: str) -> None:
     if schedule.source == ScheduleSource.CODE:
         where = f" ({schedule.declared_in})" if schedule.declared_in else ""
         raise Conflict(

@@ -18,7 +18,7 @@ from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.models import Schedule
 from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
 from taskmaster.tasks.options import TaskOptions, parse_options, short_text
-from taskmaster.tasks.timing.parse import TIMING_FIELDS, TRIGGER_FIELDS, parse_timing
+from taskmaster.tasks.timing.parse import TIMING_FIELDS, TRIGGER_FIELDS, ParsedTiming, parse_timing
 from taskmaster.tasks.timing.rules import TriggerKind
 
 #: Options of the tasks. A schedule has a time of its own.
@@ -36,6 +36,19 @@ def parse_new(fields: Mapping[str, object], now: datetime) -> dict[str, Any]:
         **_call_columns(given),
         **parse_timing(given, now).columns(),
     }
+
+
+def parse_unsaved(fields: Mapping[str, object], now: datetime) -> ParsedTiming:
+    """Return the timing of a schedule that is being written: its name and task may be missing.
+
+    Fields that are given are checked. Raise the errors of `parse_new`.
+    """
+    given = _given(fields)
+    if "name" in given:
+        _name(given["name"])
+    if "task" in given or "command" in given:
+        parse_call(given)
+    return parse_timing(given, now)
 
 
 def parse_changes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
 from django.db import transaction
@@ -13,7 +13,6 @@ from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.events.publish import publish_submitted
 from taskmaster.tasks.models import Schedule, ScheduleRun
 from taskmaster.tasks.models.schedule import RunKind
-from taskmaster.tasks.options import scheduled_time
 from taskmaster.tasks.permissions import RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
 from taskmaster.tasks.schedules.owner import require_submission
@@ -26,13 +25,13 @@ from taskmaster.tasks.schedules.users import (
     publish_change,
 )
 from taskmaster.tasks.store import schedule_changes as store
+from taskmaster.tasks.timing.values import point_in_time
+from taskmaster.tasks.timing.zones import zone_of
 from taskmaster.tasks.wakeup import wake_on_commit
 
 #: Most due times of one back-fill.
 BACKFILL_MAX = 10_000
 _MICROSECOND = timedelta(microseconds=1)
-#: Local times of earlier instants may be out of the range of a datetime.
-_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +84,10 @@ def backfill(
 ) -> int:
     """Create a run, due now, for each due time from `start` to `end`. Return their number.
 
-    Both ends are included and must be in the past. Due times that have run already run again, and
-    the overlap policy does not apply. All runs are created in one transaction. Raise the errors of
-    `run_now`, and InvalidField for more than 10,000 due times, or none.
+    Both ends are included and must be in the past. Without an offset they are local times. Due
+    times that have run already run again, and the overlap policy does not apply. All runs are
+    created in one transaction. Raise the errors of `run_now`, and InvalidField for more than 10,000
+    due times, or none.
     """
     check_user(user, RUN_SCHEDULE)
     with transaction.atomic():
@@ -121,10 +121,10 @@ def _create_runs(
 
 def _past_due_time(schedule: Schedule, value: object, now: datetime) -> datetime:
     """Return a due time of the past. Raise InvalidField with the one that follows."""
-    due_at = scheduled_time(value, "due_at")
+    due_at = _instant(schedule, value, "due_at", now)
     if due_at > now:
         raise InvalidField("due_at", f"{due_at.isoformat()} is in the future; a run starts now.")
-    due = timing_of(schedule).next_after(_just_before(due_at))
+    due = timing_of(schedule).next_after(due_at - _MICROSECOND)
     if due is not None and due.at == due_at:
         return due_at
     # The timing may have been edited since then.
@@ -142,7 +142,7 @@ def _due_times_between(
     for field, value in (("start", start), ("end", end)):
         if value is None:
             raise InvalidField(field, "is required; give a time such as 2026-01-31T12:00:00Z.")
-    first, last = scheduled_time(start, "start"), scheduled_time(end, "end")
+    first, last = _instant(schedule, start, "start", now), _instant(schedule, end, "end", now)
     if last < first:
         raise InvalidField("end", f"{last.isoformat()} is before start, {first.isoformat()}.")
     if last > now:
@@ -150,7 +150,7 @@ def _due_times_between(
             "end",
             f"{last.isoformat()} is in the future; only past due times can be back-filled.",
         )
-    coming = (due.at for due in timing_of(schedule).after(_just_before(first)))
+    coming = (due.at for due in timing_of(schedule).after(first - _MICROSECOND))
     found = list(islice(takewhile(lambda due_at: due_at <= last, coming), BACKFILL_MAX + 1))
     if len(found) > BACKFILL_MAX:
         raise InvalidField(
@@ -161,5 +161,6 @@ def _due_times_between(
     return found
 
 
-def _just_before(moment: datetime) -> datetime:
-    return max(moment, _EARLIEST) - _MICROSECOND
+def _instant(schedule: Schedule, value: object, field: str, now: datetime) -> datetime:
+    """Convert a time to UTC. Without an offset it is local time of the schedule's zone."""
+    return point_in_time(value, field, zone_of(schedule.timezone), now)

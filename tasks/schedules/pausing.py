@@ -12,6 +12,7 @@ from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
 from taskmaster.tasks.schedules.owner import owner_problem
+from taskmaster.tasks.schedules.passed import find_passed, pause_text, record
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
     check_runs,
@@ -22,7 +23,7 @@ from taskmaster.tasks.schedules.users import (
     publish_change,
     sentence,
 )
-from taskmaster.tasks.schedules.withdrawal import withdraw_runs
+from taskmaster.tasks.schedules.withdrawal import withdraw_run, withdraw_runs
 from taskmaster.tasks.timing.timing import jitter
 
 _PAUSE = ("paused_at", "paused_by", "pause_reason")
@@ -116,12 +117,11 @@ def _free_next(schedule: Schedule, now: datetime, reason: str, by: str) -> datet
     """Return the next due time without a run, or withdraw the run of an earlier one."""
     for due_at, state in changes.coming_runs(schedule, now):
         if state is None:
-            if not changes.has_runs_left(schedule):
+            if schedule.ended_at is not None:
                 break
             return due_at
-        if state in (RunState.CREATED, RunState.QUEUED) and withdraw_runs(
-            schedule.pk, reason, by=by, due_at=due_at
-        ):
+        unstarted = state in (RunState.CREATED, RunState.QUEUED)
+        if unstarted and withdraw_run(schedule.pk, due_at, reason, by=by):
             return due_at
     raise Conflict(f"Schedule {schedule.name} has no due time left to skip.")
 
@@ -131,13 +131,4 @@ def record_passed(schedule: Schedule, now: datetime, state: RunState, reason: st
     if schedule.paused_at is not None:
         state = RunState.PAUSED
         reason = pause_text("Paused", schedule.paused_at, schedule.paused_by, schedule.pause_reason)
-    run = changes.passed_run(schedule, now, state, reason)
-    if run is not None:
-        run.save()
-
-
-def pause_text(what: str, since: datetime, by: str, reason: str) -> str:
-    """Return since when, by whom and why something is paused."""
-    who = f" by {by}" if by else ""
-    why = f": {reason}" if reason else "."
-    return f"{what}{who} since {since:%Y-%m-%d %H:%M:%S} UTC{why}"
+    record([find_passed(schedule, now, state, reason)])

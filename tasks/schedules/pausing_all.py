@@ -11,7 +11,7 @@ from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun
 from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.permissions import RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
-from taskmaster.tasks.schedules.pausing import pause_text
+from taskmaster.tasks.schedules.passed import find_passed, pause_text, record
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
     check_user,
@@ -20,7 +20,7 @@ from taskmaster.tasks.schedules.users import (
     publish_change,
     sentence,
 )
-from taskmaster.tasks.schedules.withdrawal import withdraw_runs
+from taskmaster.tasks.schedules.withdrawal import withdraw_all
 from taskmaster.tasks.store import schedule_changes as store
 
 #: Number of schedules whose next due times are stored with one statement.
@@ -46,13 +46,9 @@ def pause_all(reason: str, *, user: ScheduleUser | None) -> SchedulerState:
             return state
         # The withdrawal locks tasks. A concurrent edit of a schedule locks its row before them.
         list(Schedule.objects.select_for_update(no_key=True).order_by("pk").values_list("pk"))
-        text = sentence("All schedules were paused", user, reason)
-        withdraw_runs(None, text, by=name_of(user))
-        state.paused_at, state.paused_by, state.pause_reason = (
-            store.read_clock(),
-            name_of(user),
-            reason,
-        )
+        now = store.read_clock()
+        withdraw_all(now, sentence("All schedules were paused", user, reason), by=name_of(user))
+        state.paused_at, state.paused_by, state.pause_reason = now, name_of(user), reason
         state.save(update_fields=["paused_at", "paused_by", "pause_reason"])
         changes.wake_leader()
         publish_change("paused all schedules", user)
@@ -105,10 +101,9 @@ def _move_on(paused_at: datetime, now: datetime, reason: str) -> None:
     taken = changes.taken_due_times([each.pk for each in schedules], min(first, now))
     passed = []
     for schedule in schedules:
-        due_times = taken.get(schedule.pk, set())
-        run = changes.passed_run(schedule, now, RunState.PAUSED, reason, due_times)
-        passed += [run] if run is not None else []
+        due_times = taken.get(schedule.pk, ())
+        passed.append(find_passed(schedule, now, RunState.PAUSED, reason, due_times))
         changes.set_next(schedule, now, due_times)
+    record(passed)
     changes.mark_changed(schedules, now)
-    ScheduleRun.objects.bulk_create(passed, batch_size=_BATCH)
     Schedule.objects.bulk_update(schedules, changes.CHANGED, batch_size=_BATCH)

@@ -7,7 +7,7 @@ command line, which has all permissions.
 
 from __future__ import annotations
 
-from taskmaster.tasks.schedules.editing import create, delete, update
+from taskmaster.tasks.schedules.editing import create, delete, preview_new, update
 from taskmaster.tasks.schedules.manual_runs import (
     BackfillPreview,
     backfill,
@@ -16,6 +16,7 @@ from taskmaster.tasks.schedules.manual_runs import (
 )
 from taskmaster.tasks.schedules.pausing import pause, resume, skip_next
 from taskmaster.tasks.schedules.pausing_all import pause_all, read_state, resume_all
+from taskmaster.tasks.schedules.stored import preview_stored
 from taskmaster.tasks.schedules.users import ScheduleUser
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "pause",
     "pause_all",
     "preview_backfill",
+    "preview_new",
+    "preview_stored",
     "read_state",
     "resume",
     "resume_all",

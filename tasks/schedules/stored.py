@@ -1,10 +1,12 @@
-"""Read the timing of a stored schedule."""
+"""Read the timing of a stored schedule, and preview its due times."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 from taskmaster.tasks.models import Schedule
+from taskmaster.tasks.store.schedule_changes import read_clock
+from taskmaster.tasks.timing.preview import Preview, preview
 from taskmaster.tasks.timing.rules import RepeatedTime, SkippedTime, TriggerKind
 from taskmaster.tasks.timing.timing import Timing
 from taskmaster.tasks.timing.triggers import (
@@ -19,6 +21,14 @@ from taskmaster.tasks.timing.zones import zone_of
 def timing_of(schedule: Schedule) -> Timing:
     """Return the timing of a stored schedule, whose fields are valid."""
     return Timing(_trigger_of(schedule), schedule.starts_at, schedule.ends_at)
+
+
+def preview_stored(schedule: Schedule, count: int = 20) -> Preview:
+    """Return the next due times of a stored schedule, as if it were not paused."""
+    runs_left = None
+    if schedule.max_runs is not None:
+        runs_left = max(0, schedule.max_runs - schedule.runs_made)
+    return preview(timing_of(schedule), read_clock(), count, runs_left)
 
 
 def _trigger_of(schedule: Schedule) -> Trigger:

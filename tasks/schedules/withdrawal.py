@@ -7,49 +7,66 @@ reason.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import DEFAULT_DB_ALIAS
+from django.db.models import QuerySet
 
 from taskmaster.tasks.event import EventKind, NewEvent
 from taskmaster.tasks.events.publish import publish
 from taskmaster.tasks.messages import EndedTasks
 from taskmaster.tasks.models import ScheduleRun
 from taskmaster.tasks.models.schedule import RunState
-from taskmaster.tasks.store import schedule_changes
-from taskmaster.tasks.store import sync_store as store
+from taskmaster.tasks.store import schedule_changes as store
+from taskmaster.tasks.store import sync_store
+
+#: For all schedules, only runs of the last day are searched. An older task that has not started
+#: has no worker, and the history of ten thousand schedules is long.
+_AGE_MAX = timedelta(days=1)
 
 
-def withdraw_runs(
-    schedule_id: int | None, reason: str, *, by: str, due_at: datetime | None = None
-) -> int:
-    """Withdraw the runs of one schedule, or of all, or only that of one due time. Count them.
+def withdraw_runs(schedule_id: int, reason: str, *, by: str) -> int:
+    """Withdraw the runs of a schedule, whose row the caller has locked. Return their number.
 
-    The caller has locked the schedules. Withdrawn runs do not count towards `max_runs`, so this
-    changes the column `runs_made`. `by` is the name of the user, for the events of the tasks.
+    Withdrawn runs do not count towards `max_runs`: this changes the column `runs_made`. `by` is the
+    name of the user, for the events of the tasks.
     """
-    # The leader creates the task of a queued run under the lock of the schedule, as its other runs.
-    queued = ScheduleRun.objects.filter(state=RunState.QUEUED)
-    if schedule_id is not None:
-        queued = queued.filter(schedule=schedule_id)
-    if due_at is not None:
-        queued = queued.filter(due_at=due_at)
-    unstarted = schedule_changes.lock_unstarted_runs(schedule_id, due_at)
-    runs = [*queued.values_list("pk", flat=True), *(run.run_id for run in unstarted)]
-    if not runs:
+    runs = ScheduleRun.objects.filter(schedule=schedule_id)
+    return _withdraw(runs, schedule_id, store.EARLIEST, store.LATEST, reason, by)
+
+
+def withdraw_run(schedule_id: int, due_at: datetime, reason: str, *, by: str) -> bool:
+    """Withdraw the run of one due time. Return False if it has started."""
+    runs = ScheduleRun.objects.filter(schedule=schedule_id, due_at=due_at)
+    return _withdraw(runs, schedule_id, due_at, due_at, reason, by) > 0
+
+
+def withdraw_all(now: datetime, reason: str, *, by: str) -> None:
+    """Withdraw the runs of all schedules, whose rows the caller has locked."""
+    _withdraw(ScheduleRun.objects.all(), None, now - _AGE_MAX, store.LATEST, reason, by)
+
+
+def _withdraw(
+    runs: QuerySet[ScheduleRun],
+    schedule_id: int | None,
+    since: datetime | str,
+    until: datetime | str,
+    reason: str,
+    by: str,
+) -> int:
+    unstarted = store.lock_unstarted_runs(schedule_id, since, until)
+    # A queued run has no task yet. The leader creates it under the lock of the schedule.
+    queued = runs.filter(state=RunState.QUEUED).values_list("pk", flat=True)
+    ids = [*(run.run_id for run in unstarted), *queued]
+    if not ids:
         return 0
-    schedule_changes.withdraw_runs(runs, reason)
-    changed = store.cancel_tasks([run.task_id for run in unstarted])
-    store.record_completions(EndedTasks(cancelled=len(changed)), using=DEFAULT_DB_ALIAS)
+    store.withdraw_runs(ids, reason)
+    changed = sync_store.cancel_tasks([run.task_id for run in unstarted])
+    ended = EndedTasks(cancelled=len(changed))
+    sync_store.record_completions(ended, using=DEFAULT_DB_ALIAS)
+    text = "withdrawn by its schedule"
     publish(
-        NewEvent(
-            EventKind.CANCELLED,
-            "withdrawn by its schedule",
-            each.task_id,
-            each.name,
-            each.queue,
-            user=by,
-        )
+        NewEvent(EventKind.CANCELLED, text, each.task_id, each.name, each.queue, user=by)
         for each in changed
     )
-    return len(runs)
+    return len(ids)

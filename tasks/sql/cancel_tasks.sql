@@ -5,6 +5,7 @@
 -- Index: primary key.
 -- Called by taskmaster.tasks.task_actions for one task.
 -- Called by taskmaster.tasks.bulk.apply for many tasks.
+-- Called by taskmaster.tasks.schedules.withdrawal for runs that have not started.
 WITH cancelled AS (
     UPDATE taskmaster_tasks_task AS task
     SET

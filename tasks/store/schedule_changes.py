@@ -14,13 +14,27 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.statements import statement
 
+#: Bounds of due times, which PostgreSQL understands.
+EARLIEST, LATEST = "-infinity", "infinity"
+
 
 class UnstartedRun(NamedTuple):
     """Identify a scheduled run whose task has not started."""
 
     run_id: int
-    schedule_id: int
     task_id: int
+
+
+class PassedRun(NamedTuple):
+    """Hold due times that have passed without a run, `times` from `due_at` to `last_due_at`."""
+
+    schedule_id: int
+    due_at: datetime
+    last_due_at: datetime | None
+    times: int
+    run_at: datetime
+    state: str
+    reason: str
 
 
 def read_clock(*, using: str = DEFAULT_DB_ALIAS) -> datetime:
@@ -36,14 +50,32 @@ def notify_schedules(*, using: str = DEFAULT_DB_ALIAS) -> None:
 
 
 def lock_unstarted_runs(
-    schedule_id: int | None, due_at: datetime | None = None, *, using: str = DEFAULT_DB_ALIAS
+    schedule_id: int | None,
+    since: datetime | str,
+    until: datetime | str,
+    *,
+    using: str = DEFAULT_DB_ALIAS,
 ) -> list[UnstartedRun]:
     """Lock the tasks of scheduled runs that have not started, and return the runs.
 
-    `schedule_id` selects one schedule, and `due_at` one due time.
+    `schedule_id` is one schedule, or None for all. `since` and `until` limit the due times.
     """
-    parameters = {"schedule_id": schedule_id, "due_at": due_at}
+    parameters = {"schedule_id": schedule_id, "since": since, "until": until}
     return [UnstartedRun._make(row) for row in _run(using, "lock_unstarted_runs", parameters)]
+
+
+def record_passed_runs(runs: Sequence[PassedRun], *, using: str = DEFAULT_DB_ALIAS) -> None:
+    """Store due times that have passed without a run, at most one row for each schedule."""
+    columns = {
+        "schedule_ids": [run.schedule_id for run in runs],
+        "due_ats": [run.due_at for run in runs],
+        "last_due_ats": [run.last_due_at for run in runs],
+        "counts": [run.times for run in runs],
+        "run_ats": [run.run_at for run in runs],
+        "states": [run.state for run in runs],
+        "reasons": [run.reason for run in runs],
+    }
+    _run(using, "record_passed_runs", columns)
 
 
 def withdraw_runs(ids: Sequence[int], reason: str, *, using: str = DEFAULT_DB_ALIAS) -> None:

@@ -87,9 +87,9 @@ class CronSets:
 def cron_sets(expression: str) -> CronSets:
     """Return the values of five fields in lower case. Raise BadItem."""
     texts = expression.split()
-    sets = [_values(field, text) for field, text in zip(FIELDS, texts, strict=True)]
-    both = texts[2].startswith("*") or texts[4].startswith("*")
-    return CronSets(*sets, both_days=both)
+    minutes, hours, days, months, weekdays = map(_values, FIELDS, texts)
+    both_days = texts[2].startswith("*") or texts[4].startswith("*")
+    return CronSets(minutes, hours, days, months, weekdays, both_days)
 
 
 def without_single_steps(expression: str) -> str:

@@ -36,6 +36,8 @@ _MONTH_NAMES = (
 )
 #: Number of items that are corrected for a suggestion.
 _MOST_CORRECTIONS = 20
+#: Number of characters of a wrong item that a message shows.
+_MOST_SHOWN = 40
 
 
 def cron_expression(value: object, field: str = "cron") -> str:
@@ -59,7 +61,8 @@ def cron_expression(value: object, field: str = "cron") -> str:
         _check_dates(cron_sets(expression))
     except BadItem as error:
         wrong = error.item or expression.split()[FIELDS.index(error.field)]
-        rule = f"has {_as_typed(wrong, value)!r} in the {error.field.name}; {error.rule}."
+        item = _as_typed(wrong, value)[:_MOST_SHOWN]
+        rule = f"has {item!r} in the {error.field.name}; {error.rule}."
         raise InvalidField(field, rule + _hint(_corrected(expression))) from None
     return without_single_steps(expression)
 
@@ -68,7 +71,7 @@ def _macro(name: str, field: str) -> str:
     if name in MACROS:
         return MACROS[name]
     near = difflib.get_close_matches(name, MACROS, n=1)
-    rule = f"is {name!r}; it must be five fields or one of {', '.join(MACROS)}."
+    rule = f"is {name[:_MOST_SHOWN]!r}; it must be five fields or one of {', '.join(MACROS)}."
     raise InvalidField(field, rule + _hint(near[0] if near else None))
 
 

@@ -7,10 +7,12 @@ from enum import StrEnum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-#: The longest time that a zone has repeated since 1970 is three hours (Antarctica/Casey).
-REPEATED_MAX = timedelta(hours=4)
-#: Steps of the search for changes. The shortest time between two changes is about four weeks.
-_STEP = timedelta(days=7)
+#: The longest time that a zone has repeated since 1970 is seven hours (Antarctica/Vostok in 1994).
+#: No zone has had two changes within this time.
+REPEATED_MAX = timedelta(hours=8)
+#: Steps of the search for changes. The shortest time between two changes since 1970 is an hour less
+#: than a week (Brazil in 2000).
+_STEP = timedelta(days=3)
 
 
 class ClockChange(StrEnum):

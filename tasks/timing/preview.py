@@ -167,35 +167,43 @@ class _ClockEffect:
 
     def sentence(self, trigger: CronTrigger) -> str:
         """Return what happens to the times, and the rule that says so."""
-        one = len(self.times) == 1
+        skips = self.transition.change is ClockChange.SKIPPED
+        rule: str = trigger.skipped_time if skips else trigger.repeated_time
+        fact, result = self._if_skipped(trigger) if skips else self._if_repeated(trigger)
+        return f"{self._subject()} {fact} on this day. By the rule “{rule}” {result}."
+
+    def _subject(self) -> str:
         names = [f"{time:%H:%M}" for time in self.times]
         if len(names) > _MOST_LISTED:
-            subject = f"{len(names)} times from {names[0]} to {names[-1]}"
-        else:
-            subject = listed(names)
-        if self.transition.change is ClockChange.SKIPPED:
-            rule, fact = trigger.skipped_time, "does not exist" if one else "do not exist"
-            if trigger.shifts:
-                after = f"{self.transition.after:%H:%M}, right after the change"
-                result = f"it runs at {after}" if one else f"they run once, at {after}"
-            else:
-                result = "it does not run" if one else "they do not run"
-        else:
-            rule, fact = trigger.repeated_time, "occurs twice" if one else "occur twice"
-            number = {
-                RepeatedTime.FIRST: "once, the first time",
-                RepeatedTime.SECOND: "once, the second time",
-                RepeatedTime.BOTH: "twice",
-            }[trigger.repeats]
-            result = f"{'it' if one else 'each'} runs {number}"
-        return f"{subject} {fact} on this day. By the rule “{rule}” {result}."
+            return f"{len(names)} times from {names[0]} to {names[-1]}"
+        return listed(names)
+
+    def _if_skipped(self, trigger: CronTrigger) -> tuple[str, str]:
+        one = len(self.times) == 1
+        fact = "does not exist" if one else "do not exist"
+        if not trigger.shifts:
+            return fact, "it does not run" if one else "they do not run"
+        at = f"at {self.transition.after:%H:%M}, right after the change"
+        return fact, f"it runs {at}" if one else f"they run once, {at}"
+
+    def _if_repeated(self, trigger: CronTrigger) -> tuple[str, str]:
+        one = len(self.times) == 1
+        number = {
+            RepeatedTime.FIRST: "once, the first time",
+            RepeatedTime.SECOND: "once, the second time",
+            RepeatedTime.BOTH: "twice",
+        }[trigger.repeats]
+        return "occurs twice" if one else "occur twice", f"{'it' if one else 'each'} runs {number}"
 
 
 def _effects(trigger: CronTrigger, after: datetime, until: datetime) -> Iterator[_ClockEffect]:
     """Yield the changes of the clocks that skip or repeat a time of the expression."""
     for transition in transitions(trigger.zone, after, until):
         low, high = sorted((transition.before, transition.after))
-        found = trigger.local_times(low - timedelta(seconds=1))
-        times = tuple(takewhile(lambda local, high=high: local < high, found))
+        times = []
+        for local in trigger.local_times(low - timedelta(seconds=1)):
+            if local >= high:
+                break
+            times.append(local)
         if times:
-            yield _ClockEffect(transition, times)
+            yield _ClockEffect(transition, tuple(times))

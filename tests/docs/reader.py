@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import django
 import psutil
@@ -312,6 +313,7 @@ class Reader:
             (r"(?<=password=)…", lambda: PASSWORD),
             (r"tmjoin_…", self._join_token),
             (r"\bID\b", self._waiting_task),
+            (r"\bSCHEDULE\b", self._schedule),
             (r"\bWORKER\b", self._spare_worker),
             (r"manage\.py createsuperuser", lambda: "manage.py createsuperuser --noinput"),
             (
@@ -347,6 +349,13 @@ class Reader:
         """Return the id of a new task that is not due yet."""
         task = {"name": "shop.tasks.resize", "args": [1], "scheduled_at": "2099-01-01T00:00:00Z"}
         return str(self.visitor.send(f"{self.mount}/api/tasks/", task, self.token()).json["id"])
+
+    def _schedule(self) -> str:
+        """Return the id of a new schedule that is due once an hour."""
+        fields = {"name": f"hourly-{uuid4().hex}", "cron": "0 * * * *"}
+        call = {"task": "shop.tasks.resize", "args": [1]}
+        where = f"{self.mount}/api/schedules/"
+        return str(self.visitor.send(where, {**fields, **call}, self.token()).json["id"])
 
     def _spare_worker(self) -> str:
         """Start a worker that the page may stop; return its name."""

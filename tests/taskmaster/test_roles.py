@@ -18,7 +18,17 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve
 from taskmaster.roles import ADMIN as ADMIN_ROLE
 from taskmaster.roles import ROLES, TABLE, VIEWER, permissions_of, roles_with
 from taskmaster.tasks.models import Operation, Task
-from taskmaster.tasks.permissions import ADD, CHANGE, DELETE, SUBMIT_SHELL, VIEW
+from taskmaster.tasks.permissions import (
+    ADD,
+    CHANGE,
+    CHANGE_SCHEDULE,
+    DELETE,
+    RUN_SCHEDULE,
+    SUBMIT_SHELL,
+    VIEW,
+    VIEW_SCHEDULE,
+)
+from taskmaster.tasks.schedules import service
 from taskmaster.workers import permissions as workers
 from taskmaster.workers.models import WorkerPool
 from tests.factories import a_worker, stored
@@ -28,6 +38,9 @@ pytestmark = pytest.mark.django_db
 VIEW_WORKER = workers.VIEW
 CALL = {"name": "examples.tasks.add", "args": [1, 2]}
 SHELL = {"command": "true"}
+HOURLY = {"task": "examples.tasks.add", "args": [1, 2], "cron": "0 * * * *"}
+PAST = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T05:00:00Z"}
+EDIT, RUN = (VIEW_SCHEDULE, CHANGE_SCHEDULE), (VIEW_SCHEDULE, RUN_SCHEDULE)
 NO_ROLE, ANONYMOUS = "a user without a role", "an anonymous visitor"
 #: Pages and endpoints that anyone may open, by URL name.
 PUBLIC = {
@@ -82,6 +95,35 @@ API = [
     Request("GET", "/api/operations/{operation}/", (VIEW,)),
     Request("POST", "/api/operations/{operation}/confirm/", (VIEW, CHANGE)),
     Request("POST", "/api/operations/{operation}/cancel/", (VIEW, CHANGE)),
+    Request("GET", "/api/schedules/", (VIEW_SCHEDULE,)),
+    Request("POST", "/api/schedules/", EDIT, {"name": "new", **HOURLY}),
+    Request(
+        "POST",
+        "/api/schedules/",
+        (*EDIT, SUBMIT_SHELL),
+        {"name": "new", "cron": "0 * * * *", **SHELL},
+    ),
+    Request("POST", "/api/schedules/preview/", EDIT, HOURLY),
+    Request("GET", "/api/schedules/pause_all/", (VIEW_SCHEDULE,)),
+    Request("POST", "/api/schedules/pause_all/", RUN),
+    Request("POST", "/api/schedules/resume_all/", RUN),
+    Request("GET", "/api/schedules/{schedule}/", (VIEW_SCHEDULE,)),
+    Request("GET", "/api/schedules/{schedule}/preview/", (VIEW_SCHEDULE,)),
+    Request("GET", "/api/schedules/{schedule}/runs/", (VIEW_SCHEDULE,)),
+    Request("PATCH", "/api/schedules/{schedule}/", EDIT, {"priority": 1}),
+    Request("PATCH", "/api/schedules/{schedule}/", (*EDIT, SUBMIT_SHELL), {**SHELL}),
+    Request("DELETE", "/api/schedules/{schedule}/", EDIT),
+    Request("POST", "/api/schedules/{schedule}/run/", RUN),
+    Request("POST", "/api/schedules/{schedule}/pause/", RUN),
+    Request("POST", "/api/schedules/{schedule}/resume/", RUN),
+    Request("POST", "/api/schedules/{schedule}/skip/", RUN),
+    Request("POST", "/api/schedules/{schedule}/backfill/", RUN, PAST),
+    Request("POST", "/api/schedules/{schedule}/backfill/", RUN, {**PAST, "dry_run": True}),
+    Request("PATCH", "/api/schedules/{command}/", (*EDIT, SUBMIT_SHELL), {"priority": 1}),
+    Request("POST", "/api/schedules/{command}/run/", (*RUN, SUBMIT_SHELL)),
+    Request("POST", "/api/schedules/{command}/resume/", (*RUN, SUBMIT_SHELL)),
+    Request("POST", "/api/schedules/{command}/backfill/", (*RUN, SUBMIT_SHELL), PAST),
+    Request("POST", "/api/schedules/{command}/pause/", RUN),
     Request("GET", "/api/logs/stream", (VIEW,)),
     Request("GET", "/api/logs/stream?channels=dashboard-workers", (VIEW, VIEW_WORKER)),
     Request("GET", "/api/events/", (VIEW,)),
@@ -150,7 +192,16 @@ def ids(user: User) -> dict[str, Any]:
     operation = Operation.objects.create(
         action="cancel", filter={}, total=1, upper_id=task, created_by=user
     )
-    return {"task": task, "failed": failed, "worker": a_worker().pk, "operation": operation.pk}
+    hourly = service.create({"name": "hourly", **HOURLY}, user=None)
+    command = service.create({"name": "command", "cron": "0 * * * *", **SHELL}, user=None)
+    return {
+        "task": task,
+        "failed": failed,
+        "worker": a_worker().pk,
+        "operation": operation.pk,
+        "schedule": hourly.pk,
+        "command": command.pk,
+    }
 
 
 def send(browser: Client, request: Request, ids: dict[str, Any]) -> Any:
@@ -221,7 +272,8 @@ def test_every_url_is_walked_or_public() -> None:
         for each in get_resolver().url_patterns
         if isinstance(each, URLResolver) and each.app_name == "taskmaster"
     ]
-    example = {"task": 1, "failed": 1, "worker": UUID(int=1), "operation": 1}
+    example = {"task": 1, "failed": 1, "worker": UUID(int=1), "operation": 1, "schedule": 1}
+    example["command"] = 1
     walked = {
         resolve(urlsplit(request.address.format(**example)).path).url_name
         for request in (*PAGES, *API)

@@ -26,7 +26,12 @@ async def channel(address: str) -> AsyncIterator[grpc.aio.Channel]:
 
 async def test_health_and_reflection_answer(channel: grpc.aio.Channel) -> None:
     health = health_pb2_grpc.HealthStub(channel)
-    for service in ("", "taskmaster.v1.TaskService", "taskmaster.v1.WorkerService"):
+    for service in (
+        "",
+        "taskmaster.v1.TaskService",
+        "taskmaster.v1.ScheduleService",
+        "taskmaster.v1.WorkerService",
+    ):
         request = health_pb2.HealthCheckRequest(service=service)
         answer = await health.Check(request, timeout=DEADLINE_S)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING, service
@@ -42,6 +47,7 @@ async def test_health_and_reflection_answer(channel: grpc.aio.Channel) -> None:
     assert {service.name for service in answers[0].list_services_response.service} == {
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
+        "taskmaster.v1.ScheduleService",
         "taskmaster.v1.TaskService",
         "taskmaster.v1.WorkerService",
     }

@@ -14,6 +14,10 @@ from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
+from taskmaster.tasks.schedules.fields import FIELDS
+from tests.tasks.api.people import client_with
+from tests.tasks.schedules.sample import ALL
+
 pytestmark = pytest.mark.django_db
 
 
@@ -53,6 +57,22 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         "get_operation": "get /api/operations/{operation_id}/",
         "confirm_operation": "post /api/operations/{operation_id}/confirm/",
         "cancel_operation": "post /api/operations/{operation_id}/cancel/",
+        "list_schedules": "get /api/schedules/",
+        "create_schedule": "post /api/schedules/",
+        "preview_schedule": "post /api/schedules/preview/",
+        "get_pause_of_all_schedules": "get /api/schedules/pause_all/",
+        "pause_all_schedules": "post /api/schedules/pause_all/",
+        "resume_all_schedules": "post /api/schedules/resume_all/",
+        "get_schedule": "get /api/schedules/{schedule_id}/",
+        "change_schedule": "patch /api/schedules/{schedule_id}/",
+        "delete_schedule": "delete /api/schedules/{schedule_id}/",
+        "preview_stored_schedule": "get /api/schedules/{schedule_id}/preview/",
+        "run_schedule": "post /api/schedules/{schedule_id}/run/",
+        "pause_schedule": "post /api/schedules/{schedule_id}/pause/",
+        "resume_schedule": "post /api/schedules/{schedule_id}/resume/",
+        "skip_next_run": "post /api/schedules/{schedule_id}/skip/",
+        "backfill_schedule": "post /api/schedules/{schedule_id}/backfill/",
+        "list_schedule_runs": "get /api/schedules/{schedule_id}/runs/",
         "stream_events": "get /api/logs/stream",
         "stream_task_events": "get /api/tasks/{task_id}/events/",
         "list_events": "get /api/events/",
@@ -83,6 +103,14 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
             "finished_after finished_before q cursor page_size If-None-Match",
         ),
         ("/api/operations/", "state action user cursor page_size If-None-Match"),
+        (
+            "/api/schedules/",
+            "name task queue source owner state cursor page_size If-None-Match",
+        ),
+        (
+            "/api/schedules/{schedule_id}/runs/",
+            "schedule_id kind state cursor page_size If-None-Match",
+        ),
         ("/api/workers/", "status pool name cursor page_size If-None-Match"),
         ("/api/tasks/{task_id}/output/", "task_id attempt stream plain"),
     ],
@@ -99,11 +127,20 @@ def test_the_schema_lists_if_none_match_and_idempotency_key(schema: Any) -> None
         "/api/stats/",
         "/api/events/",
         "/api/operations/",
+        "/api/schedules/",
+        "/api/schedules/{schedule_id}/",
+        "/api/schedules/{schedule_id}/runs/",
     ):
         operation = schema["paths"][path]["get"]
         assert operation["responses"].keys() >= {"200", "304"}
         assert "ETag" in operation["responses"]["200"]["headers"]
-    for path in ("/api/tasks/", "/api/tasks/bulk/"):
+    for path in (
+        "/api/tasks/",
+        "/api/tasks/bulk/",
+        "/api/schedules/",
+        "/api/schedules/{schedule_id}/run/",
+        "/api/schedules/{schedule_id}/backfill/",
+    ):
         operation = schema["paths"][path]["post"]
         assert "Idempotency-Key" in {each["name"] for each in operation["parameters"]}
         assert "Idempotency-Replayed" in operation["responses"]["201"]["headers"]
@@ -133,6 +170,30 @@ def test_a_task_response_matches_the_schema(schema: Any, client: APIClient) -> N
     assert set(listed) == set(schema["components"]["schemas"]["TaskRow"]["properties"])
 
 
+def test_a_schedule_and_its_runs_match_the_schema(schema: Any) -> None:
+    schemas = schema["components"]["schemas"]
+
+    def properties(name: str) -> set[str]:
+        return set(schemas[name]["properties"])
+
+    client = client_with(*ALL)
+    given = {"name": "sum", "task": "examples.tasks.add", "args": [1, 2], "cron": "0 3 * * *"}
+    made = client.post("/api/schedules/", given, "json").json()
+    assert set(made) == properties("CreatedSchedule")
+    address = f"/api/schedules/{made['id']}/"
+    assert set(client.get(address).json()) == properties("Schedule")
+    [listed] = client.get("/api/schedules/").json()["results"]
+    assert set(listed) == properties("ScheduleRow")
+    shown = client.get(f"{address}preview/").json()
+    assert set(shown) == properties("Preview")
+    assert set(shown["rows"][0]) == properties("PreviewRow")
+    assert set(client.post(f"{address}run/").json()) == properties("ScheduleRun")
+    assert set(client.get("/api/schedules/pause_all/").json()) == properties("AllSchedules")
+    assert properties("NewSchedule") == set(FIELDS)
+    headers = schema["paths"]["/api/schedules/{schedule_id}/"]["patch"]["parameters"]
+    assert "If-Match" in {each["name"] for each in headers}
+
+
 def test_the_docs_load_nothing_from_other_hosts() -> None:
     page = APIClient().get("/api/docs/")
     assert page.status_code == HTTPStatus.OK
@@ -152,9 +213,8 @@ def test_the_docs_load_nothing_from_other_hosts() -> None:
 def test_the_root_links_to_existing_urls(client: APIClient) -> None:
     links = client.get("/api/").json()
     assert set(links) == {
-        "tasks", "bulk", "operations", "workers", "pools", "stats", "shards", "events", "stream",
-        "token",
-        "schema", "docs",
+        "tasks", "bulk", "operations", "schedules", "workers", "pools", "stats", "shards", "events",
+        "stream", "token", "schema", "docs",
     }  # fmt: skip
     for name, address in links.items():
         if name == "stream":

@@ -54,7 +54,9 @@ def around(day: datetime) -> tuple[datetime, datetime]:
 
 def by_cronsim(expression: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
     """Return the due times from start to end as cronsim computes them, with the zone."""
-    times = CronSim(expression, (start - timedelta(seconds=1)).astimezone(ZoneInfo(zone)))
+    times = CronSim(
+        cron_expression(expression), (start - timedelta(seconds=1)).astimezone(ZoneInfo(zone))
+    )
     instants = (local.astimezone(UTC) for local in times)
     return list(takewhile(lambda at: at <= end, instants))
 
