@@ -122,7 +122,7 @@ class ScheduleAdmin(ReadOnly, ModelAdmin[Schedule]):
             try:
                 change(schedule)
             except TaskMasterError as error:
-                self.message_user(request, f"{schedule.name}: {error}", messages.ERROR)
+                self.message_user(request, f"Schedule {schedule.name}: {error}", messages.ERROR)
             else:
                 count += 1
         if count:

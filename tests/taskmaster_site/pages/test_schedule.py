@@ -10,7 +10,8 @@ from django.test import Client
 from django.utils import timezone
 
 from taskmaster.tasks.models import Schedule
-from tests.factories import a_run, a_schedule, in_s
+from tests.factories import in_s
+from tests.schedule_rows import a_run, nightly
 from tests.taskmaster_site.pages.people import client, text
 from tests.taskmaster_site.pages.test_schedule_list import plain
 
@@ -28,7 +29,7 @@ def section(html: str, title: str) -> str:
 
 def test_the_head_has_words_next_run_and_rules() -> None:
     due = datetime(2099, 3, 1, 1, 30, tzinfo=UTC)
-    schedule = a_schedule(
+    schedule = nightly(
         timezone="Europe/Berlin", next_due_at=due, next_run_at=due, overlap="queue_one",
         missed="all", missed_max=7, jitter_s=30, queue="reports", max_runs=9, runs_made=4,
         args=[], kwargs={"warehouse": "north"},
@@ -55,7 +56,7 @@ def test_the_head_has_words_next_run_and_rules() -> None:
 
 
 def test_a_schedule_of_code_names_its_declaration_and_cannot_be_edited() -> None:
-    schedule = a_schedule(source="code", declared_in="shop/tasks.py:12")
+    schedule = nightly(source="code", declared_in="shop/tasks.py:12")
     browser = client("view_schedule", "change_schedule", "run_schedule")
     html = page(schedule, browser)
     assert "shop/tasks.py:12" in html
@@ -72,12 +73,12 @@ def test_a_schedule_of_code_names_its_declaration_and_cannot_be_edited() -> None
 def test_the_next_twenty_runs_name_the_change_of_the_clocks() -> None:
     dates = [datetime(2099, 1, day, 12, tzinfo=UTC) for day in range(1, 26)]
     browser = client("view_schedule")
-    schedule = a_schedule(trigger="dates", cron="", dates=dates)
+    schedule = nightly(trigger="dates", cron="", dates=dates)
     html = section(page(schedule, browser), "The next twenty runs")
     assert html.count("<li") == 20
     assert "Thu 1 Jan 2099" in plain(html)
     html = section(
-        page(a_schedule("berlin", timezone="Europe/Berlin"), browser), "The next twenty runs"
+        page(nightly("berlin", timezone="Europe/Berlin"), browser), "The next twenty runs"
     )
     assert html.count('class="clock"') >= 2
     for part in ("clocks go forward", "clocks go back", "02:30 does not exist on this day."):
@@ -86,19 +87,19 @@ def test_the_next_twenty_runs_name_the_change_of_the_clocks() -> None:
 
 def test_a_skipped_due_time_is_marked_among_the_next_runs() -> None:
     due = datetime(2099, 1, 1, 12, tzinfo=UTC)
-    schedule = a_schedule(trigger="dates", cron="", dates=[due, due + timedelta(days=1)])
+    schedule = nightly(trigger="dates", cron="", dates=[due, due + timedelta(days=1)])
     a_run(schedule, due, "skipped", reason="The disk is being replaced.")
     html = section(page(schedule), "The next twenty runs")
     assert html.count("skipped</span>") == 1
 
 
 def test_a_limit_of_runs_limits_the_next_runs() -> None:
-    html = section(page(a_schedule(max_runs=5, runs_made=2)), "The next twenty runs")
+    html = section(page(nightly(max_runs=5, runs_made=2)), "The next twenty runs")
     assert html.count("<li") - html.count("clocks go") == 3
 
 
 def test_the_history_has_outcomes_reasons_and_run_times() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     made = a_run(schedule, in_s(-60), status="complete")
     a_run(schedule, in_s(-120), status="failed", errors=[{"message": "no disk"}])
     a_run(schedule, in_s(-180), "missed", reason="No coordinator led.")
@@ -123,7 +124,7 @@ def test_the_history_has_outcomes_reasons_and_run_times() -> None:
 
 
 def test_a_late_start_is_noted() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     run = a_run(schedule, in_s(-60), status="complete")
     run.run_at -= timedelta(seconds=3)
     run.save()
@@ -131,7 +132,7 @@ def test_a_late_start_is_noted() -> None:
 
 
 def test_a_user_who_may_run_can_make_up_what_did_not_run() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     missed = a_run(schedule, in_s(-60), "missed")
     a_run(schedule, in_s(-90), "paused", count=3, last_due_at=in_s(-80))
     a_run(schedule, in_s(-120), "queued")
@@ -142,7 +143,7 @@ def test_a_user_who_may_run_can_make_up_what_did_not_run() -> None:
 
 
 def test_the_history_has_pages_of_twenty() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     for hour in range(1, 24):
         a_run(schedule, in_s(-3_600 * hour), "missed")
     browser = client("view_schedule")
@@ -154,7 +155,7 @@ def test_the_history_has_pages_of_twenty() -> None:
 
 
 def test_the_calendar_shows_past_outcomes_and_times_to_come() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     today = timezone.now().replace(hour=0, minute=0, second=30, microsecond=0)
     a_run(schedule, today - timedelta(days=1), status="complete")
     a_run(schedule, today - timedelta(days=2), status="failed")
@@ -169,7 +170,7 @@ def test_the_calendar_shows_past_outcomes_and_times_to_come() -> None:
 
 
 def test_run_times_are_drawn_with_the_last_one_in_words() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     browser = client("view_schedule")
     assert "<h2>Run time" not in page(schedule, browser)
     a_run(schedule, in_s(-60), status="complete")
@@ -179,7 +180,7 @@ def test_run_times_are_drawn_with_the_last_one_in_words() -> None:
 
 
 def test_the_page_answers_why_it_did_not_run_at_a_time() -> None:
-    schedule = a_schedule(timezone="Europe/Berlin")
+    schedule = nightly(timezone="Europe/Berlin")
     due = datetime(2026, 3, 17, 1, 30, tzinfo=UTC)
     a_run(schedule, due, "missed", reason="No coordinator led from 01:11 to 01:58 UTC.")
     browser = client("view_schedule")
@@ -189,7 +190,7 @@ def test_the_page_answers_why_it_did_not_run_at_a_time() -> None:
 
 
 def test_the_reason_why_it_does_not_run_stands_first() -> None:
-    schedule = a_schedule(
+    schedule = nightly(
         paused_at=in_s(-60), paused_by="maria", pause_reason="The owner is inactive."
     )
     html = page(schedule)
@@ -209,14 +210,14 @@ def test_the_reason_why_it_does_not_run_stands_first() -> None:
 def test_the_page_has_the_buttons_that_the_user_may_press(
     permissions: tuple[str, ...], shown: set[str]
 ) -> None:
-    html = page(a_schedule(), client("view_schedule", *permissions))
+    html = page(nightly(), client("view_schedule", *permissions))
     found = set(re.findall(r'<button type="button" id="([a-z-]+)"', html))
     assert found & {"ask-run", "ask-pause", "ask-skip", "ask-backfill", "delete"} == shown
     assert ('<dialog id="pause"' in html) == ("ask-pause" in shown)
 
 
 def test_a_script_gets_only_the_part_that_changes() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     answer = client("view_schedule").get(
         f"/schedules/{schedule.pk}/", headers={"HX-Request": "true"}
     )

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from taskmaster.tasks.models import Schedule, ScheduleRun, Task
-from tests.factories import a_run, a_schedule
+from tests.schedule_rows import a_run, nightly
 from tests.taskmaster_site.pages.people import client, press, text
 from tests.taskmaster_site.pages.test_schedule_list import plain
 
@@ -34,7 +34,7 @@ def last_due() -> datetime:
 
 
 def test_run_now_creates_a_task_and_names_it() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     answer = press(operator(), at(schedule, "run"))
     task = Task.objects.get()
     assert f"nightly-backup runs now: task {task.pk}." in text(answer)
@@ -43,7 +43,7 @@ def test_run_now_creates_a_task_and_names_it() -> None:
 
 
 def test_run_now_takes_the_due_time_of_a_missed_run() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     due = last_due()
     a_run(schedule, due, "missed")
     press(operator(), at(schedule, "run"), due_at=due.isoformat())
@@ -52,7 +52,7 @@ def test_run_now_takes_the_due_time_of_a_missed_run() -> None:
 
 @pytest.mark.parametrize("due_at", ["x", "2026-02-30T00:00:00Z", "2026-03-01T02:30:00"])
 def test_a_wrong_due_time_changes_nothing(due_at: str) -> None:
-    answer = press(operator(), at(a_schedule(), "run"), due_at=due_at)
+    answer = press(operator(), at(nightly(), "run"), due_at=due_at)
     assert answer.status_code == 400
     assert answer.headers["HX-Retarget"] == "#toasts"
     assert "due_at: must be a time with a zone" in text(answer)
@@ -60,7 +60,7 @@ def test_a_wrong_due_time_changes_nothing(due_at: str) -> None:
 
 
 def test_a_schedule_is_paused_with_a_reason_and_resumed() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     browser = operator()
     answer = press(browser, at(schedule, "pause"), reason="Tax rates", dialog="pause")
     assert answer.headers["HX-Trigger"] == CHANGED
@@ -74,7 +74,7 @@ def test_a_schedule_is_paused_with_a_reason_and_resumed() -> None:
 
 
 def test_an_error_of_a_dialog_stays_in_the_dialog() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     answer = press(operator(), at(schedule, "pause"), reason="x" * 9_000, dialog="pause")
     assert answer.status_code == 400
     assert answer.headers["HX-Retarget"] == "#pause .error"
@@ -84,12 +84,12 @@ def test_an_error_of_a_dialog_stays_in_the_dialog() -> None:
 
 
 def test_only_a_known_dialog_gets_an_error() -> None:
-    answer = press(operator(), at(a_schedule(), "run"), due_at="x", dialog="body")
+    answer = press(operator(), at(nightly(), "run"), due_at="x", dialog="body")
     assert answer.headers["HX-Retarget"] == "#toasts"
 
 
 def test_the_next_run_is_skipped() -> None:
-    schedule = a_schedule(next_due_at=last_due() + timedelta(days=1))
+    schedule = nightly(next_due_at=last_due() + timedelta(days=1))
     answer = press(operator(), at(schedule, "skip"), reason="The disk is being replaced.")
     assert "nightly-backup skips the run due" in text(answer)
     run = ScheduleRun.objects.get()
@@ -97,14 +97,14 @@ def test_the_next_run_is_skipped() -> None:
 
 
 def test_a_paused_schedule_skips_nothing() -> None:
-    schedule = a_schedule(paused_at=timezone.now())
+    schedule = nightly(paused_at=timezone.now())
     answer = press(operator(), at(schedule, "skip"), reason="x", dialog="skip")
     assert answer.status_code == 409
     assert answer.headers["HX-Retarget"] == "#skip .error"
 
 
 def test_a_back_fill_is_previewed_and_then_created() -> None:
-    schedule = a_schedule(timezone="Europe/Berlin")
+    schedule = nightly(timezone="Europe/Berlin")
     browser = operator()
     days = {"start": "2026-03-01T00:00", "end": "2026-03-03T23:59"}
     found = plain(text(press(browser, at(schedule, "backfill/preview"), **days)))
@@ -128,14 +128,14 @@ def test_a_back_fill_is_previewed_and_then_created() -> None:
     ],
 )
 def test_a_back_fill_without_runs_has_no_button(start: str, end: str, expected: str) -> None:
-    schedule = a_schedule(timezone="Europe/Berlin")
+    schedule = nightly(timezone="Europe/Berlin")
     answer = press(operator(), at(schedule, "backfill/preview"), start=start, end=end)
     assert expected in plain(text(answer))
     assert 'class="primary" disabled' in text(answer)
 
 
 def test_a_schedule_is_deleted_and_the_list_follows() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     browser = client("view_schedule", "change_schedule")
     answer = press(browser, at(schedule, "delete"))
     assert answer.headers["HX-Redirect"] == "/schedules/"
@@ -143,7 +143,7 @@ def test_a_schedule_is_deleted_and_the_list_follows() -> None:
 
 
 def test_a_schedule_of_code_is_not_deleted() -> None:
-    schedule = a_schedule(source="code")
+    schedule = nightly(source="code")
     answer = press(client("view_schedule", "change_schedule"), at(schedule, "delete"))
     assert answer.status_code == 409
     assert Schedule.objects.exists()
@@ -151,7 +151,7 @@ def test_a_schedule_of_code_is_not_deleted() -> None:
 
 @pytest.mark.parametrize("verb", ["run", "resume", "backfill"])
 def test_a_shell_schedule_needs_the_permission_for_shell_commands(verb: str) -> None:
-    schedule = a_schedule(task="shell", args=[], kwargs={"command": "true"})
+    schedule = nightly(task="shell", args=[], kwargs={"command": "true"})
     days = {"start": "2026-03-01T00:00", "end": "2026-03-03T23:59"}
     answer = press(operator(), at(schedule, verb), **days)
     assert answer.status_code == 403
@@ -169,7 +169,7 @@ def test_a_shell_schedule_needs_the_permission_for_shell_commands(verb: str) -> 
     ],
 )  # fmt: skip
 def test_a_button_needs_its_permission(verb: str, permissions: tuple[str, ...]) -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     answer: Any = press(client(*permissions), at(schedule, verb), reason="x")
     assert answer.status_code == 403
     schedule.refresh_from_db()
@@ -178,5 +178,5 @@ def test_a_button_needs_its_permission(verb: str, permissions: tuple[str, ...]) 
 
 def test_buttons_are_posted_and_an_unknown_schedule_is_not_found() -> None:
     browser = operator()
-    assert browser.get(at(a_schedule(), "run")).status_code == 405
+    assert browser.get(at(nightly(), "run")).status_code == 405
     assert press(browser, "/schedules/987654/run/").status_code == 404

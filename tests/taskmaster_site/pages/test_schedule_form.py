@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from taskmaster.tasks.models import Schedule
-from tests.factories import a_schedule
+from tests.schedule_rows import nightly
 from tests.taskmaster_site.pages.people import client, press, text
 from tests.taskmaster_site.pages.test_schedule_list import plain
 
@@ -108,7 +108,7 @@ def test_a_wrong_option_opens_the_options() -> None:
 
 
 def test_a_taken_name_is_refused() -> None:
-    a_schedule("weekly-report")
+    nightly("weekly-report")
     answer = editor().post("/schedules/new/", GIVEN)
     assert answer.status_code == 422
     assert "weekly-report" in plain(re.search(r'<p class="error.*?</p>', text(answer))[0])  # type: ignore[index]
@@ -139,7 +139,7 @@ def test_the_form_of_a_stored_schedule_has_its_values_and_saving_them_changes_no
 
 
 def test_a_schedule_is_changed_and_another_trigger_replaces_the_first() -> None:
-    schedule = a_schedule(owner=None)
+    schedule = nightly(owner=None)
     browser = editor()
     changed = {**GIVEN, "trigger": "interval", "every": "5", "unit": "60", "version": "0"}
     answer = browser.post(f"/schedules/{schedule.pk}/edit/", changed)
@@ -149,7 +149,7 @@ def test_a_schedule_is_changed_and_another_trigger_replaces_the_first() -> None:
 
 
 def test_a_change_of_a_version_that_is_no_longer_current_is_refused() -> None:
-    schedule = a_schedule(version=3)
+    schedule = nightly(version=3)
     answer = editor().post(f"/schedules/{schedule.pk}/edit/", {**GIVEN, "version": "2"})
     assert answer.status_code == 422
     schedule.refresh_from_db()

@@ -11,7 +11,8 @@ from django.test import Client
 
 from taskmaster.tasks.models import Schedule, SchedulerState
 from taskmaster.tasks.queries import schedules
-from tests.factories import a_run, a_schedule, in_s
+from tests.factories import in_s
+from tests.schedule_rows import a_run, nightly
 from tests.taskmaster_site.pages.people import client, press, text
 
 pytestmark = pytest.mark.django_db
@@ -43,13 +44,13 @@ def note(html: str) -> str:
 def birds() -> dict[str, Schedule]:
     """Store a schedule of each state."""
     found = {
-        "fine": a_schedule("fine", next_run_at=in_s(60)),
-        "failed": a_schedule("failing", next_run_at=in_s(120)),
-        "late": a_schedule("slow", next_run_at=in_s(180)),
-        "paused": a_schedule(
+        "fine": nightly("fine", next_run_at=in_s(60)),
+        "failed": nightly("failing", next_run_at=in_s(120)),
+        "late": nightly("slow", next_run_at=in_s(180)),
+        "paused": nightly(
             "held", paused_at=in_s(-90), paused_by="maria", pause_reason="New tax rates."
         ),
-        "ended": a_schedule(
+        "ended": nightly(
             "over", ended_at=in_s(-9), ended_reason="No date is left.", next_run_at=None
         ),
     }
@@ -60,7 +61,7 @@ def birds() -> dict[str, Schedule]:
 
 
 def test_a_row_shows_state_words_outcomes_and_where_it_is_from() -> None:
-    schedule = a_schedule(timezone="Europe/Berlin", source="code")
+    schedule = nightly(timezone="Europe/Berlin", source="code")
     a_run(schedule, in_s(-7_200), status="failed")
     a_run(schedule, in_s(-3_600), status="complete")
     html = page(client("view_schedule"))
@@ -102,7 +103,7 @@ def test_a_row_that_is_fine_has_no_second_line() -> None:
 
 @pytest.mark.parametrize("state", ["missed", "refused"])
 def test_a_missed_or_refused_run_shows_its_reason(state: str) -> None:
-    a_run(a_schedule(), in_s(-60), state, reason="No coordinator led from 02:11 to 02:58 UTC.")
+    a_run(nightly(), in_s(-60), state, reason="No coordinator led from 02:11 to 02:58 UTC.")
     html = page(client("view_schedule"))
     assert f"was {state}: No coordinator led from 02:11 to 02:58 UTC." in note(html)
 
@@ -114,21 +115,21 @@ def test_the_summary_names_what_needs_a_person_and_counts_the_rest() -> None:
 
 
 def test_the_summary_of_schedules_that_are_all_fine() -> None:
-    a_schedule("one")
-    a_schedule("two")
+    nightly("one")
+    nightly("two")
     expected = "All 2 schedules are on time and their last runs did not fail."
     assert summary(page(client("view_schedule"))) == expected
 
 
 def test_the_summary_names_only_the_first_of_many() -> None:
     for number in range(5):
-        a_schedule(f"held-{number}", paused_at=in_s(-90))
+        nightly(f"held-{number}", paused_at=in_s(-90))
     expected = "held-0, held-1, held-2 and 2 more are paused."
     assert summary(page(client("view_schedule"))) == expected
 
 
 def test_a_silent_leader_is_named() -> None:
-    a_schedule()
+    nightly()
     SchedulerState.objects.create(checked_at=in_s(-3_600))
     expected = "No coordinator has searched for due schedules since 1.0 h ago"
     assert expected in summary(page(client("view_schedule")))
@@ -166,7 +167,7 @@ def test_a_script_gets_the_list_and_the_address_follows() -> None:
 def test_pages_keep_view_and_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedules, "PAGE_ROWS", 2)
     for name in "abc":
-        a_schedule(name, next_run_at=in_s(60 + ord(name)))
+        nightly(name, next_run_at=in_s(60 + ord(name)))
     browser = client("view_schedule")
     html = page(browser, "?q=tasks")
     assert names(html) == ["a", "b"]
@@ -200,14 +201,14 @@ def test_buttons_are_shown_only_to_those_who_may_press_them(
     permissions: tuple[str, ...], task: str, shown: set[str], settings: Any
 ) -> None:
     settings.TASKMASTER = {"SHELL_TASKS": True}
-    a_schedule(task=task)
+    nightly(task=task)
     main = page(client(*permissions)).partition("<main")[2].partition("<dialog")[0]
     found = {"Run now", "Pause everything…", "New schedule"}
     assert {label for label in found if label in main} == shown
 
 
 def test_everything_is_paused_with_a_reason_and_resumed() -> None:
-    a_schedule()
+    nightly()
     browser = client("view_schedule", "run_schedule")
     answer = press(browser, "/schedules/pause/", reason="Migration")
     assert answer.headers["HX-Trigger"] == "taskmaster:changed"
@@ -221,7 +222,7 @@ def test_everything_is_paused_with_a_reason_and_resumed() -> None:
 
 
 def test_a_name_is_shown_as_text() -> None:
-    a_schedule("<b>&", paused_at=in_s(-9), pause_reason="<script>")
+    nightly("<b>&", paused_at=in_s(-9), pause_reason="<script>")
     html = page(client("view_schedule"))
     assert "&lt;b&gt;&amp;" in html
     assert "<script>" not in html.partition("<main")[2]

@@ -11,7 +11,8 @@ from django.test.utils import CaptureQueriesContext
 
 from taskmaster.tasks.models import Schedule, SchedulerState, Task
 from taskmaster.tasks.queries import schedules
-from tests.factories import a_run, a_schedule, in_s
+from tests.factories import in_s
+from tests.schedule_rows import a_run, nightly
 
 pytestmark = pytest.mark.django_db
 
@@ -55,7 +56,7 @@ STATES: dict[str, tuple[str, Case]] = {
 
 def stored(case: Case, name: str = "nightly-backup") -> Schedule:
     fields, runs = case
-    schedule = a_schedule(name, **fields)
+    schedule = nightly(name, **fields)
     for seconds, state, status in runs:
         a_run(schedule, in_s(seconds), state, status)
     return schedule
@@ -70,23 +71,23 @@ def test_the_state_follows_from_the_newest_runs(expected: str, case: Case) -> No
 
 
 def test_a_retried_task_that_waits_for_its_next_attempt_is_not_late() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     run = a_run(schedule, in_s(-300), "created", "pending")
     Task.objects.filter(pk=run.task_id).update(attempt=1)
     assert schedules.read_row(schedule).state == "on time"
 
 
 def test_while_everything_is_paused_each_schedule_is_paused() -> None:
-    a_schedule()
+    nightly()
     SchedulerState.objects.create(paused_at=in_s(-60))
     assert schedules.read_page().counts == {"paused": 1}
 
 
 def test_a_late_row_has_its_time_and_the_reason_of_its_task() -> None:
-    made = a_schedule("made")
+    made = nightly("made")
     run = a_run(made, in_s(-60), "created", "pending")
-    overdue = a_schedule("overdue", next_run_at=in_s(-90))
-    missed = a_schedule("missed")
+    overdue = nightly("overdue", next_run_at=in_s(-90))
+    missed = nightly("missed")
     a_run(missed, in_s(-60), "missed")
     rows = {row.schedule.name: row for row in schedules.read_page().rows}
     assert rows["made"].late_since == run.run_at
@@ -97,7 +98,7 @@ def test_a_late_row_has_its_time_and_the_reason_of_its_task() -> None:
 
 
 def test_a_row_shows_the_last_thirty_outcomes_and_a_folded_row_counts_as_several() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     now = in_s(0)
     for hour in range(1, 30):
         a_run(schedule, now - timedelta(hours=hour), status="failed" if hour == 1 else "complete")
@@ -110,7 +111,7 @@ def test_a_row_shows_the_last_thirty_outcomes_and_a_folded_row_counts_as_several
 
 
 def test_a_long_pause_fills_the_bars() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     a_run(schedule, in_s(-60), "paused", count=500, last_due_at=in_s(-30))
     assert schedules.summary(schedules.read_row(schedule).outcomes) == "30 did not run"
 
@@ -131,7 +132,7 @@ def test_a_long_pause_fills_the_bars() -> None:
 def test_each_run_has_its_outcome_in_one_word(
     state: str, status: str, kind: str, word: str
 ) -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     a_run(schedule, in_s(-60), state, status)
     newest = schedules.read_row(schedule).newest
     assert newest is not None
@@ -139,7 +140,7 @@ def test_each_run_has_its_outcome_in_one_word(
 
 
 def test_a_run_whose_task_was_deleted_is_not_shown_as_complete() -> None:
-    schedule = a_schedule()
+    schedule = nightly()
     a_run(schedule, in_s(-60), task_id=987_654)
     newest = schedules.read_row(schedule).newest
     assert newest is not None
@@ -147,7 +148,7 @@ def test_a_run_whose_task_was_deleted_is_not_shown_as_complete() -> None:
 
 
 def test_the_views_select_by_state_and_count_all() -> None:
-    a_schedule("fine", next_run_at=in_s(60))
+    nightly("fine", next_run_at=in_s(60))
     stored(STATES["its task failed"][1], "broken")
     stored(STATES["it is paused"][1], "held")
     stored(STATES["it has ended"][1], "over")
@@ -169,8 +170,8 @@ def test_the_views_select_by_state_and_count_all() -> None:
 def test_a_search_compares_name_and_task_and_takes_every_character_as_it_is(
     search: str, expected: list[str]
 ) -> None:
-    a_schedule()
-    a_schedule("a_b", task="shell")
+    nightly()
+    nightly("a_b", task="shell")
     assert [row.schedule.name for row in schedules.read_page(search=search).rows] == expected
 
 
@@ -192,7 +193,7 @@ def test_pages_have_fifty_rows_and_a_number_out_of_range_gives_the_nearest(
 ) -> None:
     monkeypatch.setattr(schedules, "PAGE_ROWS", 2)
     for name in "abc":
-        a_schedule(name, next_run_at=in_s(60 + ord(name)))
+        nightly(name, next_run_at=in_s(60 + ord(name)))
     names = [
         [row.schedule.name for row in schedules.read_page(number=number).rows]
         for number in (1, 2, 99, -1)
