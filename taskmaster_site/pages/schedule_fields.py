@@ -159,7 +159,8 @@ class ScheduleForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["timezone"].initial = django_settings.TIME_ZONE
         for name, field in self.fields.items():
-            field.widget.attrs["aria-describedby"] = f"id_{name}_error"
+            if name not in ("trigger", "unit", "version"):
+                field.widget.attrs["aria-describedby"] = f"id_{name}_error"
 
     def show(self, error: TaskMasterError) -> None:
         """Show an error of the service at its field, which gets the focus."""
