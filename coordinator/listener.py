@@ -10,7 +10,7 @@ message ever arrives.
 
 The session also holds the coordinator's advisory lock. When the session breaks, other coordinators
 may take over this coordinator's tasks. One session among all coordinators holds a second lock, the
-leader lock. Its coordinator reconciles the worker pools.
+leader lock. Its coordinator reconciles the worker pools and creates the runs of schedules.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ class NotifyChannel(StrEnum):
     OPERATION = "taskmaster_operation"
     #: A worker pool has changed. No payload.
     POOL = "taskmaster_pool"
+    #: A schedule has changed. No payload.
+    SCHEDULE = "taskmaster_schedule"
 
 
 class Listener:
@@ -84,6 +86,7 @@ class Listener:
         on_watch: Callable[[], None],
         on_operation: Callable[[], None],
         on_pool: Callable[[], None],
+        on_schedule: Callable[[], None],
         on_connect: Callable[[], Awaitable[None]],
         notify: Callable[[str], Awaitable[None]],
         leading: asyncio.Event,
@@ -99,6 +102,7 @@ class Listener:
         self._on_watch = on_watch
         self._on_operation = on_operation
         self._on_pool = on_pool
+        self._on_schedule = on_schedule
         self._on_connect = on_connect
         self._notify = notify
         self._probe_s = probe_s
@@ -147,8 +151,10 @@ class Listener:
         if self.heard_at is None:
             self.heard_at = self._clock()
         self.listening.set()
-        # Tasks may have been submitted while the session was down. Their NOTIFY is lost.
+        # Tasks may have been submitted, and schedules changed, while the session was down. Their
+        # NOTIFY is lost.
         self._on_wake()
+        self._on_schedule()
         while await self._probe_arrives(connection):
             await self._receive_for(connection, self._probe_s if locked else _LOCK_RETRY_S)
             locked = locked or await store.try_liveness_lock(connection, self._coordinator)
@@ -224,6 +230,8 @@ class Listener:
                     self._on_operation()
                 case NotifyChannel.POOL:
                     self._on_pool()
+                case NotifyChannel.SCHEDULE:
+                    self._on_schedule()
                 case NotifyChannel.WORKER:
                     worker, command = payload.split()
                     if command not in COMMANDS:

@@ -28,6 +28,7 @@ from taskmaster.coordinator.rpc.client_calls import ClientCalls
 from taskmaster.coordinator.rpc.join_auth import JoinAuth
 from taskmaster.coordinator.rpc.server import GrpcServer, tls_details, warn_if_uncovered
 from taskmaster.coordinator.rpc.worker_service import WorkerService
+from taskmaster.coordinator.schedules.runner import ScheduleRunner
 from taskmaster.coordinator.store import Identity
 from taskmaster.coordinator.support.database import (
     OUTAGE_ERRORS,
@@ -93,6 +94,15 @@ class Process:
         self.reconciler = Reconciler(
             database.connection, conf, publisher.add, lambda: self.liveness.peers.addresses
         )
+        self.schedule_runner = ScheduleRunner(
+            database,
+            conf,
+            identity.id,
+            publisher,
+            self.threads,
+            leading=self.reconciler.leading,
+            on_pending=self._on_pending,
+        )
         self.listener = Listener(
             direct_conninfo(),
             identity.id,
@@ -103,6 +113,7 @@ class Process:
             on_watch=publisher.subscriptions_changed,
             on_operation=self.bulk_runner.wake,
             on_pool=self.reconciler.wake,
+            on_schedule=self.schedule_runner.wake,
             on_connect=self._register,
             leading=self.reconciler.leading,
             notify=database.notify,
@@ -202,6 +213,7 @@ class Process:
                 parking=dispatching.parking.run,
                 lost_claims=liveness.lost_claims.run,
                 bulk_runner=self.bulk_runner.run,
+                schedule_runner=self.schedule_runner.run,
                 lookahead=dispatching.lookahead.run,
                 offer_expiry=dispatching.offer_expiry.run,
                 offer_tokens=self.offer_tokens.run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -55,6 +56,15 @@ class Peer(NamedTuple):
 def lock_key(coordinator: UUID) -> int:
     """Return the key of the advisory lock that a coordinator holds while it is alive."""
     return advisory_key(f"coordinator.{coordinator}")
+
+
+async def read_last_seen(connection: Connection, coordinator: UUID) -> datetime | None:
+    """Return the time of a coordinator's last heartbeat, or None if its row is gone."""
+    cursor = await connection.execute(
+        statement("read_last_seen", _SQL), {"coordinator": coordinator}
+    )
+    row = await cursor.fetchone()
+    return row[0] if row else None
 
 
 async def try_liveness_lock(connection: Connection, coordinator: UUID) -> bool:

@@ -9,19 +9,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taskmaster.tasks.current import current_task
     from taskmaster.tasks.declaration import task
 
-__all__ = ["__version__", "require_full_name", "task"]
+__all__ = ["__version__", "current_task", "require_full_name", "task"]
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """Import the decorator `task` on first access and return it."""
+    """Import `task` or `current_task` on first access and return it."""
     if name == "task":
         from taskmaster.tasks.declaration import task
 
         return task
+    if name == "current_task":
+        from taskmaster.tasks.current import current_task
+
+        return current_task
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

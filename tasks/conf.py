@@ -32,6 +32,7 @@ _POSITIVE = (
     "result_max_bytes",
     "bulk_max_tasks",
     "events_kept",
+    "schedule_runs_kept",
     "stream_check_s",
     "coordinator_pool_max",
     "db_pool_wait_s",
@@ -116,6 +117,8 @@ class Settings:
 
     #: Number of newest events that are kept for the activity log and for reconnecting streams.
     events_kept: int = 5_000
+    #: Number of newest runs of each schedule that are kept.
+    schedule_runs_kept: int = 1_000
     #: Interval at which the permissions of the readers of open streams are checked again.
     stream_check_s: float = 10.0
 

@@ -109,6 +109,8 @@ class ClaimedTask(NamedTuple):
     created_at: datetime
     #: Either `continue` or `stop`.
     on_lost_contact: str
+    #: Due time of the schedule that submitted the task, if one did.
+    scheduled_for: datetime | None = None
 
 
 class QueueCapacity(NamedTuple):

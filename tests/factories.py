@@ -15,6 +15,9 @@ from rest_framework.authtoken.models import Token
 from taskmaster.coordinator.support.database import conninfo
 from taskmaster.tasks.enqueue import bulk
 from taskmaster.tasks.messages import NewTask
+from taskmaster.tasks.models import Schedule
+from taskmaster.tasks.schedules.stored import timing_of
+from taskmaster.tasks.timing.timing import jitter
 from taskmaster.workers.models import Worker
 
 
@@ -56,6 +59,32 @@ def user_with(*permissions: str) -> User:
             Permission.objects.get(content_type__app_label=app, codename=codename)
         )
     return user
+
+
+def a_schedule(**fields: Any) -> Schedule:
+    """Store a schedule that is due once an hour, on the hour, unless `fields` say otherwise.
+
+    Its next due time is computed from now, unless `next_due_at` is given.
+    """
+    given = {
+        "name": f"schedule-{uuid4().hex[:8]}",
+        "task": "examples.tasks.add",
+        "args": [1, 2],
+        "trigger": "interval",
+        "interval_s": 3600,
+        "anchor": datetime(2020, 1, 1, tzinfo=UTC),
+        "timezone": "UTC",
+        **fields,
+    }
+    schedule = Schedule(**given)
+    if schedule.next_due_at is None:
+        due = timing_of(schedule).next_after(datetime.now(UTC))
+        schedule.next_due_at = due and due.at
+    if schedule.next_run_at is None and schedule.next_due_at is not None:
+        due_at = schedule.next_due_at
+        schedule.next_run_at = due_at + jitter(schedule.name, due_at, schedule.jitter_s)
+    schedule.save()
+    return schedule
 
 
 def token_header(user: User) -> dict[str, str]:

@@ -290,6 +290,7 @@ def offer_of(task: ClaimedTask, token: bytes) -> pb.Offer:
         max_attempts=task.max_attempts,
         stop_on_lost_contact=task.on_lost_contact == STOP,
         token=token,
+        scheduled_for_us=round(task.scheduled_for.timestamp() * 1e6) if task.scheduled_for else 0,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from taskmaster.tasks.bulk.runner import ChunkResult
 from taskmaster.tasks.bulk_actions import Action
@@ -122,6 +122,25 @@ def changed_in_bulk(chunk: ChunkResult) -> Callable[[ChangedTask, None], NewEven
         return NewEvent(kind, text, row.task_id, row.name, row.queue, user=chunk.by)
 
     return build
+
+
+def submitted_by_schedule(names: Mapping[int, str]) -> Callable[[ChangedTask, None], NewEvent]:
+    """Return a function that builds the event of a task that a schedule submitted.
+
+    `names` has the name of the schedule for each task.
+    """
+
+    def build(row: ChangedTask, _report: None) -> NewEvent:
+        text = f"to {row.queue} by schedule {names[row.task_id]}"
+        return NewEvent(EventKind.SUBMITTED, text, row.task_id, row.name, row.queue)
+
+    return build
+
+
+def cancelled_by_schedule(row: ChangedTask, _report: None) -> NewEvent:
+    """Build the event of a task that the next run of its schedule replaced."""
+    text = "cancelled by the next run of its schedule"
+    return NewEvent(EventKind.CANCELLED, text, row.task_id, row.name, row.queue)
 
 
 def _of(row: TaskChange, kind: EventKind, text: str) -> NewEvent:

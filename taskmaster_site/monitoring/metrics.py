@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.db.models import Count, F, Max, Sum
+from django.db.models import Count, F, Max, Min, Sum
 from django.db.models.functions import Now
 from django.http import HttpResponse
 from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from rest_framework.renderers import BaseRenderer, JSONRenderer
@@ -22,6 +22,7 @@ from rest_framework.views import APIView
 
 from taskmaster.coordinator.models import Coordinator
 from taskmaster.tasks.api.conventions import ApiConventions
+from taskmaster.tasks.models import Schedule, SchedulerState
 from taskmaster.tasks.permissions import VIEW, require
 from taskmaster.tasks.statistics import read
 from taskmaster.tasks.statistics.depth import DepthCounter
@@ -70,6 +71,7 @@ class _DatabaseCollector(Collector):
         yield from _workers()
         yield from _pools()
         yield from _coordinators()
+        yield from _schedules()
 
 
 def _tasks() -> Iterator[Metric]:
@@ -216,6 +218,24 @@ def _coordinators() -> Iterator[Metric]:
         "Longest time in seconds since the last heartbeat of an online coordinator.",
         [],
         [((), silence.total_seconds() if silence else 0.0)],
+    )
+
+
+def _schedules() -> Iterator[Metric]:
+    active = Schedule.objects.filter(next_run_at__isnull=False, paused_at__isnull=True)
+    late = active.aggregate(late=Now() - Min("next_run_at"))["late"]
+    yield _gauge(
+        "schedule_late_seconds",
+        "Time in seconds by which the next run of a schedule is overdue: the highest value of all "
+        "schedules that are not paused. 0 if none is overdue.",
+        [],
+        [((), max(0.0, late.total_seconds()) if late else 0.0)],
+    )
+    missed = SchedulerState.objects.aggregate(missed=Sum("missed_total", default=0))["missed"]
+    yield CounterMetricFamily(
+        "taskmaster_schedule_missed",
+        "Due times of schedules whose run was not created within 60 seconds, made up or not.",
+        value=missed,
     )
 
 

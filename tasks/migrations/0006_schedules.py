@@ -127,7 +127,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='schedule',
-            index=models.Index(models.F('next_run_at'), condition=models.Q(('next_run_at__isnull', False)), name='taskmaster_schedules_due'),
+            index=models.Index(models.F('next_run_at'), condition=models.Q(('next_run_at__isnull', False), ('overlap', 'allow'), ('paused_at__isnull', True)), name='taskmaster_schedules_ahead'),
+        ),
+        migrations.AddIndex(
+            model_name='schedule',
+            index=models.Index(models.F('next_run_at'), condition=models.Q(('next_run_at__isnull', False), models.Q(('paused_at__isnull', False), models.Q(('overlap', 'allow'), _negated=True), _connector='OR')), name='taskmaster_schedules_due'),
         ),
         migrations.AddIndex(
             model_name='schedulerun',

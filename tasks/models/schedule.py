@@ -208,12 +208,25 @@ class Schedule(models.Model):
         default_permissions = ("view", "change")
         permissions = [("run_schedule", "Can run, pause and back-fill schedules")]
         indexes = [
-            # Serves the search for schedules that are due.
+            # Serve the search for schedules whose runs are to be created: ahead of time if overlaps
+            # are allowed, else when they are due.
+            models.Index(
+                "next_run_at",
+                name="taskmaster_schedules_ahead",
+                condition=models.Q(
+                    next_run_at__isnull=False,
+                    paused_at__isnull=True,
+                    overlap=OverlapPolicy.ALLOW.value,
+                ),
+            ),
             models.Index(
                 "next_run_at",
                 name="taskmaster_schedules_due",
-                condition=models.Q(next_run_at__isnull=False),
-            )
+                condition=models.Q(next_run_at__isnull=False)
+                & (
+                    models.Q(paused_at__isnull=False) | ~models.Q(overlap=OverlapPolicy.ALLOW.value)
+                ),
+            ),
         ]
 
     def __str__(self) -> str:

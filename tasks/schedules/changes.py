@@ -11,6 +11,7 @@ from django.db import DEFAULT_DB_ALIAS
 from taskmaster.tasks.errors import ScheduleNotFound
 from taskmaster.tasks.models import Schedule, ScheduleRun
 from taskmaster.tasks.models.schedule import RunKind, RunState
+from taskmaster.tasks.schedules.planning import end_text
 from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.store import schedule_changes as store
 from taskmaster.tasks.timing.timing import jitter
@@ -93,7 +94,7 @@ def has_runs_left(schedule: Schedule) -> bool:
 def _ended_reason(schedule: Schedule) -> str:
     if not has_runs_left(schedule):
         return f"The maximum number of runs was reached: {schedule.max_runs}."
-    return "No due time is left."
+    return end_text(schedule)
 
 
 def coming_runs(schedule: Schedule, now: datetime) -> Iterator[tuple[datetime, str | None]]:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
 from taskmaster.tasks.models import Schedule
-from taskmaster.tasks.models.schedule import RunState
+from taskmaster.tasks.models.schedule import MAX_REASON, RunState
 from taskmaster.tasks.schedules.changes import open_due_times
 from taskmaster.tasks.store import schedule_changes as store
 from taskmaster.tasks.store.schedule_changes import PassedRun
@@ -47,7 +47,7 @@ def find_passed(
         len(passed),
         passed[0] + jitter(schedule.name, passed[0], schedule.jitter_s),
         state.value,
-        reason,
+        reason[:MAX_REASON],
     )
 
 
@@ -56,10 +56,3 @@ def record(passed: Iterable[PassedRun | None]) -> None:
     rows = [each for each in passed if each is not None]
     if rows:
         store.record_passed_runs(rows)
-
-
-def pause_text(what: str, since: datetime, by: str, reason: str) -> str:
-    """Return since when, by whom and why something is paused."""
-    who = f" by {by}" if by else ""
-    why = f": {reason}" if reason else "."
-    return f"{what}{who} since {since:%Y-%m-%d %H:%M:%S} UTC{why}"

@@ -11,7 +11,8 @@ from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun
 from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.permissions import RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
-from taskmaster.tasks.schedules.passed import find_passed, pause_text, record
+from taskmaster.tasks.schedules.passed import find_passed, record
+from taskmaster.tasks.schedules.planning import pause_text
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
     check_user,
@@ -66,7 +67,7 @@ def resume_all(*, user: ScheduleUser | None) -> SchedulerState:
         if state.paused_at is None:
             return state
         reason = pause_text(
-            "All schedules were paused", state.paused_at, state.paused_by, state.pause_reason
+            "All schedules are paused", state.paused_at, state.paused_by, state.pause_reason
         )
         now = store.read_clock()
         _move_on(state.paused_at, now, reason)

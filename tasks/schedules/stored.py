@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from taskmaster.tasks.models import Schedule
+from taskmaster.tasks.schedule_messages import DueSchedule
 from taskmaster.tasks.store.schedule_changes import read_clock
 from taskmaster.tasks.timing.preview import Preview, preview
 from taskmaster.tasks.timing.rules import RepeatedTime, SkippedTime, TriggerKind
@@ -18,7 +19,7 @@ from taskmaster.tasks.timing.triggers import (
 from taskmaster.tasks.timing.zones import zone_of
 
 
-def timing_of(schedule: Schedule) -> Timing:
+def timing_of(schedule: Schedule | DueSchedule) -> Timing:
     """Return the timing of a stored schedule, whose fields are valid."""
     return Timing(_trigger_of(schedule), schedule.starts_at, schedule.ends_at)
 
@@ -31,7 +32,7 @@ def preview_stored(schedule: Schedule, count: int = 20) -> Preview:
     return preview(timing_of(schedule), read_clock(), count, runs_left)
 
 
-def _trigger_of(schedule: Schedule) -> Trigger:
+def _trigger_of(schedule: Schedule | DueSchedule) -> Trigger:
     zone = zone_of(schedule.timezone)
     match TriggerKind(schedule.trigger):
         case TriggerKind.CRON:

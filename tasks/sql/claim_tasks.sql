@@ -84,4 +84,5 @@ RETURNING
     task.scheduled_at,
     EXTRACT(EPOCH FROM task.scheduled_at - clock_timestamp())::float8,
     task.created_at,
-    task.on_lost_contact
+    task.on_lost_contact,
+    task.scheduled_for

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -77,13 +77,23 @@ class CronSets:
     #: then starts with `*`. Otherwise one match is enough.
     both_days: bool
 
+    @cached_property
+    def sorted_minutes(self) -> tuple[int, ...]:
+        """Return the minutes in order."""
+        return tuple(sorted(self.minutes))
+
+    @cached_property
+    def sorted_hours(self) -> tuple[int, ...]:
+        """Return the hours in order."""
+        return tuple(sorted(self.hours))
+
     @property
     def longest_month(self) -> int:
         """Return the largest number of days that one of the months has."""
         return max(DAYS_OF_MONTH[month - 1] for month in self.months)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def cron_sets(expression: str) -> CronSets:
     """Return the values of five fields in lower case. Raise BadItem."""
     texts = expression.split()
@@ -108,6 +118,7 @@ def without_single_steps(expression: str) -> str:
     return " ".join(texts)
 
 
+@lru_cache(maxsize=1024)
 def _values(field: CronField, text: str) -> frozenset[int]:
     values: set[int] = set()
     for item in text.split(","):

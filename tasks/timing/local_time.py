@@ -75,11 +75,13 @@ def local_time(moment: datetime, zone: ZoneInfo) -> datetime:
 def repeated_before(moment: datetime, zone: ZoneInfo) -> timedelta:
     """Return how far before the local time of `moment` later instants may lie.
 
-    That is zero unless the clocks go back soon after `moment`.
+    That is zero unless the clocks go back after `moment` by at least the time until then.
     """
     now = _offset(moment.astimezone(zone))
-    soon = _offset((moment + REPEATED_MAX).astimezone(zone))
-    return max(now - soon, timedelta(0))
+    repeated = now - _offset((moment + REPEATED_MAX).astimezone(zone))
+    if repeated <= timedelta(0) or _offset((moment + repeated).astimezone(zone)) == now:
+        return timedelta(0)
+    return repeated
 
 
 def transitions(zone: ZoneInfo, after: datetime, until: datetime) -> list[Transition]:

@@ -28,6 +28,9 @@ from taskmaster.tasks.timing.local_time import (
 )
 from taskmaster.tasks.timing.rules import RepeatedTime, SkippedTime
 
+_SECOND = timedelta(seconds=1)
+_END_OF_DAY = timedelta(days=1) - _SECOND
+
 
 class DueTime(NamedTuple):
     """Hold one due time.
@@ -77,9 +80,20 @@ class CronTrigger:
 
     def local_times(self, start: datetime) -> Iterator[datetime]:
         """Yield the local times after `start` that the expression names, whatever the clocks do."""
-        times = copy.copy(_cronsim(self.expression))
-        times.dt = start.replace(microsecond=0)
-        return times
+        sets = self.sets
+        hours, minutes = sets.sorted_hours, sets.sorted_minutes
+        today = datetime(start.year, start.month, start.day)
+        for day in _days(self.expression, today):
+            if day == today:
+                rest = hours[bisect_right(hours, start.hour) :]
+                if start.hour in sets.hours:
+                    for minute in minutes[bisect_right(minutes, start.minute) :]:
+                        yield day.replace(hour=start.hour, minute=minute)
+            else:
+                rest = hours
+            for hour in rest:
+                for minute in minutes:
+                    yield day.replace(hour=hour, minute=minute)
 
     def after(self, moment: datetime) -> Iterator[DueTime]:
         """Yield the due times after `moment`, in order, each once."""
@@ -109,10 +123,20 @@ class CronTrigger:
         return self.repeats is not RepeatedTime.SECOND
 
 
+def _days(expression: str, first: datetime) -> Iterator[datetime]:
+    """Yield the days of an expression from `first` on. All are at 00:00."""
+    days = copy.copy(_cronsim(expression.split(maxsplit=2)[2]))
+    days.dt = first - _SECOND
+    for day in days:
+        yield day
+        # From here the next step is midnight. From `day`, cronsim would try every hour.
+        days.dt = day + _END_OF_DAY
+
+
 @lru_cache(maxsize=1024)
-def _cronsim(expression: str) -> CronSim:
-    """Return the parsed expression, to be copied. To parse it takes longer than one step."""
-    return CronSim(expression, datetime.min)
+def _cronsim(days: str) -> CronSim:
+    """Return the parsed day, month and weekday, to be copied: parsing takes longer than a step."""
+    return CronSim(f"0 0 {days}", datetime.min)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class RecordedListener:
             on_watch=lambda: None,
             on_operation=lambda: None,
             on_pool=lambda: None,
+            on_schedule=lambda: None,
             on_connect=self._on_connect,
             notify=self._notify,
             leading=self.leading,

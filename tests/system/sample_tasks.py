@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from taskmaster import task
+from taskmaster import current_task, task
 from taskmaster.tasks.compat import TaskContext
 from taskmaster.tasks.retries import Discard, Retry
 
@@ -24,6 +24,21 @@ log = logging.getLogger(__name__)
 @task
 def echo(value: Any) -> Any:
     return value
+
+
+@task
+def current() -> list[Any]:
+    """Return the id, the attempt and the due time of this task."""
+    found = current_task()
+    assert found is not None
+    due = found.scheduled_for
+    return [found.id, found.attempt, due and due.isoformat()]
+
+
+@task
+async def current_later() -> list[Any]:
+    await asyncio.sleep(0.01)
+    return await asyncio.to_thread(current.func)
 
 
 @task

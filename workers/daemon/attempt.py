@@ -104,6 +104,7 @@ class Attempt:
             offer.created_at_us,
             offer.queue,
             offer.priority,
+            offer.scheduled_for_us,
         )
         key = (task_id, offer.lease)
         # Positional, because this runs for each task.

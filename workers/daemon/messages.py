@@ -28,6 +28,8 @@ class RunTask(NamedTuple):
     created_at_us: int
     queue: str
     priority: int
+    #: Due time of the schedule that submitted the task, in Unix microseconds. 0: none did.
+    scheduled_for_us: int = 0
     kind: str = "run"
 
 

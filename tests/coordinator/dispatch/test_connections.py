@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -51,6 +52,13 @@ def test_an_offer_carries_the_fields_of_its_task() -> None:
     assert (offer.name, offer.args, offer.kwargs) == ("shell", "[1]", "")
     assert (offer.queue, offer.timeout_ms, offer.max_attempts) == ("default", 3_600_000, 3)
     assert offer.stop_on_lost_contact
+    assert offer.scheduled_for_us == 0
+
+
+def test_an_offer_carries_the_due_time_of_its_schedule_exactly() -> None:
+    due_at = datetime(2026, 3, 29, 1, 59, 59, 999_999, tzinfo=UTC)
+    offer = offer_of(claimed(scheduled_for=due_at), TOKEN)
+    assert datetime.fromtimestamp(offer.scheduled_for_us / 1e6, UTC) == due_at
 
 
 def test_offers_are_sent_in_messages_of_limited_number_and_size(

@@ -66,6 +66,7 @@ class Parts:
             on_watch=unused,
             on_operation=unused,
             on_pool=unused,
+            on_schedule=unused,
             on_connect=unused,
             notify=unused,
             leading=asyncio.Event(),

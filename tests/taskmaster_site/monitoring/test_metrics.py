@@ -15,9 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from examples.tasks import add
 from taskmaster.coordinator.models import Coordinator
 from taskmaster.tasks.enqueue import bulk, new
-from taskmaster.tasks.models import Task
+from taskmaster.tasks.models import SchedulerState, Task
+from taskmaster.tasks.permissions import VIEW
 from taskmaster.workers.models import Worker, WorkerPool
-from tests.factories import token_header, user_with
+from tests.factories import a_schedule, token_header, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +86,21 @@ def test_a_pool_has_its_desired_and_its_actual_size(viewer: User) -> None:
     figures = _scrape(viewer)
     found = {key[2]: value for key, value in figures.items() if key[1:2] == ("mail",)}
     assert found == {"desired": 5, "actual": 4, "registered": 3, "draining": 1}
+
+
+def test_the_most_overdue_schedule_and_the_missed_runs_are_exported() -> None:
+    figures = _scrape(user_with(VIEW))
+    assert figures["taskmaster_schedule_late_seconds",] == 0
+    assert figures["taskmaster_schedule_missed_total",] == 0
+    now = timezone.now()
+    a_schedule()
+    a_schedule(next_due_at=now - timedelta(seconds=600), paused_at=now)
+    assert _scrape(user_with(VIEW))["taskmaster_schedule_late_seconds",] == 0
+    a_schedule(next_due_at=now - timedelta(seconds=90))
+    SchedulerState.objects.create(missed_total=7)
+    figures = _scrape(user_with(VIEW))
+    assert 90 <= figures["taskmaster_schedule_late_seconds",] < 600
+    assert figures["taskmaster_schedule_missed_total",] == 7
 
 
 def test_the_default_request_of_prometheus_is_answered(viewer: User) -> None:

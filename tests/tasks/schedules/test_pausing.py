@@ -238,7 +238,7 @@ def test_nothing_is_skipped_during_a_pause_or_after_the_last_due_time() -> None:
     service.skip_next(last, "", user=None)
     last.refresh_from_db()
     assert last.next_due_at is None
-    assert last.ended_reason == "No due time is left."
+    assert last.ended_reason == "No date is left."
     with pytest.raises(Conflict, match="has no due time left to skip"):
         service.skip_next(last, "", user=None)
 

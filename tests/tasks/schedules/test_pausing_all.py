@@ -65,7 +65,7 @@ def test_after_the_pause_each_schedule_continues_with_its_next_due_time() -> Non
     assert (row.state, row.due_at, row.last_due_at, row.count) == (
         "paused", missed[0], missed[1], 2
     )  # fmt: skip
-    assert row.reason.startswith("All schedules were paused since 20")
+    assert row.reason.startswith("All schedules are paused since 20")
     withdrawn.refresh_from_db()
     assert withdrawn.next_due_at == due_at
     full.refresh_from_db()

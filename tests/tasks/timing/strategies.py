@@ -86,4 +86,5 @@ def near_changes(draw: st.DrawFn, trigger: CronTrigger) -> datetime:
     found = transitions(trigger.zone, moment, moment + timedelta(days=200))
     if not found or draw(st.integers(0, 3)) == 0:
         return moment
-    return found[0].at + draw(st.timedeltas(timedelta(hours=-30), timedelta(hours=30)))
+    span = draw(st.sampled_from([timedelta(hours=1), timedelta(hours=3), timedelta(hours=30)]))
+    return found[0].at + draw(st.timedeltas(-span, span))

@@ -88,6 +88,7 @@ def test_only_a_moment_before_the_clocks_go_back_has_later_instants_before_it() 
     change = utc(2026, 10, 25, 1)
     hour = timedelta(hours=1)
     assert repeated_before(change - hour, BERLIN) == hour
+    assert repeated_before(change - hour - timedelta(microseconds=1), BERLIN) == timedelta(0)
     assert repeated_before(change - timedelta(microseconds=1), BERLIN) == hour
     assert repeated_before(change, BERLIN) == timedelta(0)
     assert repeated_before(utc(2026, 7, 1), BERLIN) == timedelta(0)

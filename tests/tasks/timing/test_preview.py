@@ -172,6 +172,7 @@ def test_half_an_hour_is_explained_in_lord_howe() -> None:
     ("limits", "changes"),
     [
         ({"ends_at": "2026-03-28T12:00"}, 0),
+        ({"ends_at": "2026-03-28T12:00", "skipped_time": "skip"}, 0),
         ({"ends_at": "2026-10-25T01:30Z"}, 2),
         ({"ends_at": "2026-10-24T12:00"}, 1),
         ({"runs_left": 7}, 1),
@@ -198,8 +199,14 @@ def test_a_preview_is_complete_if_no_run_follows(fields: dict[str, object], rows
     assert (len(result.rows), result.is_complete, result.later_changes) == (rows, True, ())
 
 
-def test_a_skipped_time_before_the_start_is_not_shown() -> None:
-    result = preview_of("30 2 * * *", count=3, skipped_time="skip", starts_at="2026-03-29T12:00")
+@pytest.mark.parametrize(
+    ("now", "fields"),
+    [(NOW, {"starts_at": "2026-03-29T05:00"}), (utc(2026, 3, 29, 3), {})],
+)
+def test_a_skipped_time_before_now_or_the_start_is_not_shown(
+    now: datetime, fields: dict[str, object]
+) -> None:
+    result = preview_of("30 2 * * *", now, 3, skipped_time="skip", **fields)
     assert [row.mark for row in result.rows] == ["", "", ""]
     assert result.rows[0].local.day == 30
 

@@ -54,9 +54,8 @@ def around(day: datetime) -> tuple[datetime, datetime]:
 
 def by_cronsim(expression: str, zone: str, start: datetime, end: datetime) -> list[datetime]:
     """Return the due times from start to end as cronsim computes them, with the zone."""
-    times = CronSim(
-        cron_expression(expression), (start - timedelta(seconds=1)).astimezone(ZoneInfo(zone))
-    )
+    before = (start - timedelta(seconds=1)).astimezone(ZoneInfo(zone))
+    times = CronSim(cron_expression(expression), before)
     instants = (local.astimezone(UTC) for local in times)
     return list(takewhile(lambda at: at <= end, instants))
 

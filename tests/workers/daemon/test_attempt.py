@@ -21,12 +21,13 @@ OFFER = pb.Offer(
     priority=-4,
     created_at_us=11,
     stop_on_lost_contact=True,
+    scheduled_for_us=9,
 )
 
 
 def test_an_offer_becomes_the_message_that_its_child_receives() -> None:
     attempt = Attempt.from_offer(5, OFFER, 1.5)
-    assert attempt.run == RunTask(5, "shop.pay", "[1]", '{"a":2}', 7, 2, 11, "mail", -4)
+    assert attempt.run == RunTask(5, "shop.pay", "[1]", '{"a":2}', 7, 2, 11, "mail", -4, 9)
     assert (attempt.id, attempt.task_id, attempt.lease, attempt.number) == (5, 7, 3, 2)
     assert attempt.key == (7, 3)
     assert (attempt.timeout_ms, attempt.stop_on_lost_contact, attempt.offered_at) == (

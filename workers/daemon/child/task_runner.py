@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taskmaster.tasks import compat, json_rules, registry
 from taskmaster.tasks.conf import settings
+from taskmaster.tasks.current import CurrentTask, enter_task, leave_task
 from taskmaster.tasks.errors import InvalidField, TaskMasterError
 from taskmaster.tasks.retries import Discard, Retry
 from taskmaster.workers.daemon.child import forks
@@ -65,6 +66,7 @@ class TaskRunner:
         An exception of the task is reported, too.
         """
         started, prepared = _now_us(), None
+        token = enter_task(_current_task(request))
         try:
             prepared = self._prepare(request, started)
             value = prepared.task.func(*prepared.args, **prepared.kwargs)
@@ -75,10 +77,13 @@ class TaskRunner:
         except BaseException as error:
             self._exit_fork(error)
             return self._raised(request, prepared, started, error)
+        finally:
+            leave_task(token)
 
     async def run_async(self, request: RunTask) -> Succeeded | Raised:
         """Execute an async task in this event loop and report its end."""
         started, prepared = _now_us(), None
+        token = enter_task(_current_task(request))
         try:
             prepared = self._prepare(request, started)
             value = await prepared.task.func(*prepared.args, **prepared.kwargs)
@@ -87,6 +92,8 @@ class TaskRunner:
         except BaseException as error:
             self._exit_fork(error)
             return self._raised(request, prepared, started, error)
+        finally:
+            leave_task(token)
 
     def _exit_fork(self, error: BaseException | None) -> None:
         """End this process if the task has forked it. The attempt ends in the child."""
@@ -191,6 +198,11 @@ class TaskRunner:
                 "(setting result_max_bytes)."
             )
         return text
+
+
+def _current_task(request: RunTask) -> CurrentTask:
+    due_us = request.scheduled_for_us
+    return CurrentTask(request.task_id, request.number, _datetime(due_us) if due_us else None)
 
 
 def _arguments(request: RunTask) -> tuple[list[Any], dict[str, Any]]:

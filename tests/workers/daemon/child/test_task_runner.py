@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from taskmaster import current_task
 from taskmaster.tasks import registry
 from taskmaster.workers.daemon.child.task_runner import TaskRunner
 from taskmaster.workers.daemon.messages import Raised, RunTask, Succeeded
@@ -50,6 +53,22 @@ async def test_an_async_task_runs_in_the_loop_of_its_caller() -> None:
     report = await runner.run_async(request("echo_later", 1))
     assert isinstance(report, Succeeded)
     assert report.result == "1"
+
+
+async def test_the_current_task_is_known_inside_a_task_only() -> None:
+    runner = TaskRunner("heron")
+    due_at = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
+    due_us = int(due_at.timestamp() * 1e6)
+    for name in ("current", "current_later"):
+        for scheduled_for_us, expected in ((due_us, due_at.isoformat()), (0, None)):
+            given = request(name, number=3)._replace(scheduled_for_us=scheduled_for_us)
+            reports = [await asyncio.to_thread(runner.run, given)]
+            if runner.is_async(given):
+                reports.append(await runner.run_async(given))
+            for report in reports:
+                assert isinstance(report, Succeeded), report
+                assert json.loads(report.result) == [7, 3, expected]
+            assert current_task() is None
 
 
 def test_nothing_is_stored_for_none() -> None:

@@ -1,0 +1,1 @@
+"""Create the runs of schedules, on the coordinator that leads."""

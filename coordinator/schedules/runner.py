@@ -1,0 +1,297 @@
+"""Create the runs of schedules while this coordinator leads.
+
+An iteration searches for the schedules that are due, plans their runs in a thread, and stores the
+runs and their tasks in one statement. Where overlaps are allowed, that happens up to `lookahead_s`
+seconds ahead, so that a coordinator holds the task when it is due. The runs of the other schedules
+are planned ahead, and stored at the due instant.
+
+Two coordinators may lead for a moment, and one may be frozen between two steps. The guards of the
+statement then make its plans void: each due time has one row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import UUID
+
+from django.db import Error as DatabaseError
+from django.db import connections
+
+from taskmaster.coordinator import store as coordinator_store
+from taskmaster.coordinator.events import messages
+from taskmaster.coordinator.events.publisher import EventPublisher
+from taskmaster.coordinator.schedules.gaps import GapFinder
+from taskmaster.coordinator.schedules.planner import SchedulePlanner, StartableRun
+from taskmaster.coordinator.support.database import OUTAGE_ERRORS, REJECTED_ERRORS, Database
+from taskmaster.tasks.backoff import Backoff, run_every
+from taskmaster.tasks.conf import Settings
+from taskmaster.tasks.event import EventKind
+from taskmaster.tasks.events.aggregate import EventBatch
+from taskmaster.tasks.messages import ChangedTask, EndedTasks
+from taskmaster.tasks.schedule_messages import Plan, ScheduleSearch, StoredRun
+from taskmaster.tasks.statements import Connection
+from taskmaster.tasks.store import async_store as task_store
+from taskmaster.tasks.store import schedule_store as store
+from taskmaster.tasks.timing.rules import OverlapPolicy
+
+log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+#: Longest wait in seconds between two searches.
+_IDLE_S = 60.0
+#: Seconds before the due instant at which a run that cannot be created ahead is planned.
+_PREPARE_S = 2.0
+#: Seconds for which runs that are created ahead are collected, so that one search finds many.
+_COLLECT_S = 1.0
+#: Seconds between two searches while a run is queued. It starts that long after the earlier run.
+_QUEUED_S = 0.3
+#: Seconds before the next search when other sessions have locked all schedules that are due.
+_LOCKED_S = 0.05
+#: Maximum number of schedules of one statement.
+_BATCH = 500
+#: Probability that a stored run leads to a search for old runs of its schedule.
+_PRUNE_CHANCE = 1 / 32
+#: First and longest back-off in seconds after a database error.
+_RETRY_S = (0.1, 2.0)
+
+
+class ScheduleRunner:
+    """Create the runs of all schedules.
+
+    `leading` is set while this coordinator leads. `on_pending` wakes the claimers.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        conf: Settings,
+        coordinator: UUID,
+        publisher: EventPublisher,
+        executor: Executor,
+        *,
+        leading: asyncio.Event,
+        on_pending: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._database = database
+        self._conf = conf
+        self._coordinator = coordinator
+        self._publisher = publisher
+        #: Runs the planner in a thread that may use Django's connections.
+        self._executor = executor
+        self._leading = leading
+        self._on_pending = on_pending
+        self._clock = clock
+        self._chance = chance
+        self._woken = asyncio.Event()
+        self._planner = SchedulePlanner(conf.lookahead_s, clock=clock)
+        self._gaps = GapFinder(
+            coordinator, had_outage=database.outage.had_error_within, clock=clock
+        )
+        #: Versions of the schedules whose runs PostgreSQL rejects. They wait for a change.
+        self._rejected: dict[int, int] = {}
+        #: Number of searches since the start.
+        self.searches = 0
+
+    def wake(self) -> None:
+        """Wake the loop: a schedule has changed."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Create runs while this coordinator leads, until cancelled."""
+        await run_every(
+            0,
+            self._iterate,
+            retry_on=(*OUTAGE_ERRORS, DatabaseError),
+            backoff=Backoff(*_RETRY_S),
+            on_error=self._log_error,
+        )
+
+    @staticmethod
+    def _log_error(error: Exception) -> None:
+        """Log an error of Django's connections. `Database` logs the others."""
+        if isinstance(error, DatabaseError):
+            log.warning("schedules not planned; retrying", extra={"error": str(error).strip()})
+
+    async def _iterate(self) -> None:
+        if not self._leading.is_set():
+            self._gaps.stop_leading()
+            await self._leading.wait()
+        self._woken.clear()
+        search, offset = await self._search()
+        gaps = self._gaps.gaps
+        batch = await self._in_thread(lambda: self._planner.plan_all(search, gaps))
+        now = self._clock() + offset
+        plans = [each for each in batch.plans if not self._is_rejected(each)]
+        due = [each for each in plans if each.act_at.timestamp() <= now]
+        stored = await self._start_queued(batch.queued, search)
+        stored += await self._create(due, search)
+        self._plan_wait(0.0, offset)
+        if stored:
+            return
+        waiting = [each for each in plans if each.act_at.timestamp() > now]
+        locked = bool(due or batch.queued)
+        wait_s = _LOCKED_S if locked else self._wait_s(search, waiting, self._clock() + offset)
+        self._plan_wait(wait_s, offset)
+        if not await self._wait_for_wake(wait_s) and self._leading.is_set():
+            now = self._clock() + offset
+            await self._create([each for each in waiting if each.act_at.timestamp() <= now], search)
+            self._plan_wait(0.0, offset)
+
+    # ---- search and wait --------------------------------------------------------------------
+
+    async def _search(self) -> tuple[ScheduleSearch, float]:
+        """Search for due schedules, and find out whether a gap precedes.
+
+        Also return the time of the database's clock minus that of this process. It is early by the
+        time of a round trip at most.
+        """
+        last_seen_at, sent_at = None, self._clock()
+        async with self._database.connection() as connection:
+            search = await store.list_due_schedules(
+                connection,
+                self._coordinator,
+                ahead_s=self._conf.lookahead_s,
+                prepare_s=_PREPARE_S,
+                limit=_BATCH,
+            )
+            if search.previous_leader not in (None, self._coordinator):
+                last_seen_at = await coordinator_store.read_last_seen(
+                    connection, search.previous_leader
+                )
+        self.searches += 1
+        self._gaps.add(search, last_seen_at)
+        return search, search.now.timestamp() - sent_at
+
+    def _wait_s(self, search: ScheduleSearch, waiting: Sequence[Plan], now: float) -> float:
+        """Return the seconds until a plan is due or the next search finds a schedule."""
+        moments = [now + _IDLE_S, *(each.act_at.timestamp() for each in waiting)]
+        if search.next_ahead_at is not None:
+            ahead_s = _PREPARE_S if search.halted_at else self._conf.lookahead_s
+            moments.append(search.next_ahead_at.timestamp() - ahead_s + _COLLECT_S)
+        if search.next_due_at is not None:
+            moments.append(search.next_due_at.timestamp() - _PREPARE_S)
+        if search.has_queued:
+            moments.append(now + _QUEUED_S)
+        return max(0.0, min(moments) - now)
+
+    def _plan_wait(self, seconds: float, offset: float) -> None:
+        """Record that nothing is to do for a number of seconds."""
+        at = datetime.fromtimestamp(self._clock() + offset + seconds, UTC)
+        self._gaps.plan_until(at, seconds)
+
+    async def _wait_for_wake(self, seconds: float) -> bool:
+        """Wait for a wake-up. Return False if the time runs out first."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
+        """Run a function that may use Django's connections in a thread. Return its result."""
+
+        def run() -> _Result:
+            try:
+                return work()
+            finally:
+                # There is no Django request whose end would return the connection to the pool.
+                connections.close_all()
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, run)
+
+    # ---- store ------------------------------------------------------------------------------
+
+    async def _create(self, plans: Sequence[Plan], search: ScheduleSearch) -> int:
+        """Store plans and their tasks. Return the number of stored runs."""
+        if not plans:
+            return 0
+        cancels = any(each.schedule.overlap == OverlapPolicy.CANCEL_RUNNING for each in plans)
+        connect = self._database.transaction if cancels else self._database.connection
+        try:
+            async with connect() as connection:
+                runs = await store.create_schedule_runs(
+                    connection, plans, halted_at=search.halted_at
+                )
+                cancelled = await self._cancel(connection, runs)
+        except REJECTED_ERRORS as error:
+            return await self._create_apart(plans, search, error)
+        self._publish(runs, {each.schedule.id: each.schedule.name for each in plans})
+        self._publisher.add_batch(
+            EventBatch(EventKind.CANCELLED, cancelled, messages.cancelled_by_schedule)
+        )
+        await self._prune(runs)
+        return len(runs)
+
+    async def _create_apart(
+        self, plans: Sequence[Plan], search: ScheduleSearch, error: Exception
+    ) -> int:
+        """Store the halves of a batch that PostgreSQL rejects. One bad schedule stops no other."""
+        if len(plans) > 1:
+            middle = len(plans) // 2
+            return await self._create(plans[:middle], search) + await self._create(
+                plans[middle:], search
+            )
+        [plan] = plans
+        self._rejected[plan.schedule.id] = plan.schedule.version
+        log.error(
+            "runs of a schedule rejected; edit or resume it to try again",
+            extra={"schedule": plan.schedule.name, "error": str(error).strip()},
+        )
+        return 0
+
+    def _is_rejected(self, plan: Plan) -> bool:
+        return self._rejected.get(plan.schedule.id) == plan.schedule.version
+
+    async def _cancel(self, connection: Connection, runs: Sequence[StoredRun]) -> list[ChangedTask]:
+        """Cancel the earlier tasks that runs replace. Return the cancelled ones."""
+        ids = [task_id for run in runs for task_id in run.cancels]
+        if not ids:
+            return []
+        cancelled = await store.cancel_tasks(connection, ids)
+        if cancelled:
+            ended = EndedTasks(cancelled=len(cancelled))
+            await task_store.record_completions(connection, ended, self._coordinator)
+        return cancelled
+
+    async def _start_queued(self, queued: Sequence[StartableRun], search: ScheduleSearch) -> int:
+        """Start queued runs whose earlier run has ended. Return their number."""
+        if not queued:
+            return 0
+        async with self._database.connection() as connection:
+            runs = await store.start_queued_runs(connection, queued, halted_at=search.halted_at)
+        self._publish(runs, {each.run.schedule.id: each.run.schedule.name for each in queued})
+        return len(runs)
+
+    def _publish(self, runs: Sequence[StoredRun], names: dict[int, str]) -> None:
+        """Wake the claimers, and publish the tasks of the runs."""
+        created = [run for run in runs if run.task_id is not None]
+        if not created:
+            return
+        self._on_pending()
+        tasks = [ChangedTask(run.task_id or 0, run.name, run.queue) for run in created]
+        by_task = {run.task_id or 0: names[run.schedule_id] for run in created}
+        self._publisher.add_batch(
+            EventBatch(EventKind.SUBMITTED, tasks, messages.submitted_by_schedule(by_task))
+        )
+
+    async def _prune(self, runs: Sequence[StoredRun]) -> None:
+        """Delete the old runs of some schedules: of each one with one run in many."""
+        ids = {
+            run.schedule_id
+            for run in runs
+            if run.run_id is not None and self._chance() < _PRUNE_CHANCE
+        }
+        if ids:
+            async with self._database.connection() as connection:
+                await store.prune_schedule_runs(connection, ids, kept=self._conf.schedule_runs_kept)
