@@ -29,7 +29,7 @@ from taskmaster.tasks.timing.local_time import (
 from taskmaster.tasks.timing.rules import RepeatedTime, SkippedTime
 
 _SECOND = timedelta(seconds=1)
-_END_OF_DAY = timedelta(days=1) - _SECOND
+_DAY = timedelta(days=1)
 
 
 class DueTime(NamedTuple):
@@ -82,18 +82,22 @@ class CronTrigger:
         """Yield the local times after `start` that the expression names, whatever the clocks do."""
         sets = self.sets
         hours, minutes = sets.sorted_hours, sets.sorted_minutes
+        days = self.expression.split(maxsplit=2)[2]
         today = datetime(start.year, start.month, start.day)
-        for day in _days(self.expression, today):
-            if day == today:
-                rest = hours[bisect_right(hours, start.hour) :]
-                if start.hour in sets.hours:
-                    for minute in minutes[bisect_right(minutes, start.minute) :]:
-                        yield day.replace(hour=start.hour, minute=minute)
-            else:
-                rest = hours
-            for hour in rest:
+        day = _next_day(days, today)
+        if day == today:
+            if start.hour in sets.hours:
+                for minute in minutes[bisect_right(minutes, start.minute) :]:
+                    yield day.replace(hour=start.hour, minute=minute)
+            for hour in hours[bisect_right(hours, start.hour) :]:
                 for minute in minutes:
                     yield day.replace(hour=hour, minute=minute)
+            day = _next_day(days, today + _DAY)
+        while day is not None:
+            for hour in hours:
+                for minute in minutes:
+                    yield day.replace(hour=hour, minute=minute)
+            day = _next_day(days, day + _DAY)
 
     def after(self, moment: datetime) -> Iterator[DueTime]:
         """Yield the due times after `moment`, in order, each once."""
@@ -123,14 +127,15 @@ class CronTrigger:
         return self.repeats is not RepeatedTime.SECOND
 
 
-def _days(expression: str, first: datetime) -> Iterator[datetime]:
-    """Yield the days of an expression from `first` on. All are at 00:00."""
-    days = copy.copy(_cronsim(expression.split(maxsplit=2)[2]))
-    days.dt = first - _SECOND
-    for day in days:
-        yield day
-        # From here the next step is midnight. From `day`, cronsim would try every hour.
-        days.dt = day + _END_OF_DAY
+@lru_cache(maxsize=4096)
+def _next_day(days: str, first: datetime) -> datetime | None:
+    """Return the first day of an expression that is not before `first`. Both are at 00:00.
+
+    Many schedules have the same days, and are computed at about the same time.
+    """
+    steps = copy.copy(_cronsim(days))
+    steps.dt = first - _SECOND
+    return next(steps, None)
 
 
 @lru_cache(maxsize=1024)
