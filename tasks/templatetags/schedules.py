@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django import template
 from django.templatetags.static import static
@@ -33,6 +33,8 @@ _STATES = {
 _HEIGHTS = {"complete": 13.0, "failed": 20.0, "running": 17.0, "cancelled": 10.0, "pending": 8.0}
 #: A start that is later than this number of seconds is noted.
 _LATE_S = 1.0
+#: A day further away than this is shown with its year.
+_YEAR_AFTER = timedelta(days=300)
 _STEP, _WIDTH, _HEIGHT, _PLACES = 6, 4.6, 22, 30
 
 
@@ -131,6 +133,8 @@ def clock_of(when: datetime) -> str:
 
 
 @register.filter
-def day_of(when: datetime) -> str:
-    """Return the day of a local time: `Sun 28 Mar`."""
-    return f"{when:%a} {when.day} {when:%b}"
+def day_of(local: datetime, now: datetime) -> str:
+    """Return the day of a local time: `Sun 28 Mar`, with the year if it is far from `now`."""
+    text = f"{local:%a} {local.day} {local:%b}"
+    is_far = abs(local.replace(tzinfo=now.tzinfo) - now) > _YEAR_AFTER
+    return f"{text} {local.year}" if is_far else text
