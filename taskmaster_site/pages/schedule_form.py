@@ -73,9 +73,8 @@ def edit(request: HttpRequest, schedule_id: int) -> HttpResponse:
 @needs(VIEW_SCHEDULE, CHANGE_SCHEDULE)
 def preview(request: HttpRequest) -> HttpResponse:
     """Render the due times of what is typed, or the rule that it breaks."""
-    return render(
-        request, "taskmaster/fragments/schedule_preview.html", _preview(ScheduleForm(request.POST))
-    )
+    context = {"follows": True, **_preview(ScheduleForm(request.POST))}
+    return render(request, "taskmaster/fragments/schedule_preview.html", context)
 
 
 def _page(

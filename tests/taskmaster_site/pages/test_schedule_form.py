@@ -159,7 +159,9 @@ def test_a_change_of_a_version_that_is_no_longer_current_is_refused() -> None:
 def preview(browser: Client | None = None, /, **fields: str) -> str:
     answer = press(browser or editor(), "/schedules/preview/", **fields)
     assert answer.status_code == 200
-    return plain(text(answer))
+    words, _, rest = text(answer).partition("</hx-partial>")
+    assert 'hx-target="#when-words"' in words
+    return plain(rest)
 
 
 def test_the_preview_follows_what_is_typed_while_the_rest_is_empty() -> None:
