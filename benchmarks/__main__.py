@@ -15,8 +15,8 @@ from benchmarks.report import Figure
 #: The default benchmarks; their results are stored.
 DEFAULT = ("drain", "submit", "latency", "failure")
 #: Memory takes 90 seconds: 200,000 tasks while pages are read. History takes two to three minutes,
-#: most of it to insert ten million rows. Scaling takes two minutes.
-NAMES = (*DEFAULT, "shell", "streams", "browser", "memory", "history", "scaling")
+#: most of it to insert ten million rows. Scaling takes two minutes, schedules four.
+NAMES = (*DEFAULT, "shell", "streams", "browser", "memory", "history", "scaling", "schedules")
 
 
 def main() -> int:
@@ -49,6 +49,7 @@ def main() -> int:
             latency,
             memory,
             scaling,
+            schedules,
             shell,
             streams,
             submit,
@@ -64,6 +65,7 @@ def main() -> int:
             "browser": browser.measure,
             "memory": memory.measure,
             "scaling": scaling.measure,
+            "schedules": schedules.measure,
             "history": partial(history.measure, options.rows),
         }
         for name in names:

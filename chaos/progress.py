@@ -26,6 +26,8 @@ class TaskCounts:
 
     stored: int
     ended: int
+    #: Number of schedules that still have due times.
+    schedules: int = 0
 
 
 class ChaosProgress:

@@ -15,6 +15,7 @@ from chaos.faults import InjectedFault
 from chaos.fleet import UnexpectedExit
 from chaos.ledger import Execution
 from chaos.records import TaskTransition
+from chaos.recurring import RecurringVerdict
 from chaos.repeats import Repeat, Repeats
 from chaos.rescue import Rescue
 from chaos.schedule import CUTS, Fault, FaultKind
@@ -31,6 +32,7 @@ class RunOutcome:
     seed: int
     seconds: int
     verdict: Verdict
+    recurred: RecurringVerdict
     repeats: Repeats
     rescues: Mapping[FaultKind, Rescue]
     injected: Sequence[InjectedFault]
@@ -50,7 +52,8 @@ class RunOutcome:
     @property
     def passed(self) -> bool:
         """Return whether every count that must be zero is zero."""
-        return not any(self.verdict.violations.values()) and not self.surviving
+        found = {**self.verdict.violations, **self.recurred.violations}
+        return not any(found.values()) and not self.surviving
 
 
 def show(outcome: RunOutcome, console: Console) -> None:
@@ -61,6 +64,8 @@ def show(outcome: RunOutcome, console: Console) -> None:
         console.print(f"Not tested: disconnecting hosts ({outcome.no_cuts_reason}).", markup=False)
     for name, violations in outcome.verdict.violations.items():
         _print_list(console, name.replace("_", " "), [_describe(each) for each in violations])
+    for name, wrong in outcome.recurred.violations.items():
+        _print_list(console, name, wrong)
     unexplained = [_describe(each) for each in outcome.repeats.unexplained]
     _print_list(console, "repeated without a fault that explains it", unexplained)
     _print_list(
@@ -86,6 +91,13 @@ def write_counts(outcome: RunOutcome, path: Path) -> None:
                 "completed": verdict.completed,
                 "failed_as_planned": verdict.failed_as_planned,
                 **counts,
+                "runs_due": outcome.recurred.due,
+                "runs_recorded": outcome.recurred.runs,
+                "runs_late": outcome.recurred.late,
+                **{
+                    name.replace(" ", "_"): len(wrong)
+                    for name, wrong in outcome.recurred.violations.items()
+                },
                 "surviving_processes": outcome.surviving,
                 "repeated": outcome.repeats.count,
                 "repeated_by_fault": dict(outcome.repeats.by_fault),
@@ -161,6 +173,13 @@ def _counts(outcome: RunOutcome) -> Table:
     table.add_row("failed as planned", f"{verdict.failed_as_planned:,}", "")
     for name, violations in verdict.violations.items():
         table.add_row(name.replace("_", " "), str(len(violations)), "✘" if violations else "✔")
+    recurred = outcome.recurred
+    states = ", ".join(f"{state} {count}" for state, count in recurred.states.most_common())
+    table.add_row("runs of schedules due", f"{recurred.due:,}", "")
+    table.add_row("runs of schedules recorded", f"{recurred.runs:,}", states)
+    table.add_row("late runs", str(recurred.late), "")
+    for name, wrong in recurred.violations.items():
+        table.add_row(name, str(len(wrong)), "✘" if wrong else "✔")
     surviving = outcome.surviving
     table.add_row("surviving processes", str(surviving), "✘" if surviving else "✔")
     why = ", ".join(f"{kind} {count}" for kind, count in repeats.by_fault.most_common())

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -13,7 +14,7 @@ from random import Random
 import psycopg
 from rich.console import Console
 
-from chaos import ledger, records, repeats, report, rescue, roster, verdict
+from chaos import ledger, records, recurring, repeats, report, rescue, roster, verdict
 from chaos.faults import FaultInjector
 from chaos.fleet import ChaosFleet, fleet
 from chaos.hosts import Hosts
@@ -41,7 +42,10 @@ _ONLINE = """
         (SELECT count(*) FROM taskmaster_coordinator_coordinator WHERE online)
 """
 _TALLY = """
-    SELECT count(*), count(*) FILTER (WHERE status IN ('complete', 'failed', 'cancelled'))
+    SELECT
+        count(*),
+        count(*) FILTER (WHERE status IN ('complete', 'failed', 'cancelled')),
+        (SELECT count(*) FROM taskmaster_tasks_schedule WHERE next_due_at IS NOT NULL)
     FROM taskmaster_tasks_task
 """
 
@@ -97,6 +101,7 @@ async def run(options: RunOptions, place: RunPlace, hosts: Hosts, console: Conso
         faults = schedule(
             options.seed, options.seconds, every_s=options.every_s, kinds=options.kinds
         )
+        await asyncio.to_thread(recurring.create, options.seconds)
         async with asyncio.TaskGroup() as group:
             group.create_task(load.run(options.seconds), name="load")
             group.create_task(
@@ -142,11 +147,14 @@ async def _until_ready(place: RunPlace, parts: ChaosFleet) -> None:
 
 
 async def _drain(url: str, seconds: float) -> float | None:
-    """Wait until every task has ended; return the seconds, or None after the time limit."""
+    """Wait until every task has ended, and every schedule.
+
+    Return the seconds, or None after the time limit.
+    """
     began = time.monotonic()
     while time.monotonic() < began + seconds:
         tally = await asyncio.to_thread(_count_tasks, url)
-        if tally is not None and tally.ended == tally.stored:
+        if tally is not None and tally.ended == tally.stored and not tally.schedules:
             return round(time.monotonic() - began, 1)
         await asyncio.sleep(0.5)
     return None
@@ -188,10 +196,14 @@ def _outcome(
     history = records.history(place.url, place.ports)
     executions = ledger.read(place.folder / "ledger")
     known = (load.submissions, rows, history)
+    # The ORM refuses to work in the thread of the event loop.
+    with ThreadPoolExecutor(1) as thread:
+        recurred = thread.submit(recurring.read).result()
     outcome = RunOutcome(
         seed=options.seed,
         seconds=options.seconds,
         verdict=verdict.judge(*known, executions),
+        recurred=recurred,
         repeats=repeats.explain(*known, executions, injector.injected),
         rescues=rescue.rescues(*known, injector.injected),
         injected=injector.injected,

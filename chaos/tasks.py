@@ -59,3 +59,9 @@ def overrun_blocking(context: TaskContext, key: str) -> None:
     """Run until the planned time-out in a thread, which cannot be stopped."""
     with ledger.execution(key, context.attempt):
         time.sleep(_FOREVER_S)
+
+
+@task
+def recur(seconds: float) -> None:
+    """Block the thread. Schedules submit it; their runs are judged without the ledger."""
+    time.sleep(seconds)

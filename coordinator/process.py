@@ -90,7 +90,7 @@ class Process:
             sign=self.offer_tokens.sign,
             is_leader=self._is_leader,
         )
-        # `liveness` is built below. The lambda is called only while the reconciler runs.
+        # `liveness` is built below, before the reconciler runs.
         self.reconciler = Reconciler(
             database.connection, conf, publisher.add, lambda: self.liveness.peers.addresses
         )
@@ -146,15 +146,11 @@ class Process:
         self._registered = False
 
     def _is_leader(self) -> bool:
-        """Return whether this coordinator leads. The reconciler is built after `dispatching`."""
+        """Return whether this coordinator leads. The reconciler is built later."""
         return self.reconciler.leading.is_set()
 
     def _on_pending(self) -> None:
-        """Wake the claimers of all coordinators: tasks are pending again.
-
-        `reporting` gets this method because it is built before the claimer. The claimer in turn
-        needs the flusher of `reporting`.
-        """
+        """Wake the claimers of all coordinators. The claimer is built after `reporting`."""
         self.dispatching.claimer.wake_all()
 
     async def _register(self) -> None:

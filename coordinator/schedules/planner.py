@@ -15,10 +15,10 @@ from taskmaster.tasks.schedules.planning import (
     Conditions,
     Gap,
     Submission,
-    pause_text,
     plan,
     plan_end,
 )
+from taskmaster.tasks.schedules.reasons import pause_text
 from taskmaster.tasks.schedules.submissions import SubmissionCache
 
 log = logging.getLogger(__name__)

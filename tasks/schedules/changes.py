@@ -11,7 +11,7 @@ from django.db import DEFAULT_DB_ALIAS
 from taskmaster.tasks.errors import ScheduleNotFound
 from taskmaster.tasks.models import Schedule, ScheduleRun
 from taskmaster.tasks.models.schedule import RunKind, RunState
-from taskmaster.tasks.schedules.planning import end_text
+from taskmaster.tasks.schedules.reasons import end_text
 from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.store import schedule_changes as store
 from taskmaster.tasks.timing.timing import jitter

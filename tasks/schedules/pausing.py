@@ -13,7 +13,7 @@ from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
 from taskmaster.tasks.schedules.owner import owner_problem
 from taskmaster.tasks.schedules.passed import find_passed, record
-from taskmaster.tasks.schedules.planning import pause_text
+from taskmaster.tasks.schedules.reasons import pause_text
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
     check_runs,

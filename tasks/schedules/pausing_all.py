@@ -12,7 +12,7 @@ from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.permissions import RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
 from taskmaster.tasks.schedules.passed import find_passed, record
-from taskmaster.tasks.schedules.planning import pause_text
+from taskmaster.tasks.schedules.reasons import pause_text
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
     check_user,

@@ -13,9 +13,10 @@ from itertools import chain
 from typing import NamedTuple
 
 from taskmaster.tasks.messages import NewTask
-from taskmaster.tasks.models.schedule import MAX_REASON, RunState, Schedule
+from taskmaster.tasks.models.schedule import MAX_REASON, RunState
 from taskmaster.tasks.schedule_messages import DueSchedule, Plan, PlannedRun
-from taskmaster.tasks.timing.rules import MissedPolicy, OverlapPolicy, TriggerKind
+from taskmaster.tasks.schedules.reasons import end_text, rule_text, schedule_pause_text
+from taskmaster.tasks.timing.rules import MissedPolicy, OverlapPolicy
 from taskmaster.tasks.timing.timing import Timing, jitter
 
 #: A run is missed if it was not created within this time after its start time.
@@ -109,7 +110,7 @@ def plan(
 
     If they are not due at `now`, the plan is for the time when they will be.
     """
-    halted = _pause_text(schedule) or conditions.halted
+    halted = schedule_pause_text(schedule) or conditions.halted
     ahead = timedelta(0)
     if schedule.overlap == OverlapPolicy.ALLOW and not halted and not submission.refusal:
         ahead = conditions.ahead
@@ -201,7 +202,7 @@ def _plan_active(
             _add_start(runs, due, submission, now, made_up, conditions)
         else:
             state = RunState.MISSED if due in within else RunState.OUTSIDE_WINDOW
-            reason = f"{conditions.explain(due.run_at)} {_rule_text(schedule, state)}"
+            reason = f"{conditions.explain(due.run_at)} {rule_text(schedule, state)}"
             runs.add_reason(due, state, reason)
         missed += due in late_dues
     return following, missed
@@ -219,7 +220,7 @@ def _add_start(
     if submission.refusal:
         runs.add_reason(due, RunState.REFUSED, submission.refusal)
     elif due in made_up:
-        runs.add_task(due, f"Made up at {_time(now)} UTC. {conditions.explain(due.run_at)}")
+        runs.add_task(due, f"Made up at {now:%H:%M:%S} UTC. {conditions.explain(due.run_at)}")
     elif due.run_at + LATE_AFTER < now:
         late_s = (now - due.run_at).total_seconds()
         runs.add_task(due, f"Created {late_s:.0f} s late. {conditions.explain(due.run_at)}")
@@ -256,47 +257,3 @@ def _made_up_max(schedule: DueSchedule) -> int:
             return 1
         case MissedPolicy.ALL:
             return schedule.missed_max
-
-
-def _rule_text(schedule: DueSchedule, state: RunState) -> str:
-    """Return the rule by which a missed run is not made up."""
-    if state is RunState.OUTSIDE_WINDOW:
-        return f"Missed runs are made up for {schedule.catch_up_s:,g} s."
-    match MissedPolicy(schedule.missed):
-        case MissedPolicy.SKIP:
-            return "Missed runs are not made up."
-        case MissedPolicy.LATEST:
-            return "Only the latest missed run is made up."
-        case MissedPolicy.ALL:
-            return f"Only the newest {schedule.missed_max:,} missed runs are made up."
-
-
-def _pause_text(schedule: DueSchedule) -> str:
-    """Return why the schedule is paused. Empty: it is not."""
-    if schedule.paused_at is None:
-        return ""
-    return pause_text("Paused", schedule.paused_at, schedule.paused_by, schedule.pause_reason)
-
-
-def pause_text(what: str, since: datetime, by: str, reason: str) -> str:
-    """Return since when, by whom and why something is paused."""
-    who = f" by {by}" if by else ""
-    why = f": {reason}" if reason else "."
-    return f"{what}{who} since {_moment(since)} UTC{why}"
-
-
-def end_text(schedule: Schedule | DueSchedule) -> str:
-    """Return why no due time is left."""
-    if schedule.ends_at is not None:
-        return f"No due time is left before its end at {_moment(schedule.ends_at)} UTC."
-    if schedule.trigger == TriggerKind.DATES:
-        return "No date is left."
-    return "No due time is left."
-
-
-def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-def _time(at: datetime) -> str:
-    return f"{at:%H:%M:%S}"

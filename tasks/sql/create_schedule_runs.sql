@@ -165,6 +165,11 @@ entry AS MATERIALIZED (
                             'Cancelled the run of %%s UTC: task %%s.', blocking_due_at, blocking_id
                         )
                     )
+                WHEN state = 'created' AND reason = '' AND now() > run_at + interval '1 second'
+                    THEN format(
+                        'Created %%s s late: the coordinator or the database was slow.',
+                        round(EXTRACT(EPOCH FROM now() - run_at), 1)
+                    )
                 ELSE reason
             END,
             500

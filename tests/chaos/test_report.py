@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from chaos.recurring import RecurringVerdict
 from chaos.repeats import Repeat, Repeats
 from chaos.report import RunOutcome, show, write_counts, write_evidence
 from chaos.rescue import Rescue
@@ -15,12 +16,15 @@ from chaos.verdict import Verdict, Violation
 from tests.chaos.sample import KEY, SMOOTH, fault, ran
 
 
-def outcome(verdict: Verdict, surviving: int = 0) -> RunOutcome:
+def outcome(
+    verdict: Verdict, surviving: int = 0, recurred: RecurringVerdict | None = None
+) -> RunOutcome:
     """Return the outcome of a run with one kill and one repetition."""
     return RunOutcome(
         seed=7,
         seconds=120,
         verdict=verdict,
+        recurred=recurred or RecurringVerdict(),
         repeats=Repeats([Repeat(1, KEY, "kill_worker", False, "ran twice")]),
         rescues={FaultKind.KILL_WORKER: Rescue(2.5, None, 3)},
         injected=[fault(FaultKind.KILL_WORKER, "worker-1", 101, 103)],
@@ -52,6 +56,10 @@ def test_the_counts_are_written_under_their_names(tmp_path: Path) -> None:
 def test_one_lost_task_fails_the_run() -> None:
     assert outcome(Verdict()).passed
     assert not outcome(Verdict(lost=[Violation(1, KEY, "gone")])).passed
+
+
+def test_one_lost_run_of_a_schedule_fails_the_run() -> None:
+    assert not outcome(Verdict(), recurred=RecurringVerdict(lost=["gone"])).passed
 
 
 def test_one_surviving_process_fails_the_run() -> None:

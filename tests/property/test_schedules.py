@@ -58,7 +58,10 @@ _TIMES = """
     UPDATE taskmaster_tasks_schedule SET next_due_at = next_due_at - %(by)s::interval,
         next_run_at = next_run_at - %(by)s::interval, anchor = anchor - %(by)s::interval,
         paused_at = paused_at - %(by)s::interval;
-    UPDATE taskmaster_tasks_schedulerun SET due_at = due_at - %(by)s::interval,
+    -- In two steps, since the unique index is checked row by row.
+    UPDATE taskmaster_tasks_schedulerun SET due_at = due_at + interval '100000 days';
+    UPDATE taskmaster_tasks_schedulerun
+    SET due_at = due_at - interval '100000 days' - %(by)s::interval,
         last_due_at = last_due_at - %(by)s::interval, run_at = run_at - %(by)s::interval;
     UPDATE taskmaster_tasks_task SET scheduled_at = scheduled_at - %(by)s::interval,
         scheduled_for = scheduled_for - %(by)s::interval;
@@ -165,7 +168,11 @@ class ScheduleModel:
         if first is None:
             return None
         # Without them, the schedule continues with the first one.
-        Schedule.objects.update(next_due_at=first.due_at, next_run_at=first.due_at)
+        Schedule.objects.update(
+            next_due_at=first.due_at,
+            next_run_at=first.due_at,
+            runs_made=F("runs_made") - len(ids),
+        )
         return first.due_at
 
     def _end_segment(self, until: datetime | None) -> None:
@@ -174,7 +181,9 @@ class ScheduleModel:
         until = until or self.schedule.next_due_at
         assert self.since is not None
         if until is None:
-            last = ScheduleRun.objects.exclude(state="withdrawn").latest("due_at")
+            last = ScheduleRun.objects.exclude(state="withdrawn").order_by("due_at").last()
+            if last is None:
+                return
             until = (last.last_due_at or last.due_at) + timedelta(seconds=1)
         for due in timing_of(self.schedule).after(self.since - timedelta(microseconds=1)):
             if due.at >= until:

@@ -113,6 +113,20 @@ async def test_a_changed_schedule_is_noticed_by_a_wake_up() -> None:
         await until(lambda: tasks(schedule))
 
 
+async def test_a_plan_that_postgresql_rejects_does_not_stop_the_others() -> None:
+    bad, good = await create_overdue(0.5), await create_overdue(0.5)
+    async with LeadingRunner().opened() as leader:
+        plans, search = await leader.plan()
+        plans = [
+            plan._replace(ended_reason="\x00") if plan.schedule.id == bad.pk else plan
+            for plan in plans
+        ]
+        assert await leader.create(plans, search) == 1
+        assert [plan.schedule.id for plan in plans if leader.runner._is_rejected(plan)] == [bad.pk]
+    assert await states(good) == [("created", 1)]
+    assert await states(bad) == []
+
+
 async def test_a_bad_schedule_does_not_stop_the_others() -> None:
     bad = await create_overdue(1, timezone="Nowhere/Nowhere")
     good = await create_overdue(1)
