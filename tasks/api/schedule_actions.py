@@ -20,12 +20,14 @@ from taskmaster.tasks.api.conventions import ApiConventions, extend_schema
 from taskmaster.tasks.api.filters import StrictFilterBackend
 from taskmaster.tasks.api.pagination import LatestDue
 from taskmaster.tasks.api.parsers import JSONParser
-from taskmaster.tasks.api.schedule_serializers import (
-    AllSchedulesSerializer,
-    BackfillSerializer,
+from taskmaster.tasks.api.schedule_requests import (
     NewBackfillSerializer,
     ReasonSerializer,
     RunScheduleSerializer,
+)
+from taskmaster.tasks.api.schedule_serializers import (
+    AllSchedulesSerializer,
+    BackfillSerializer,
     ScheduleRunSerializer,
     ScheduleSerializer,
 )

@@ -1,4 +1,4 @@
-"""Serialize schedules and their runs to JSON. `taskmaster.tasks.schedules` validates changes."""
+"""Serialize schedules, their previews and their runs to JSON."""
 
 from __future__ import annotations
 
@@ -10,22 +10,11 @@ from rest_framework import serializers
 
 from taskmaster.tasks import registry
 from taskmaster.tasks.api.conventions import IsoDateTimeField, IsoTimes
-from taskmaster.tasks.api.serializers import NOTICE, NewTaskSerializer
+from taskmaster.tasks.api.serializers import NOTICE
 from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun
-from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
-from taskmaster.tasks.schedules.manual_runs import BACKFILL_MAX
 from taskmaster.tasks.schedules.stored import timing_of
-from taskmaster.tasks.schedules.users import REASON_MAX
 from taskmaster.tasks.timing.preview import PreviewRow
-from taskmaster.tasks.timing.rules import (
-    MAX_CRON,
-    MAX_ZONE,
-    MissedPolicy,
-    OverlapPolicy,
-    RepeatedTime,
-    SkippedTime,
-)
 from taskmaster.tasks.timing.words import describe
 
 _LISTED = [
@@ -146,80 +135,6 @@ class CreatedScheduleSerializer(ScheduleSerializer):
         return NewTask(schedule.task, unchecked=not is_known).notice
 
 
-class TimingSerializer(serializers.Serializer[Any]):
-    """When a schedule is due, and its rules for what is in the way."""
-
-    cron = serializers.CharField(
-        max_length=MAX_CRON,
-        required=False,
-        help_text="Five fields, or @hourly to @yearly. Give one of cron, interval_s and dates.",
-    )
-    interval_s = serializers.FloatField(
-        min_value=1, required=False, help_text="Elapsed time between two due times."
-    )
-    anchor = IsoDateTimeField(required=False, help_text="A time at which the interval is due.")
-    dates = serializers.ListField(child=IsoDateTimeField(), required=False)
-    timezone = serializers.CharField(
-        max_length=MAX_ZONE,
-        required=False,
-        help_text="Name in the IANA database. Times without an offset are local times of it.",
-    )
-    skipped_time = serializers.ChoiceField(
-        [each.value for each in SkippedTime],
-        required=False,
-        help_text="Rule for a local time that the clocks skip.",
-    )
-    repeated_time = serializers.ChoiceField(
-        [each.value for each in RepeatedTime],
-        required=False,
-        help_text="Rule for a local time that occurs twice.",
-    )
-    starts_at = IsoDateTimeField(required=False, allow_null=True)
-    ends_at = IsoDateTimeField(required=False, allow_null=True)
-    max_runs = serializers.IntegerField(min_value=1, required=False, allow_null=True)
-    jitter_s = serializers.FloatField(
-        min_value=0, required=False, help_text="Spread the starts over this time."
-    )
-    missed = serializers.ChoiceField(
-        [each.value for each in MissedPolicy],
-        required=False,
-        help_text="Which missed runs are made up.",
-    )
-    missed_max = serializers.IntegerField(
-        min_value=1, required=False, help_text="Number of runs that `all` makes up."
-    )
-    catch_up_s = serializers.FloatField(
-        min_value=0, required=False, help_text="Missed runs are made up for this time."
-    )
-    overlap = serializers.ChoiceField(
-        [each.value for each in OverlapPolicy],
-        required=False,
-        help_text="Rule for a due time at which an earlier run has not ended.",
-    )
-
-
-class NewScheduleSerializer(TimingSerializer, NewTaskSerializer):
-    """New schedule. A null or omitted option is the one that the task declares.
-
-    `taskmaster.tasks.schedules.fields` validates it.
-    """
-
-    name = serializers.CharField(max_length=MAX_SCHEDULE_NAME, help_text="It is unique.")
-    task = serializers.CharField(
-        max_length=registry.MAX_NAME,
-        required=False,
-        help_text="Dotted path of a registered task, or `shell`. Omit it if `command` is given.",
-    )
-    cwd = serializers.CharField(required=False, help_text="Working directory of `command`.")
-    env = serializers.DictField(
-        child=serializers.CharField(),
-        required=False,
-        help_text="Environment variables of `command`.",
-    )
-    # A schedule has a time of its own. DRF leaves out a field that is None.
-    scheduled_at = None  # type: ignore[assignment]
-
-
 class PreviewRowSerializer(serializers.Serializer[Any]):
     """Due time of a preview, or a day on which a time that the clocks skip has no run."""
 
@@ -296,31 +211,6 @@ class ScheduleRunSerializer(IsoTimes, serializers.ModelSerializer[ScheduleRun]):
     def get_status(self, run: ScheduleRun) -> str | None:
         """Return the status that the view has read, or None."""
         return getattr(run, "status", None)
-
-
-class ReasonSerializer(serializers.Serializer[Any]):
-    """Reason of a pause or a skipped run, for the history."""
-
-    reason = serializers.CharField(max_length=REASON_MAX, required=False, default="")
-
-
-class RunScheduleSerializer(serializers.Serializer[Any]):
-    """Request to run a schedule now."""
-
-    due_at = IsoDateTimeField(
-        required=False,
-        help_text="A past due time of the schedule, such as a missed one. Default: now.",
-    )
-
-
-class NewBackfillSerializer(serializers.Serializer[Any]):
-    """Request to run a schedule once for each due time of a range in the past."""
-
-    start = IsoDateTimeField(help_text="Included.")
-    end = IsoDateTimeField(help_text=f"Included. The range has at most {BACKFILL_MAX:,} due times.")
-    dry_run = serializers.BooleanField(
-        required=False, default=False, help_text="Only count the runs to create."
-    )
 
 
 class BackfillSerializer(serializers.Serializer[Any]):

@@ -28,9 +28,9 @@ from taskmaster.tasks.api.conventions import ApiConventions, extend_schema
 from taskmaster.tasks.api.filters import StrictFilterBackend
 from taskmaster.tasks.api.pagination import ByName
 from taskmaster.tasks.api.parsers import JSONParser
+from taskmaster.tasks.api.schedule_requests import NewScheduleSerializer
 from taskmaster.tasks.api.schedule_serializers import (
     CreatedScheduleSerializer,
-    NewScheduleSerializer,
     PreviewSerializer,
     ScheduleRowSerializer,
     ScheduleSerializer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
 from django.db import DEFAULT_DB_ALIAS
@@ -110,16 +110,10 @@ def save(schedule: Schedule, now: datetime, columns: Iterable[str]) -> None:
 
     The leader creates runs only for the version that it has read.
     """
-    mark_changed([schedule], now)
+    schedule.version += 1
+    schedule.changed_at = now
     schedule.save(update_fields=[*columns, *CHANGED])
     wake_leader()
-
-
-def mark_changed(schedules: Sequence[Schedule], now: datetime) -> None:
-    """Set the columns that every change sets, without storing them."""
-    for schedule in schedules:
-        schedule.version += 1
-        schedule.changed_at = now
 
 
 def wake_leader() -> None:

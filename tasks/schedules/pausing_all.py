@@ -23,9 +23,7 @@ from taskmaster.tasks.schedules.users import (
 )
 from taskmaster.tasks.schedules.withdrawal import withdraw_all
 from taskmaster.tasks.store import schedule_changes as store
-
-#: Number of schedules whose next due times are stored with one statement.
-_BATCH = 500
+from taskmaster.tasks.store.schedule_changes import MovedSchedule
 
 
 def read_state() -> SchedulerState:
@@ -106,5 +104,15 @@ def _move_on(paused_at: datetime, now: datetime, reason: str) -> None:
         passed.append(find_passed(schedule, now, RunState.PAUSED, reason, due_times))
         changes.set_next(schedule, now, due_times)
     record(passed)
-    changes.mark_changed(schedules, now)
-    Schedule.objects.bulk_update(schedules, changes.CHANGED, batch_size=_BATCH)
+    # Django's bulk_update builds an expression for each value, which takes 3 ms for each row.
+    store.move_schedules([_moved(each) for each in schedules], now)
+
+
+def _moved(schedule: Schedule) -> MovedSchedule:
+    return MovedSchedule(
+        schedule.pk,
+        schedule.next_due_at,
+        schedule.next_run_at,
+        schedule.ended_at,
+        schedule.ended_reason,
+    )

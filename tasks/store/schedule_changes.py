@@ -37,6 +37,16 @@ class PassedRun(NamedTuple):
     reason: str
 
 
+class MovedSchedule(NamedTuple):
+    """Hold the next due time of a schedule, or when and why it has ended."""
+
+    schedule_id: int
+    next_due_at: datetime | None
+    next_run_at: datetime | None
+    ended_at: datetime | None
+    ended_reason: str
+
+
 def read_clock(*, using: str = DEFAULT_DB_ALIAS) -> datetime:
     """Return the time of the database, in UTC."""
     now: datetime = _run(using, "read_clock")[0][0]
@@ -76,6 +86,21 @@ def record_passed_runs(runs: Sequence[PassedRun], *, using: str = DEFAULT_DB_ALI
         "reasons": [run.reason for run in runs],
     }
     _run(using, "record_passed_runs", columns)
+
+
+def move_schedules(
+    schedules: Sequence[MovedSchedule], changed_at: datetime, *, using: str = DEFAULT_DB_ALIAS
+) -> None:
+    """Store the next due times of schedules under a new version."""
+    columns = {
+        "changed_at": changed_at,
+        "ids": [each.schedule_id for each in schedules],
+        "next_due_ats": [each.next_due_at for each in schedules],
+        "next_run_ats": [each.next_run_at for each in schedules],
+        "ended_ats": [each.ended_at for each in schedules],
+        "ended_reasons": [each.ended_reason for each in schedules],
+    }
+    _run(using, "move_schedules", columns)
 
 
 def withdraw_runs(ids: Sequence[int], reason: str, *, using: str = DEFAULT_DB_ALIAS) -> None:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from django.db import connection, transaction
 
 from taskmaster.tasks import conf, permissions
 from taskmaster.tasks.errors import Conflict, InvalidField, NotAllowed, VersionChanged
-from taskmaster.tasks.event import EventKind
-from taskmaster.tasks.events.publish import drain
-from taskmaster.tasks.models import Event, Schedule, ScheduleRun, Task
+from taskmaster.tasks.models import Schedule, ScheduleRun, Task
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE, VIEW_SCHEDULE
 from taskmaster.tasks.schedules import service
 from taskmaster.tasks.schedules.changes import NO_LONGER_DECLARED
@@ -233,71 +228,3 @@ def test_a_shell_schedule_needs_the_setting_on_the_command_line_too(
     ):
         with pytest.raises(NotAllowed, match="shell tasks are switched off"):
             change()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_two_concurrent_edits_the_second_sees_the_first() -> None:
-    schedule = created(priority=1, queue="mail")
-    done: list[Schedule] = []
-
-    def edit() -> None:
-        try:
-            done.append(service.update(schedule, {"priority": 2}, user=None))
-        finally:
-            connection.close()
-
-    other = threading.Thread(target=edit)
-    with transaction.atomic():
-        service.update(schedule, {"queue": "bulk"}, user=None)
-        other.start()
-        other.join(0.3)
-        assert not done
-    other.join(30)
-    [changed] = done
-    assert (changed.version, changed.queue, changed.priority) == (2, "bulk", 2)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_leader_is_notified_when_a_change_is_committed() -> None:
-    schedule = created(name="nightly")
-    with connection.cursor() as cursor:
-        cursor.execute("LISTEN taskmaster_schedule")
-    listener: Any = connection.connection
-    for change in (
-        created,
-        lambda: service.update(schedule, {"priority": 1}, user=None),
-        lambda: service.pause(schedule, "", user=None),
-        lambda: service.resume(schedule, user=None),
-        lambda: service.skip_next(schedule, "", user=None),
-        lambda: service.pause_all("", user=None),
-        lambda: service.resume_all(user=None),
-        lambda: service.delete(schedule, user=None),
-    ):
-        change()
-        [notice] = listener.notifies(timeout=10, stop_after=1)
-        assert notice.channel == "taskmaster_schedule"
-
-
-@pytest.mark.django_db(transaction=True)
-def test_changes_are_published_without_arguments_and_reasons() -> None:
-    user = a_planner()
-    schedule = created(user, name="nightly", args=["s3cret", 1])
-    service.pause(schedule, "s3cret", user=user)
-    service.update(schedule, {"args": ["s3cret", 2], "priority": 1}, user=user)
-    service.resume(schedule, user=user)
-    service.run_now(schedule, user=user)
-    service.pause_all("s3cret", user=user)
-    service.resume_all(user=user)
-    service.delete(schedule, user=user)
-    drain()
-    events = Event.objects.filter(kind=EventKind.SCHEDULE, user=user.username).order_by("id")
-    assert [event.text for event in events] == [
-        "created schedule nightly",
-        "paused schedule nightly",
-        "changed args, priority of schedule nightly",
-        "resumed schedule nightly",
-        "ran schedule nightly",
-        "paused all schedules",
-        "resumed all schedules",
-        "deleted schedule nightly",
-    ]
