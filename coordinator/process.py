@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from taskmaster.coordinator import store
 from taskmaster.coordinator.bulk_runner import BulkRunner
+from taskmaster.coordinator.declared_schedules import DeclaredSchedules
 from taskmaster.coordinator.dispatch import Dispatching
 from taskmaster.coordinator.dispatch.offer_tokens import OfferTokens
 from taskmaster.coordinator.events.publisher import EventPublisher
@@ -209,6 +210,7 @@ class Process:
                 parking=dispatching.parking.run,
                 lost_claims=liveness.lost_claims.run,
                 bulk_runner=self.bulk_runner.run,
+                declared_schedules=DeclaredSchedules(self.threads).run,
                 schedule_runner=self.schedule_runner.run,
                 lookahead=dispatching.lookahead.run,
                 offer_expiry=dispatching.offer_expiry.run,

@@ -11,18 +11,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from taskmaster.tasks.current import current_task
     from taskmaster.tasks.declaration import task
+    from taskmaster.tasks.timing.declared import Cron, Dates, Every
 
-__all__ = ["__version__", "current_task", "require_full_name", "task"]
+__all__ = [
+    "Cron",
+    "Dates",
+    "Every",
+    "__version__",
+    "current_task",
+    "require_full_name",
+    "task",
+]
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """Import `task` or `current_task` on first access and return it."""
+    """Import what tasks and schedules are declared with on first access."""
     if name == "task":
         from taskmaster.tasks.declaration import task
 
         return task
+    if name in ("Cron", "Dates", "Every"):
+        from taskmaster.tasks.timing import declared
+
+        return getattr(declared, name)
     if name == "current_task":
         from taskmaster.tasks.current import current_task
 

@@ -21,6 +21,7 @@ from taskmaster.tasks.declaration import TaskMasterTask, parse_declared
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.messages import NewTask
+from taskmaster.tasks.payload import payload
 from taskmaster.tasks.signatures import check_call
 from taskmaster.tasks.store import sync_store as store
 from taskmaster.tasks.wakeup import wake_on_commit
@@ -57,7 +58,7 @@ class TaskMasterBackend(BaseTaskBackend):
         self, task: Task[..., Any], args: list[Any], kwargs: dict[str, Any]
     ) -> TaskResult[Any]:
         """Store one call. Raise InvalidTask, InvalidField, TooLarge or UnknownTaskName."""
-        call = submission.payload(args, kwargs)
+        call = payload(args, kwargs)
         check_call(task, args, kwargs)
         template = self._template(task)
         task_id = store.insert_task(template, call=call)

@@ -11,6 +11,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from taskmaster.tasks import conf, registry
 from taskmaster.tasks.errors import ConfigurationError
+from taskmaster.tasks.schedules import declarations
 
 
 @register()
@@ -30,6 +31,24 @@ def task_modules(**_: Any) -> list[CheckMessage]:
         registry.load()
     except ConfigurationError as error:
         return [Error(str(error), id="taskmaster.E002")]
+    return []
+
+
+@register()
+def declared_schedules(**_: Any) -> list[CheckMessage]:
+    """Check that the schedules that code declares are valid.
+
+    It is a warning, since a coordinator starts without them and runs the tasks of all others.
+    """
+    try:
+        registry.load()
+    except ConfigurationError:
+        # `task_modules` reports it.
+        return []
+    try:
+        declarations.load()
+    except ConfigurationError as error:
+        return [Warning(str(error), id="taskmaster.W003")]
     return []
 
 

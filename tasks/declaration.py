@@ -7,14 +7,21 @@ accepts them only where the backend is TaskMaster's. Other backends ignore the o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from taskmaster.tasks.compat import InvalidTask, Task, TaskContext, task_backends
 from taskmaster.tasks.errors import InvalidField
-from taskmaster.tasks.options import GivenOptions, TaskOptions, default_options, parse_options
+from taskmaster.tasks.options import (
+    PYTHON_NAMES,
+    GivenOptions,
+    TaskOptions,
+    default_options,
+    parse_options,
+)
+from taskmaster.tasks.timing.declared import ScheduleDeclaration, parse_schedules
 
 if TYPE_CHECKING:
     from typing import Self
@@ -37,13 +44,7 @@ T = TypeVar("T")
 OnLostContact = Literal["continue", "stop"]
 
 #: Field of a submission by its name in Python, where the two differ.
-_FIELDS = {
-    "queue_name": "queue",
-    "run_after": "scheduled_at",
-    "timeout": "timeout_s",
-    "retry_base": "retry_base_s",
-    "retry_cap": "retry_cap_s",
-}
+_FIELDS = {**PYTHON_NAMES, "run_after": "scheduled_at"}
 _PYTHON_NAMES = {field: name for name, field in _FIELDS.items()}
 _OPTIONS = ("max_attempts", "timeout", "retry_base", "retry_cap", "on_lost_contact", "tags")
 #: Attributes of Django's tasks that are options too.
@@ -69,6 +70,10 @@ class TaskMasterTask(_Task[P, T]):
     on_lost_contact: str | None = None
     #: Tags of each submission.
     tags: tuple[str, ...] = ()
+    #: When the coordinators run the task, besides the submissions: one schedule or a list of them.
+    #: It is always a tuple after the declaration. The hash leaves it out, because every submission
+    #: computes the hash.
+    schedule: ScheduleDeclaration | Sequence[ScheduleDeclaration] = field(default=(), hash=False)
 
     def __post_init__(self) -> None:
         # A declaration is a cache key and must be hashable, so lists become tuples.
@@ -81,6 +86,13 @@ class TaskMasterTask(_Task[P, T]):
         ):
             raise InvalidTask("no_retry_on: must be a list of exception classes.")
         Task.__post_init__(self)
+        object.__setattr__(self, "schedule", parse_schedules(self.schedule, self))
+
+    @property
+    def schedules(self) -> tuple[ScheduleDeclaration, ...]:
+        """The declared schedules."""
+        assert isinstance(self.schedule, tuple)
+        return self.schedule
 
     def options(
         self,
@@ -154,6 +166,7 @@ def task(
     no_retry_on: Sequence[type[BaseException]] = ...,
     on_lost_contact: OnLostContact | None = ...,
     tags: Sequence[str] = ...,
+    schedule: ScheduleDeclaration | Sequence[ScheduleDeclaration] = ...,
 ) -> Callable[[Callable[P, T]], TaskMasterTask[P, T]]: ...
 
 
@@ -171,6 +184,7 @@ def task(
     no_retry_on: Sequence[type[BaseException]] = ...,
     on_lost_contact: OnLostContact | None = ...,
     tags: Sequence[str] = ...,
+    schedule: ScheduleDeclaration | Sequence[ScheduleDeclaration] = ...,
 ) -> Callable[[Callable[Concatenate[TaskContext, P], T]], TaskMasterTask[P, T]]: ...
 
 
@@ -186,14 +200,16 @@ def task(
 ) -> Any:
     """Declare a task, as Django's decorator does, with TaskMaster's options.
 
-    They are `max_attempts`, `timeout`, `retry_base`, `retry_cap`, `no_retry_on`, `on_lost_contact`
-    and `tags`; see `TaskMasterTask`. Raise InvalidTask for an invalid option.
+    They are `max_attempts`, `timeout`, `retry_base`, `retry_cap`, `no_retry_on`, `on_lost_contact`,
+    `tags` and `schedule`; see `TaskMasterTask`. Raise InvalidTask for an invalid option.
     """
 
     def declare(func: Callable[..., Any]) -> Task[..., Any]:
         own = task_backends[backend].task_class
         # A backend with a class of its own knows only the options of that class.
         kind: type[Task[..., Any]] = TaskMasterTask if issubclass(TaskMasterTask, own) else own
+        if kind is not TaskMasterTask:
+            options.pop("schedule", None)
         return kind(
             func=func,
             priority=priority,

@@ -35,6 +35,14 @@ ON_LOST_CONTACT = (CONTINUE, STOP) = ("continue", "stop")
 #: it may overflow.
 FARTHEST = timedelta(days=100 * 366)
 
+#: Field of a submission by its name in Python, where the two differ.
+PYTHON_NAMES = {
+    "queue_name": "queue",
+    "timeout": "timeout_s",
+    "retry_base": "retry_base_s",
+    "retry_cap": "retry_cap_s",
+}
+
 _QUEUE = re.compile(r"[\w.:-]+", re.ASCII)
 
 

@@ -241,10 +241,10 @@ def with_option_name(error: InvalidField, *, shell: bool) -> InvalidField:
     return InvalidField(names.get(field, f"--{field.replace('_', '-')}"), error.rule)
 
 
-def limit(text: str) -> int:
+def limit(text: str, option: str = "--limit") -> int:
     """Parse the limit of a list. Raises InvalidField."""
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 1 <= int(text) <= 10_000:
-        raise InvalidField("--limit", f"is {text!r}; it must be a whole number from 1 to 10000.")
+        raise InvalidField(option, f"is {text!r}; it must be a whole number from 1 to 10000.")
     return int(text)
 
 

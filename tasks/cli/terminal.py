@@ -79,15 +79,21 @@ class TerminalPrinter:
         """Write a header and one line per task. A shell task shows the start of its command."""
         self.columns(_HEAD, map(_cells, tasks))
 
-    def columns(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Write a header and one line per row, in columns. The second column is a status."""
+    def columns(
+        self, head: Sequence[str], rows: Iterable[Sequence[str]], *, marked: bool = True
+    ) -> None:
+        """Write a header and one line per row, in columns.
+
+        If `marked`, the second column is a status of a task or a worker.
+        """
         lines = [head, *([_one_line(cell) for cell in row] for row in rows)]
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-        # Add the width of the glyph and its space.
-        widths[1] += 2 if self._terminal else 0
+        if marked and self._terminal:
+            # Add the width of the glyph and its space.
+            widths[1] += 2
         for line in lines:
             cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-            if line is not head:
+            if marked and line is not head:
                 cells[1] = self.mark(line[1], widths[1])
             self.line("  ".join(cells).rstrip())
 
@@ -97,8 +103,7 @@ class TerminalPrinter:
         if reason:
             # Backticks mark code on pages. In a shell they would run a command.
             self.line("  " + reason.replace("`", "'"))
-        for name, value in _facts(task):
-            self.line(f"  {name:<10} {_CONTROL.sub('·', value)}")
+        self.facts(_facts(task))
         for error in task.errors:
             self._error(error)
         for attempt, chunks in groupby(output, key=lambda chunk: chunk.attempt):
@@ -113,6 +118,11 @@ class TerminalPrinter:
         worker = error.get("worker") or "no worker"
         self.line(f"\nError of attempt {error.get('attempt', '?')} on {worker}: {kind}")
         self._block(str(error.get("traceback") or error.get("message") or ""))
+
+    def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Write one line per label and value, indented."""
+        for name, value in pairs:
+            self.line(f"  {name:<10} {_one_line(value)}")
 
     def _block(self, text: str) -> None:
         text = text.rstrip("\n").replace("\n", "\n  ")

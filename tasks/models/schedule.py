@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from taskmaster.tasks.models.json_text import JSONTextField
 from taskmaster.tasks.options import MAX_QUEUE, MAX_TAG, ON_LOST_CONTACT
 from taskmaster.tasks.registry import MAX_NAME
+from taskmaster.tasks.timing import rules
 from taskmaster.tasks.timing.rules import (
     MAX_CRON,
     MAX_ZONE,
@@ -22,7 +23,8 @@ from taskmaster.tasks.timing.rules import (
     TriggerKind,
 )
 
-MAX_SCHEDULE_NAME = 100
+#: Declarations in code have this limit too, and import no models.
+MAX_SCHEDULE_NAME = rules.MAX_SCHEDULE_NAME
 MAX_REASON = 500
 
 

@@ -5,4 +5,6 @@
 -- Called by taskmaster.tasks.schedules.manual_runs for the preview of a back-fill.
 -- Called by taskmaster.tasks.schedules.pausing_all.
 -- Called by taskmaster.tasks.schedules.stored for a preview.
+-- Called by taskmaster.tasks.schedules.sync.
+-- Called by taskmaster.tasks.cli.schedules and taskmaster.tasks.cli.schedule_import for previews.
 SELECT clock_timestamp()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from enum import StrEnum
 
+#: Maximum number of characters of the name of a schedule.
+MAX_SCHEDULE_NAME = 100
 #: Maximum number of characters of a cron expression, and of the name of a time zone.
 MAX_CRON = 200
 MAX_ZONE = 64

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from taskmaster import task
+from taskmaster import Cron, task
 from taskmaster.tasks import compat
 from taskmaster.tasks.backend import TaskMasterBackend
 from taskmaster.tasks.compat import InvalidTask
@@ -30,9 +30,16 @@ def _djangos_backend(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_djangos_backend")
 def test_options_are_accepted_under_djangos_backends() -> None:
-    declared = task(max_attempts=5, timeout=60, tags=["a"], no_retry_on=[KeyError])(add.func)
+    declared = task(
+        max_attempts=5,
+        timeout=60,
+        tags=["a"],
+        no_retry_on=[KeyError],
+        schedule=Cron("@daily", args=[1, 2]),
+    )(add.func)
     assert not isinstance(declared.get_backend(), TaskMasterBackend)
     assert (declared.max_attempts, declared.tags) == (5, ("a",))
+    assert declared.schedules == (Cron("@daily", args=[1, 2]),)
     result = declared.options(timeout=5, tags=["b"]).enqueue(1, 2)
     assert result.task.timeout == 5  # type: ignore[attr-defined]
     if result.status == compat.TaskResultStatus.SUCCESSFUL:
@@ -51,7 +58,8 @@ def test_the_decorator_needs_no_call() -> None:
 
 def test_djangos_decorator_accepts_the_options_under_taskmasters_backend() -> None:
     declare = import_module(PACKAGE).task
-    assert declare(max_attempts=5)(add.func) == task(max_attempts=5)(add.func)
+    options: dict[str, Any] = {"max_attempts": 5, "schedule": Cron("@daily", args=[1, 2])}
+    assert declare(**options)(add.func) == task(**options)(add.func)
 
 
 class OtherTask(compat.Task):  # type: ignore[type-arg]
@@ -65,6 +73,7 @@ class OtherBackend(TaskMasterBackend):
 def test_a_backend_with_a_class_of_its_own_keeps_it() -> None:
     with override_settings(TASKS={"default": {"BACKEND": f"{__name__}.OtherBackend"}}):
         assert type(task(add.func)) is OtherTask
+        assert type(task(schedule=Cron("@daily"))(add.func)) is OtherTask
         with pytest.raises(TypeError, match="max_attempts"):
             task(max_attempts=5)(add.func)
 

@@ -102,10 +102,6 @@ def test_arguments_above_the_limit_are_too_large() -> None:
         submission.parse({"name": "examples.tasks.add", "args": ["x" * 10_000_000]})
 
 
-def test_an_escaped_backslash_before_u0000_is_not_a_nul() -> None:
-    assert submission.payload(["\\u0000"], {}) == ('["\\\\u0000"]', "{}")
-
-
 def test_a_bulk_names_the_index_of_the_invalid_task() -> None:
     with pytest.raises(InvalidField, match=r"^tasks\[1\]\.priority: is 500"):
         submission.parse_many([SHELL, {**SHELL, "priority": 500}])

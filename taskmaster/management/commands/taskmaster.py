@@ -13,7 +13,7 @@ from django.db import ProgrammingError
 from psycopg.errors import UndefinedColumn, UndefinedTable
 
 from taskmaster.management import roles
-from taskmaster.tasks.cli import actions, arguments, operate
+from taskmaster.tasks.cli import actions, arguments, operate, schedules
 from taskmaster.tasks.cli.terminal import TerminalPrinter
 from taskmaster.tasks.errors import TaskMasterError
 from taskmaster.tasks.extras import require_extra
@@ -26,6 +26,7 @@ _ACTIONS = {
     "cancel": actions.cancel,
     "retry": actions.retry,
     "operate": operate.run,
+    "schedules": schedules.run,
     "workers": workers.workers,
     "drain": workers.drain,
     "undrain": workers.undrain,
@@ -45,10 +46,11 @@ class Command(BaseCommand):
     """Parse the options and call the module of the action."""
 
     help = (
-        "Submit, list, show, cancel and retry tasks, one by one or in bulk; list, drain, stop "
-        "and kill workers; scale worker pools; create join tokens and certificates for workers of "
-        "other hosts; compare and reset the groups of the roles. The command works on the database "
-        "directly and checks no permissions. "
+        "Submit, list, show, cancel and retry tasks, one by one or in bulk; list, pause, run, "
+        "synchronize and import schedules; list, drain, stop and kill workers; scale worker pools; "
+        "create join tokens and certificates for workers of other hosts; compare and reset the "
+        "groups of the roles. The command works on the database directly and checks no "
+        "permissions. "
         "`taskmaster ACTION --help` shows the options of an action, with examples."
     )
     requires_system_checks = ()
@@ -57,6 +59,9 @@ class Command(BaseCommand):
         action = arguments.actions_of(parser)
         arguments.add_actions(action)
         operate.add_options(action("operate", "run a bulk operation on tasks", operate.EXAMPLES))
+        schedules.add_actions(
+            action("schedules", "list, change, synchronize or import schedules", schedules.EXAMPLES)
+        )
         workers.add_actions(action)
         pools.add_actions(action)
         joining.add_actions(action)

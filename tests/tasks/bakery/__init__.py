@@ -1,0 +1,1 @@
+"""An app with schedules, for the tests of declarations."""
