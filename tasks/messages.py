@@ -249,6 +249,38 @@ class ChangedTask(NamedTuple):
     worker_id: UUID | None = None
 
 
+class ListedSchedule(NamedTuple):
+    """Hold a schedule of a list, with its state."""
+
+    schedule_id: int
+    name: str
+    #: `ended`, `paused`, `late`, `running`, `failed` or `on time`.
+    state: str
+
+
+class ListedRun(NamedTuple):
+    """Hold a run of a schedule with the state of its task, if that is still stored."""
+
+    schedule_id: int
+    run_id: int
+    kind: str
+    state: str
+    due_at: datetime
+    last_due_at: datetime | None
+    #: Number of due times that the row stands for.
+    times: int
+    run_at: datetime
+    reason: str
+    user: str
+    task_id: int | None
+    status: str | None
+    attempt: int | None
+    error: str | None
+    scheduled_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
 class QueueOutlook(NamedTuple):
     """Hold the outlook of a task: its due time and the capacity of live coordinators."""
 

@@ -9,7 +9,7 @@ function isTyping(element) {
 }
 
 function rows() {
-  return [...document.querySelectorAll("#tasks tbody a, #result_list tbody th a")];
+  return [...document.querySelectorAll("#tasks tbody a, #schedules tbody .lead a, #result_list tbody th a")];
 }
 
 function move(step) {

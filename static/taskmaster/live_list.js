@@ -41,6 +41,7 @@ export function keepUpdated(list, names, { pauseMs, gatherMs, share }) {
   }
 
   setInterval(() => document.hidden || refreshSoon(), LONGEST_MS);
+  document.addEventListener("taskmaster:changed", refreshSoon);
   document.addEventListener("visibilitychange", () => document.hidden || refreshSoon());
   listen(() => list.dataset.stream, Object.fromEntries(names.map((name) => [name, refreshSoon])));
 }

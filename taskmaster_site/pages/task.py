@@ -26,8 +26,8 @@ from taskmaster.tasks.errors import TaskMasterError
 from taskmaster.tasks.event import EventKind
 from taskmaster.tasks.ids import MAX_ID
 from taskmaster.tasks.lifecycle import Status, Transition, allows
-from taskmaster.tasks.models import Event, Task
-from taskmaster.tasks.permissions import CHANGE, VIEW, may_shell
+from taskmaster.tasks.models import Event, Schedule, Task
+from taskmaster.tasks.permissions import CHANGE, VIEW, VIEW_SCHEDULE, may_shell
 from taskmaster.tasks.presentation.json_view import indented_text
 from taskmaster.tasks.queries import timeline
 from taskmaster.tasks.queries.output_size import output_sizes
@@ -75,6 +75,7 @@ def _context(request: HttpRequest, found: Task) -> dict[str, Any]:
         "arguments": [indented_text(text) for text in (args, kwargs) if text not in ("[]", "{}")],
         "events": events,
         "submitter": _submitter(found),
+        **_schedule(request, found),
         "attempts_left": max(1, found.max_attempts - found.attempt),
         "may_cancel": allows(status, Transition.CANCEL),
         "may_retry": (found.name != SHELL or may_shell(request.user))
@@ -115,6 +116,23 @@ def _submitter(task: Task) -> str:
         return ""
     user = get_user_model().objects.filter(pk=task.created_by_id).first()
     return str(user) if user else f"user {task.created_by_id} (deleted)"
+
+
+def _schedule(request: HttpRequest, task: Task) -> dict[str, str]:
+    """Return name, zone and URL of the task's schedule. No constraint protects it from deletion."""
+    if task.schedule_id is None:
+        return {}
+    schedule = Schedule.objects.only("name", "timezone").filter(pk=task.schedule_id).first()
+    if schedule is None:
+        return {"schedule_name": f"{task.schedule_id} (deleted)", "schedule_zone": "UTC"}
+    url = ""
+    if request.user.has_perm(VIEW_SCHEDULE):
+        url = reverse("taskmaster:schedule", args=[schedule.pk])
+    return {
+        "schedule_name": schedule.name,
+        "schedule_zone": schedule.timezone,
+        "schedule_url": url,
+    }
 
 
 @require_POST

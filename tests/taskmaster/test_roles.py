@@ -55,12 +55,34 @@ class Request(NamedTuple):
     address: str
     needs: tuple[str, ...]
     body: Any = None
+    #: The fields of a form, in place of `body`.
+    form: str = ""
 
 
 PAGES = [
     Request("GET", "/", (VIEW,)),
     Request("GET", "/tasks/", (VIEW,)),
     Request("GET", "/dashboard/tasks/", (VIEW,)),
+    Request("GET", "/schedules/", (VIEW_SCHEDULE,)),
+    Request("GET", "/schedules/{schedule}/", (VIEW_SCHEDULE,)),
+    Request("GET", "/schedules/new/", EDIT),
+    Request("GET", "/schedules/{schedule}/edit/", EDIT),
+    Request("POST", "/schedules/preview/", EDIT),
+    Request("POST", "/schedules/{schedule}/delete/", EDIT),
+    Request("POST", "/schedules/pause/", RUN),
+    Request("POST", "/schedules/resume/", RUN),
+    *(
+        Request("POST", f"/schedules/{{schedule}}/{verb}/", RUN)
+        for verb in ("run", "pause", "resume", "skip", "backfill/preview")
+    ),
+    Request(
+        "POST",
+        "/schedules/{schedule}/backfill/",
+        RUN,
+        form="start=2026-01-01T00:00&end=2026-01-01T05:00",
+    ),
+    Request("POST", "/schedules/{command}/run/", (*RUN, SUBMIT_SHELL)),
+    Request("POST", "/schedules/{command}/resume/", (*RUN, SUBMIT_SHELL)),
     Request("GET", "/workers/", (VIEW_WORKER,)),
     Request("GET", "/tasks/{task}/", (VIEW,)),
     Request("POST", "/create/", (ADD,)),
@@ -125,6 +147,7 @@ API = [
     Request("POST", "/api/schedules/{command}/backfill/", (*RUN, SUBMIT_SHELL), PAST),
     Request("POST", "/api/schedules/{command}/pause/", RUN),
     Request("GET", "/api/logs/stream", (VIEW,)),
+    Request("GET", "/api/logs/stream?channels=schedules", (VIEW_SCHEDULE,)),
     Request("GET", "/api/logs/stream?channels=dashboard-workers", (VIEW, VIEW_WORKER)),
     Request("GET", "/api/events/", (VIEW,)),
     Request("GET", "/api/stats/", (VIEW,)),
@@ -164,6 +187,8 @@ ADMIN = [
     Request("GET", "/admin/taskmaster_tasks/task/{task}/change/", (VIEW,)),
     Request("GET", "/admin/taskmaster_tasks/operation/", (VIEW,)),
     Request("GET", "/admin/taskmaster_tasks/event/", (VIEW,)),
+    Request("GET", "/admin/taskmaster_tasks/schedule/", (VIEW_SCHEDULE,)),
+    Request("GET", "/admin/taskmaster_tasks/schedule/{schedule}/change/", (VIEW_SCHEDULE,)),
     Request("GET", "/admin/taskmaster_workers/worker/", (VIEW_WORKER,)),
     Request("GET", "/admin/taskmaster_workers/workerpool/", (workers.VIEW_POOL,)),
     Request("GET", "/admin/taskmaster_workers/workerpool/add/", (workers.ADD_POOL,)),
@@ -211,8 +236,10 @@ def send(browser: Client, request: Request, ids: dict[str, Any]) -> Any:
         answer = browser.generic(
             request.method,
             request.address.format(**ids),
-            body.replace('"FAILED"', str(ids["failed"])),
-            content_type="application/json",
+            request.form or body.replace('"FAILED"', str(ids["failed"])),
+            content_type=(
+                "application/x-www-form-urlencoded" if request.form else "application/json"
+            ),
         )
         transaction.set_rollback(True)
     return answer

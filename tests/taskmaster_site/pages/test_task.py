@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from django.test import Client
 
 from taskmaster.tasks.models import Event, Task, TaskOutput
 from tests.factories import in_s, stored, user_with
+from tests.schedule_rows import a_run, nightly
 from tests.taskmaster_site.pages.people import client, press, text
 
 pytestmark = pytest.mark.django_db
@@ -271,3 +273,24 @@ def test_actions_need_the_permission_and_a_post() -> None:
 
 def test_a_failed_task_without_an_error_claims_nothing() -> None:
     assert "It failed; no error is stored." in shown(ended("failed", failed_at=in_s(0)))
+
+
+def test_a_task_of_a_schedule_links_to_it_with_its_due_time() -> None:
+    schedule = nightly(timezone="Europe/Berlin")
+    run = a_run(schedule, datetime(2026, 3, 17, 1, 30, tzinfo=UTC), status="complete")
+    page = text(client("view_task", "view_schedule").get(f"/tasks/{run.task_id}/"))
+    assert f'of the schedule <a href="/schedules/{schedule.pk}/">nightly-backup</a>, for' in page
+    assert ">Tue 17 Mar 2026 02:30</time>" in page
+
+
+def test_without_the_permission_a_schedule_is_only_named_and_a_deleted_one_keeps_its_id() -> None:
+    schedule = nightly()
+    run = a_run(schedule, in_s(-60), status="complete")
+    browser = client("view_task")
+    page = text(browser.get(f"/tasks/{run.task_id}/"))
+    assert "of the schedule nightly-backup, for" in page
+    assert f"/schedules/{schedule.pk}/" not in page
+    number = schedule.pk
+    schedule.delete()
+    page = text(browser.get(f"/tasks/{run.task_id}/"))
+    assert f"of the schedule {number} (deleted), for" in page

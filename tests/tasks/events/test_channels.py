@@ -21,6 +21,7 @@ WORKER = "worker-6f1c9c7e-0d3b-4a58-9f0e-3b1f6a1f2c55"
         ("task-1,task-1,task-22", ["task-1", "task-22"]),
         ("queue-a.b:c-d_1", ["queue-a.b:c-d_1"]),
         (WORKER, [WORKER]),
+        ("schedules,all", ["schedules", "all"]),
     ],
 )
 def test_known_channels_are_accepted(text: str, names: list[str]) -> None:
@@ -56,6 +57,11 @@ def test_an_event_is_sent_on_the_channels_of_its_task_queue_and_worker() -> None
     event = Event(task_id=5, queue="mail", worker_id=WORKER.removeprefix("worker-"))
     assert channels.for_event(event) == ["all", "task-5", "queue-mail", WORKER]
     assert channels.for_event(Event(queue="")) == ["all"]
+    assert channels.for_event(Event(kind="schedule", queue="")) == ["all", "schedules"]
+
+
+def test_the_events_of_schedules_need_only_the_permission_to_view_schedules() -> None:
+    assert channels.permissions("schedules") == ("taskmaster_tasks.view_schedule",)
 
 
 @pytest.mark.django_db

@@ -1,0 +1,38 @@
+-- Purpose: list the newest runs of each of these schedules that are not in the future, with the
+-- state of their tasks, newest first. Withdrawn runs are left out: they were replaced.
+-- Guard: none; it changes no row.
+-- Index: taskmaster_runs_newest, at most `most` rows for each schedule; the primary key of the
+-- tasks.
+-- Called by taskmaster.tasks.queries.schedules.
+SELECT
+    run.schedule_id,
+    run.id,
+    run.kind,
+    run.state,
+    run.due_at,
+    run.last_due_at,
+    run.count,
+    run.run_at,
+    run.reason,
+    run.user,
+    run.task_id,
+    task.status,
+    task.attempt,
+    task.error,
+    task.scheduled_at,
+    task.started_at,
+    coalesce(task.completed_at, task.failed_at, task.cancelled_at)
+FROM unnest(%(ids)s::bigint []) AS wanted (id)
+CROSS JOIN LATERAL (
+    SELECT newest.*
+    FROM taskmaster_tasks_schedulerun AS newest
+    WHERE
+        newest.schedule_id = wanted.id
+        AND newest.run_at <= now()
+        AND newest.state <> 'withdrawn'
+    ORDER BY newest.due_at DESC, newest.id DESC
+    LIMIT %(most)s
+) AS run
+LEFT JOIN taskmaster_tasks_task AS task
+    ON task.id = run.task_id
+ORDER BY run.schedule_id, run.due_at DESC, run.id DESC
