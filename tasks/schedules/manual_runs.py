@@ -9,13 +9,15 @@ from itertools import islice, takewhile
 
 from django.db import transaction
 
-from taskmaster.tasks.errors import InvalidField
+from taskmaster.tasks.errors import Conflict, InvalidField
 from taskmaster.tasks.events.publish import publish_submitted
+from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.models import Schedule, ScheduleRun
 from taskmaster.tasks.models.schedule import RunKind
 from taskmaster.tasks.permissions import RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
-from taskmaster.tasks.schedules.owner import require_submission
+from taskmaster.tasks.schedules.fields import parse_call, stored_call
+from taskmaster.tasks.schedules.owners import account_problem, find_owners, shell_problem
 from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
@@ -105,7 +107,7 @@ def _create_runs(
     schedule: Schedule, kind: RunKind, due_times: Sequence[datetime], user: ScheduleUser | None
 ) -> list[int]:
     """Create a run with its task for each due time. Return the ids of the runs."""
-    task = require_submission(schedule)
+    task = _submission(schedule)
     rows = store.insert_schedule_runs(
         schedule.pk,
         task,
@@ -117,6 +119,23 @@ def _create_runs(
     publish_submitted([task_id for _, task_id in rows], [task] * len(rows), name_of(user))
     wake_on_commit()
     return [run_id for run_id, _ in rows]
+
+
+def _submission(schedule: Schedule) -> NewTask:
+    """Return the submission of a run.
+
+    Raise Conflict if the schedule cannot run: the owner may not submit it any more, its task does
+    not exist, or its arguments do not fit the signature.
+    """
+    owners = find_owners([schedule])
+    if problem := account_problem(schedule, owners) or shell_problem(schedule, owners):
+        raise Conflict(
+            f"Schedule {schedule.name} cannot run. {problem} Edit it to become its owner."
+        )
+    try:
+        return parse_call(stored_call(schedule))
+    except InvalidField as error:
+        raise Conflict(f"Schedule {schedule.name} cannot run. {error}") from None
 
 
 def _past_due_time(schedule: Schedule, value: object, now: datetime) -> datetime:

@@ -11,7 +11,7 @@ from taskmaster.tasks.models import Schedule, ScheduleRun
 from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
-from taskmaster.tasks.schedules.owner import owner_problem
+from taskmaster.tasks.schedules.owners import account_problem, find_owners
 from taskmaster.tasks.schedules.passed import find_passed, record
 from taskmaster.tasks.schedules.reasons import pause_text
 from taskmaster.tasks.schedules.users import (
@@ -69,7 +69,7 @@ def resume(schedule: Schedule, *, user: ScheduleUser | None) -> Schedule:
         check_runs(user, schedule, RUN_SCHEDULE)
         if schedule.paused_at is None:
             return schedule
-        if problem := owner_problem(schedule):
+        if problem := account_problem(schedule, find_owners([schedule])):
             if user is not None and not user.has_perm(CHANGE_SCHEDULE):
                 raise NotAllowed(
                     f"{problem} Resuming it makes you the owner, which needs the permission "
