@@ -18,6 +18,8 @@ from taskmaster.tasks.messages import (
     Start,
     TaskChange,
 )
+from taskmaster.tasks.models.schedule import RunState
+from taskmaster.tasks.schedule_messages import StoredRun
 from taskmaster.tasks.templatetags.taskmaster import duration
 from taskmaster.workers.models import WorkerEnd
 
@@ -30,6 +32,13 @@ WORKER_ENDS: dict[str, str] = {
     WorkerEnd.STOPPED: "stopped",
     WorkerEnd.KILLED: "was killed by an operator",
     WorkerEnd.LOST: "was lost",
+}
+
+#: What happened to a due time that a person must know about, as the text of its event.
+_UNEXPECTED: dict[str, str] = {
+    RunState.MISSED: "missed a run",
+    RunState.OUTSIDE_WINDOW: "missed a run",
+    RunState.REFUSED: "refused a run",
 }
 
 
@@ -141,6 +150,15 @@ def cancelled_by_schedule(row: ChangedTask, _report: None) -> NewEvent:
     """Build the event of a task that the next run of its schedule replaced."""
     text = "cancelled by the next run of its schedule"
     return NewEvent(EventKind.CANCELLED, text, row.task_id, row.name, row.queue)
+
+
+def run_without_task(run: StoredRun, name: str) -> NewEvent | None:
+    """Build the event of a due time that a person must know about, or None.
+
+    It names the schedule, and no reason: readers of events need no permission to view schedules.
+    """
+    text = _UNEXPECTED.get(run.state)
+    return None if text is None else NewEvent(EventKind.SCHEDULE, f"{text} of schedule {name}")
 
 
 def _of(row: TaskChange, kind: EventKind, text: str) -> NewEvent:

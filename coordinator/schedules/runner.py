@@ -274,7 +274,11 @@ class ScheduleRunner:
         return len(runs)
 
     def _publish(self, runs: Sequence[StoredRun], names: dict[int, str]) -> None:
-        """Wake the claimers, and publish the tasks of the runs."""
+        """Wake the claimers, and publish the runs."""
+        for run in runs:
+            event = messages.run_without_task(run, names[run.schedule_id])
+            if run.inserted and event is not None:
+                self._publisher.add(event)
         created = [run for run in runs if run.task_id is not None]
         if not created:
             return

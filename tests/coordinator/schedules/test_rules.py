@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from asgiref.sync import sync_to_async
 
-from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun, Task
+from taskmaster.tasks.models import Event, Schedule, SchedulerState, ScheduleRun, Task
 from tests.coordinator.schedules.sample import (
     LeadingRunner,
     create,
@@ -30,6 +30,7 @@ async def stepped(schedule: Schedule, **settings: object) -> Schedule:
     async with LeadingRunner(**settings).opened() as leader:
         while await leader.step():
             pass
+        await leader.publisher.publish()
     await schedule.arefresh_from_db()
     return schedule
 
@@ -103,6 +104,8 @@ async def test_a_task_that_does_not_exist_is_refused_and_the_schedule_goes_on() 
     [run] = await runs(schedule)
     assert (run.state, run.task_id) == ("refused", None)
     assert run.reason.startswith("task: 'examples.tasks.gone' is not a registered task")
+    [event] = [each async for each in Event.objects.filter(kind="schedule")]
+    assert event.text == f"refused a run of schedule {schedule.name}"
     assert schedule.next_due_at > run.due_at
     assert schedule.paused_at is None
 
