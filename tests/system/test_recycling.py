@@ -14,7 +14,10 @@ from tests.waiting import until, until_counted, until_finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-EXECUTORS = pytest.mark.parametrize("executor", ["process", "thread", "async"])
+#: A child of `thread` is shared like one of `async`, so `make test` leaves it to `make test-long`.
+EXECUTORS = pytest.mark.parametrize(
+    "executor", ["process", pytest.param("thread", marks=pytest.mark.long), "async"]
+)
 
 
 async def pids(task_ids: list[int]) -> list[int]:

@@ -60,7 +60,12 @@ def test_each_statement_that_updates_tasks_is_a_transition() -> None:
     # A start has a second statement.
     names = {*Transition, "adopt_attempts"}
     assert written("UPDATE") == {f"tasks/sql/{name}.sql" for name in names}
-    assert written("INSERT INTO") == {"tasks/sql/insert_task.sql"}
+    assert written("INSERT INTO") == {
+        "tasks/sql/insert_task.sql",
+        "tasks/sql/create_schedule_runs.sql",
+        "tasks/sql/insert_schedule_runs.sql",
+        "tasks/sql/start_queued_runs.sql",
+    }
     assert written("COPY") == {"tasks/sql/copy_tasks.sql"}
     assert written("DELETE FROM") == {"tasks/sql/delete_tasks.sql"}
 
