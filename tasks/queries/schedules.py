@@ -1,22 +1,25 @@
 """Read schedules for pages and interfaces: their states, and the outcomes of their newest runs.
 
-A page of the list needs three statements, whatever the number of its schedules: the states of all,
-the rows of the page, and the newest runs of these rows.
+A page of the list needs four statements, whatever the number of its schedules: the states of all,
+the rows of the page, the newest runs of these rows, and their runs that were created ahead.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter
 
+from django.db.models import Min
+from django.db.models.functions import Now
+
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.messages import ListedRun, ListedSchedule
-from taskmaster.tasks.models import Schedule, SchedulerState, Task
+from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun, Task
 from taskmaster.tasks.models.schedule import RunKind, RunState
 from taskmaster.tasks.queries.pending_reason import explain_pending
 from taskmaster.tasks.store import schedule_lists as store
@@ -167,6 +170,8 @@ class ScheduleRow:
     schedule: Schedule
     state: str
     runs: list[ShownRun]
+    #: When the next run starts. None if no run is left.
+    next_at: datetime | None
     #: Why a due task has not started, as far as it is known.
     pending_reason: str = ""
 
@@ -246,7 +251,7 @@ def read_row(schedule: Schedule, *, most: int = OUTCOMES) -> ScheduleRow:
     listed = store.list_schedule_states(schedule_id=schedule.pk, late_s=LATE_S)
     state = listed[0].state if listed else ScheduleState.ENDED.value
     runs = newest_runs([schedule.pk], most=most).get(schedule.pk, [])
-    row = ScheduleRow(schedule, state, runs)
+    row = ScheduleRow(schedule, state, runs, _next_times([schedule]).get(schedule.pk))
     return _explained([row])[0]
 
 
@@ -254,9 +259,15 @@ def _rows(listed: Sequence[ListedSchedule]) -> list[ScheduleRow]:
     ids = [each.schedule_id for each in listed]
     schedules = Schedule.objects.select_related("owner").in_bulk(ids)
     runs = newest_runs(ids)
+    next_times = _next_times(schedules.values())
     return _explained(
         [
-            ScheduleRow(schedules[each.schedule_id], each.state, runs.get(each.schedule_id, []))
+            ScheduleRow(
+                schedules[each.schedule_id],
+                each.state,
+                runs.get(each.schedule_id, []),
+                next_times.get(each.schedule_id),
+            )
             for each in listed
             # Deleted between two statements.
             if each.schedule_id in schedules
@@ -280,10 +291,16 @@ def _explained(rows: list[ScheduleRow]) -> list[ScheduleRow]:
         for pk, task_id in some.items()
         if task_id in tasks
     }
-    return [
-        ScheduleRow(row.schedule, row.state, row.runs, reasons.get(row.schedule.pk, ""))
-        for row in rows
-    ]
+    return [replace(row, pending_reason=reasons.get(row.schedule.pk, "")) for row in rows]
+
+
+def _next_times(schedules: Iterable[Schedule]) -> dict[int, datetime | None]:
+    """Return when the next run of each schedule starts. It may have been created ahead."""
+    times = {schedule.pk: schedule.next_run_at for schedule in schedules}
+    ahead = ScheduleRun.objects.filter(
+        schedule__in=times, run_at__gt=Now(), kind=RunKind.SCHEDULED, state=RunState.CREATED
+    )
+    return times | dict(ahead.order_by().values_list("schedule").annotate(Min("run_at")))
 
 
 def _is_unstarted(row: ListedRun) -> bool:

@@ -101,8 +101,12 @@ def _title(run: ShownRun) -> str:
 
 
 @register.simple_tag
-def local(when: datetime, zone: str, form: str = "%a %d %b %H:%M") -> SafeString:
-    """Return a time in a zone: `Wed 17 Mar 02:30`, with the exact time on hover."""
+def local(when: datetime, zone: str, form: str = "") -> SafeString:
+    """Return a time in a zone: `Wed 17 Mar 02:30`, with the exact time on hover.
+
+    Without a form it has seconds if there are any.
+    """
+    form = form or f"%a %d %b %H:%M{':%S' if when.second else ''}"
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
         when.isoformat(),

@@ -188,6 +188,17 @@ def test_a_page_needs_the_same_number_of_statements_for_any_number_of_rows() -> 
     assert counted[0] == counted[1] <= 5
 
 
+def test_the_next_run_may_have_been_created_ahead() -> None:
+    schedule = nightly(next_run_at=in_s(3600))
+    assert schedules.read_row(schedule).next_at == schedule.next_run_at
+    for seconds in (40, 20, -20):
+        a_run(schedule, in_s(seconds), status="pending")
+    a_run(schedule, in_s(10), "withdrawn")
+    [row] = schedules.read_page().rows
+    assert row.next_at is not None
+    assert abs(row.next_at - in_s(20)).total_seconds() < 15
+
+
 def test_pages_have_fifty_rows_and_a_number_out_of_range_gives_the_nearest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
