@@ -25,7 +25,8 @@ class MemoryWatch:
         self._slots = slots
         self._fork_server = fork_server
         self._limit_mb = limit_mb
-        #: Number of attempts that each child had started at the last check, by child id.
+        #: Number of attempts that each child had started, by child id. A child that was busy at the
+        #: last check has no entry.
         self._begun: dict[int, int] = {}
 
     async def run(self) -> None:
@@ -43,7 +44,9 @@ class MemoryWatch:
         """Check each child whose memory may have grown."""
         begun = {}
         for child in self._slots.children:
-            begun[child.id] = child.begun
+            # An attempt that is running may still take memory, so the child is checked again.
+            if not child.attempts:
+                begun[child.id] = child.begun
             if child.attempts or child.begun != self._begun.get(child.id, 0):
                 self._check_child(child)
         self._begun = begun

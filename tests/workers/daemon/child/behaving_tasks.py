@@ -23,6 +23,7 @@ from taskmaster import task
 log = logging.getLogger(__name__)
 #: A generator of a module, which a fork copies.
 RNG = random.Random()
+_taken: list[bytes] = []
 
 
 def _count_locks(cursor: Any) -> int:
@@ -110,6 +111,16 @@ def count_before_and_after(path: str) -> int:
     while not os.path.exists(path):
         time.sleep(0.02)
     return User.objects.count()
+
+
+@task
+def take_memory(path: str, megabytes: int) -> int:
+    """Take memory when a file exists, and keep it. Return the pid."""
+    print("waiting", flush=True)
+    while not os.path.exists(path):
+        time.sleep(0.02)
+    _taken.append(b"x" * (megabytes * 1_048_576))
+    return os.getpid()
 
 
 @task
