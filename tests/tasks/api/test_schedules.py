@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.contrib.auth import get_user_model
 from rest_framework.test import APIClient
 
 from taskmaster.tasks import fleet
@@ -133,7 +134,8 @@ def test_the_list_can_be_filtered(client: APIClient) -> None:
     shell = created(name="d", task=None, args=None, command="true", queue="mail")
     service.pause(paused, "", user=None)
     Schedule.objects.filter(pk=ended.pk).update(ended_at=ended.created_at, source="code")
-    user = Schedule.owner.get_queryset().first()  # type: ignore[attr-defined]
+    user = get_user_model().objects.first()
+    assert user is not None
     Schedule.objects.filter(pk=shell.pk).update(owner=user)
     assert names(client, name="a") == [plain.name]
     assert names(client, task="shell") == names(client, queue="mail") == ["d"]

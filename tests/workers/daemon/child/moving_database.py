@@ -53,6 +53,14 @@ class Forwarder:
             server.transport.abort()
         self._pairs.clear()
 
+    def close(self) -> None:
+        """Close all connections. From Python 3.12 on, a listener waits for them at its end."""
+        for client, server in self._pairs:
+            client.transport.abort()
+            server.transport.abort()
+        for client in self._forgotten:
+            client.transport.abort()
+
     async def _copy(
         self,
         reader: asyncio.StreamReader,
@@ -102,7 +110,7 @@ async def moving_database(folder: Path) -> AsyncIterator[MovingDatabase]:
             forwarder.port = listener.sockets[0].getsockname()[1]
             own = url.replace(f":{forwarder.target}/", f":{forwarder.port}/")
             yield MovingDatabase(forwarder, first, second, own)
-            forwarder.forget()
+            forwarder.close()
     finally:
         await asyncio.to_thread(first.remove)
         await asyncio.to_thread(second.remove)
