@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import TypeVar
 
 from django.db import Error as DatabaseError
-from django.db import connections
 
 from taskmaster.coordinator.events import messages
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.support.database import OUTAGE_ERRORS, Database
+from taskmaster.coordinator.support.django_thread import run_in_thread
 from taskmaster.tasks.backoff import Backoff, run_every
 from taskmaster.tasks.bulk.runner import ChunkResult, run_chunk
 from taskmaster.tasks.bulk_actions import Action
@@ -28,8 +26,6 @@ from taskmaster.tasks.events.aggregate import EventBatch
 from taskmaster.tasks.store import async_store as store
 
 log = logging.getLogger(__name__)
-
-_Result = TypeVar("_Result")
 
 #: Longest wait in seconds while other coordinators have locked all remaining bulk operations.
 _OTHERS_S = 1.0
@@ -95,7 +91,7 @@ class BulkRunner:
 
     async def _run_next_chunk(self) -> bool:
         """Run one chunk. Return False if there was none to run."""
-        running = asyncio.ensure_future(self._run_in_thread(run_chunk))
+        running = asyncio.ensure_future(run_in_thread(self._executor, run_chunk))
         try:
             result = await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -108,18 +104,6 @@ class BulkRunner:
         if result is not None:
             self._publish(result)
         return result is not None
-
-    async def _run_in_thread(self, work: Callable[[], _Result]) -> _Result:
-        """Run a function that uses Django's connections in a thread. Return its result."""
-
-        def run() -> _Result:
-            try:
-                return work()
-            finally:
-                # There is no Django request whose end would return the connection to the pool.
-                connections.close_all()
-
-        return await asyncio.get_running_loop().run_in_executor(self._executor, run)
 
     async def _wait_for_wake(self, seconds: float) -> None:
         try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from concurrent.futures import Executor
 
 from django.db import Error as DatabaseError
-from django.db import connections
 from psycopg_pool import PoolTimeout
 
+from taskmaster.coordinator.support.django_thread import run_in_thread
 from taskmaster.tasks.backoff import Backoff
 from taskmaster.tasks.errors import ConfigurationError
 from taskmaster.tasks.schedules.sync import Difference, SyncReport, sync
@@ -34,10 +33,9 @@ class DeclaredSchedules:
         are stored already, go on.
         """
         backoff = Backoff(*_RETRY_S)
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                report = await loop.run_in_executor(self._executor, _sync_in_thread)
+                report = await run_in_thread(self._executor, lambda: sync(end=False))
             except (DatabaseError, PoolTimeout) as error:
                 log.warning(
                     "cannot store the declared schedules; retrying",
@@ -53,14 +51,6 @@ class DeclaredSchedules:
             else:
                 _log(report)
                 return
-
-
-def _sync_in_thread() -> SyncReport:
-    try:
-        return sync(end=False)
-    finally:
-        # There is no Django request whose end would return the connection to the pool.
-        connections.close_all()
 
 
 def _log(report: SyncReport) -> None:

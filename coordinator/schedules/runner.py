@@ -18,11 +18,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from datetime import UTC, datetime
-from typing import TypeVar
 from uuid import UUID
 
 from django.db import Error as DatabaseError
-from django.db import connections
 
 from taskmaster.coordinator import store as coordinator_store
 from taskmaster.coordinator.events import messages
@@ -30,6 +28,7 @@ from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.schedules.gaps import GapFinder
 from taskmaster.coordinator.schedules.planner import SchedulePlanner, StartableRun
 from taskmaster.coordinator.support.database import OUTAGE_ERRORS, REJECTED_ERRORS, Database
+from taskmaster.coordinator.support.django_thread import run_in_thread
 from taskmaster.tasks.backoff import Backoff, run_every
 from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.event import EventKind
@@ -42,8 +41,6 @@ from taskmaster.tasks.store import schedule_store as store
 from taskmaster.tasks.timing.rules import OverlapPolicy
 
 log = logging.getLogger(__name__)
-
-_Result = TypeVar("_Result")
 
 #: Longest wait in seconds between two searches.
 _IDLE_S = 60.0
@@ -129,7 +126,7 @@ class ScheduleRunner:
         self._woken.clear()
         search, offset = await self._search()
         gaps = self._gaps.gaps
-        batch = await self._in_thread(lambda: self._planner.plan_all(search, gaps))
+        batch = await run_in_thread(self._executor, lambda: self._planner.plan_all(search, gaps))
         now = self._clock() + offset
         plans = [each for each in batch.plans if not self._is_rejected(each)]
         due = [each for each in plans if each.act_at.timestamp() <= now]
@@ -197,18 +194,6 @@ class ScheduleRunner:
         except TimeoutError:
             return False
         return True
-
-    async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
-        """Run a function that may use Django's connections in a thread. Return its result."""
-
-        def run() -> _Result:
-            try:
-                return work()
-            finally:
-                # There is no Django request whose end would return the connection to the pool.
-                connections.close_all()
-
-        return await asyncio.get_running_loop().run_in_executor(self._executor, run)
 
     # ---- store ------------------------------------------------------------------------------
 

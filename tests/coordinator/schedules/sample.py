@@ -17,6 +17,7 @@ from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.schedules.planner import StartableRun
 from taskmaster.coordinator.schedules.runner import ScheduleRunner
 from taskmaster.coordinator.support.database import Database, conninfo
+from taskmaster.coordinator.support.django_thread import run_in_thread
 from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.models import Schedule, ScheduleRun, Task
 from taskmaster.tasks.schedule_messages import Plan, ScheduleSearch
@@ -52,7 +53,7 @@ class LeadingRunner:
         """Search for due schedules and plan their runs."""
         runner = self.runner
         search, _ = await runner._search()
-        batch = await runner._in_thread(lambda: runner._planner.plan_all(search, ()))
+        batch = await run_in_thread(self.threads, lambda: runner._planner.plan_all(search, ()))
         return batch.plans, search
 
     async def create(self, plans: list[Plan], search: ScheduleSearch) -> int:
@@ -63,14 +64,16 @@ class LeadingRunner:
         """Search for queued runs that can start."""
         runner = self.runner
         search, _ = await runner._search()
-        batch = await runner._in_thread(lambda: runner._planner.plan_all(search, ()))
+        batch = await run_in_thread(self.threads, lambda: runner._planner.plan_all(search, ()))
         return batch.queued, search
 
     async def step(self) -> int:
         """Search once and store what is due, as the loop does. Return the number of stored runs."""
         search, _ = await self.runner._search()
         gaps = self.runner._gaps.gaps
-        batch = await self.runner._in_thread(lambda: self.runner._planner.plan_all(search, gaps))
+        batch = await run_in_thread(
+            self.threads, lambda: self.runner._planner.plan_all(search, gaps)
+        )
         started = await self.runner._start_queued(batch.queued, search)
         due = [plan for plan in batch.plans if plan.act_at <= search.now]
         return started + await self.create(due, search)
