@@ -47,6 +47,7 @@ async def test_nothing_is_created_earlier_than_the_look_ahead_or_while_another_o
     runner = LeadingRunner()
     runner.leading.clear()
     async with runner.running():
+        # Nothing may happen while it lasts.
         await asyncio.sleep(0.2)
         assert not await runs(near)
         runner.leading.set()
