@@ -65,6 +65,8 @@ class NotifyChannel(StrEnum):
     POOL = "taskmaster_pool"
     #: A schedule has changed. No payload.
     SCHEDULE = "taskmaster_schedule"
+    #: Something was paused or resumed. No payload.
+    PAUSE = "taskmaster_pause"
 
 
 class Listener:
@@ -87,6 +89,7 @@ class Listener:
         on_operation: Callable[[], None],
         on_pool: Callable[[], None],
         on_schedule: Callable[[], None],
+        on_pause: Callable[[], None],
         on_connect: Callable[[], Awaitable[None]],
         notify: Callable[[str], Awaitable[None]],
         leading: asyncio.Event,
@@ -103,6 +106,7 @@ class Listener:
         self._on_operation = on_operation
         self._on_pool = on_pool
         self._on_schedule = on_schedule
+        self._on_pause = on_pause
         self._on_connect = on_connect
         self._notify = notify
         self._probe_s = probe_s
@@ -151,10 +155,11 @@ class Listener:
         if self.heard_at is None:
             self.heard_at = self._clock()
         self.listening.set()
-        # Tasks may have been submitted, and schedules changed, while the session was down. Their
-        # NOTIFY is lost.
+        # Tasks may have been submitted or paused, and schedules changed, while the session was
+        # down. Their NOTIFY is lost.
         self._on_wake()
         self._on_schedule()
+        self._on_pause()
         while await self._probe_arrives(connection):
             await self._receive_for(connection, self._probe_s if locked else _LOCK_RETRY_S)
             locked = locked or await store.try_liveness_lock(connection, self._coordinator)
@@ -232,6 +237,8 @@ class Listener:
                     self._on_pool()
                 case NotifyChannel.SCHEDULE:
                     self._on_schedule()
+                case NotifyChannel.PAUSE:
+                    self._on_pause()
                 case NotifyChannel.WORKER:
                     worker, command = payload.split()
                     if command not in COMMANDS:

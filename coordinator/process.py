@@ -116,6 +116,7 @@ class Process:
             on_operation=self.bulk_runner.wake,
             on_pool=self.reconciler.wake,
             on_schedule=self.schedule_runner.wake,
+            on_pause=self.dispatching.pauses.wake,
             on_connect=self._register,
             leading=self.reconciler.leading,
             notify=database.notify,
@@ -158,10 +159,13 @@ class Process:
     async def _register(self) -> None:
         """Insert the coordinator's row when the listener has connected for the first time.
 
+        The pauses are read before that. The claimer starts afterwards.
+
         The listener has tried to take the advisory lock by then. Other coordinators would soon
         declare a coordinator dead that has a row and no lock.
         """
         if not self._registered:
+            await self.dispatching.pauses.read()
             async with self.database.connection() as connection:
                 await self.offer_tokens.rotate(connection)
                 await store.register_coordinator(connection, self.identity)
@@ -209,6 +213,7 @@ class Process:
                 figures=liveness.health.log_figures,
                 claimer=dispatching.claimer.run,
                 parking=dispatching.parking.run,
+                pauses=dispatching.pauses.run,
                 lost_claims=liveness.lost_claims.run,
                 bulk_runner=self.bulk_runner.run,
                 declared_schedules=DeclaredSchedules(self.threads).run,

@@ -40,6 +40,7 @@ TABLE = (
     Grant(tasks.SUBMIT_SHELL, "submit and retry shell commands", _DEVELOP),
     Grant(tasks.CHANGE, "cancel, retry and reschedule tasks", _OPERATE | _DEVELOP),
     Grant(tasks.DELETE, "delete finished tasks", _ADMIN),
+    Grant(tasks.PAUSE_QUEUE, "pause and resume queues, task names and everything", _OPERATE),
     Grant(tasks.VIEW_SCHEDULE, "see schedules and their runs", _ALL),
     Grant(tasks.CHANGE_SCHEDULE, "create, change and delete schedules", _DEVELOP),
     Grant(

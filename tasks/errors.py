@@ -78,6 +78,13 @@ class ScheduleNotFound(NotFound):
         super().__init__(f"There is no schedule {schedule}.")
 
 
+class PauseNotFound(NotFound):
+    """Report a pause id that does not exist."""
+
+    def __init__(self, pause_id: object) -> None:
+        super().__init__(f"There is no pause {pause_id}; it may have ended.")
+
+
 class IllegalTransition(TaskMasterError):
     """Report a change that the current status forbids. HTTP 409, gRPC FAILED_PRECONDITION."""
 

@@ -50,6 +50,7 @@ class Transition(StrEnum):
     CLAIM = "claim_tasks"
     RELEASE = "release_tasks"
     RELEASE_HELD = "release_held_tasks"
+    RELEASE_PAUSED = "release_paused_tasks"
     PARK = "park_tasks"
     PARK_DUE = "park_due_tasks"
     UNPARK = "unpark_tasks"
@@ -91,6 +92,7 @@ LEGAL: dict[Status, dict[Transition, frozenset[Status]]] = {
         Transition.FAIL: frozenset({Status.PENDING, Status.FAILED}),
         Transition.RELEASE: frozenset({Status.PENDING}),
         Transition.RELEASE_HELD: frozenset({Status.PENDING}),
+        Transition.RELEASE_PAUSED: frozenset({Status.PENDING}),
         Transition.PARK: frozenset({Status.WAITING}),
         Transition.CANCEL: frozenset({Status.CANCELLED}),
         Transition.RESCHEDULE: frozenset({Status.PENDING}),

@@ -22,6 +22,7 @@ SUBMIT_SHELL = "taskmaster_tasks.submit_shell"
 VIEW_SCHEDULE = "taskmaster_tasks.view_schedule"
 CHANGE_SCHEDULE = "taskmaster_tasks.change_schedule"
 RUN_SCHEDULE = "taskmaster_tasks.run_schedule"
+PAUSE_QUEUE = "taskmaster_tasks.pause_queue"
 #: Coordinators have no permissions module of their own, and `tasks` may not import their package.
 VIEW_COORDINATORS = "taskmaster_coordinator.view_coordinator"
 

@@ -12,6 +12,7 @@ from taskmaster.coordinator.dispatch.dispatcher import Dispatcher
 from taskmaster.coordinator.dispatch.lookahead import LookaheadQueue
 from taskmaster.coordinator.dispatch.offer_expiry import OfferExpiry
 from taskmaster.coordinator.dispatch.parking import Parking
+from taskmaster.coordinator.dispatch.pauses import Pauses
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.store import Identity
 from taskmaster.coordinator.support.database import Database
@@ -28,6 +29,7 @@ class Dispatching:
     dispatcher: Dispatcher
     offer_expiry: OfferExpiry
     parking: Parking
+    pauses: Pauses
 
     @classmethod
     def build(
@@ -78,16 +80,19 @@ class Dispatching:
             on_release=on_release_held,
             is_leader=is_leader,
         )
+        pauses = Pauses(database, dispatcher, lookahead, conf, on_release_held=on_release_held)
         claimer = Claimer(
             database,
             dispatcher,
             lookahead,
             parking,
+            pauses,
             conf,
             identity.id,
             publisher,
             on_refuse=on_refuse,
         )
         parking.on_pending = claimer.wake_all
+        pauses.on_change = claimer.pauses_changed
         offer_expiry = OfferExpiry(dispatcher, conf, acknowledgements_late=acknowledgements_late)
-        return cls(claimer, lookahead, dispatcher, offer_expiry, parking)
+        return cls(claimer, lookahead, dispatcher, offer_expiry, parking, pauses)

@@ -7,6 +7,8 @@ A coordinator without work is marked idle in the database. Submitters wake it by
 safety poll finds what a lost NOTIFY leaves. Under load the coordinator is marked busy and polls
 every few milliseconds, so that submitters need not send a NOTIFY.
 
+Paused queues are not claimed from, and paused names are skipped (see `pauses`).
+
 There is one claim for each group of workers with the same queues and the same task names. Where the
 groups differ, a claim skips the names that `parking` has reserved for other workers.
 """
@@ -17,6 +19,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from taskmaster.coordinator.dispatch.connections import Capacity, offer_fault
@@ -24,6 +27,7 @@ from taskmaster.coordinator.dispatch.dispatcher import Dispatcher
 from taskmaster.coordinator.dispatch.lookahead import LookaheadQueue
 from taskmaster.coordinator.dispatch.low_marks import SKIPPED_AGAIN_S, LowWaterMarks
 from taskmaster.coordinator.dispatch.parking import Parking
+from taskmaster.coordinator.dispatch.pauses import Pauses
 from taskmaster.coordinator.events import messages
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.support.database import OUTAGE_ERRORS, Database
@@ -61,6 +65,7 @@ class Claimer:
         dispatcher: Dispatcher,
         lookahead: LookaheadQueue,
         parking: Parking,
+        pauses: Pauses,
         conf: Settings,
         coordinator: UUID,
         publisher: EventPublisher,
@@ -72,6 +77,7 @@ class Claimer:
         self._dispatcher = dispatcher
         self._lookahead = lookahead
         self._parking = parking
+        self._pauses = pauses
         self._conf = conf
         self._coordinator = coordinator
         self._publisher = publisher
@@ -110,6 +116,12 @@ class Claimer:
     def wake_all(self) -> None:
         """Wake this loop and every idle coordinator: tasks are pending again."""
         self._wake_others = True
+        self._woken.set()
+
+    def pauses_changed(self) -> None:
+        """Scan again: tasks were paused or resumed."""
+        self._low_marks.end_skipped()
+        self._scanned_at = float("-inf")
         self._woken.set()
 
     def capacity_freed(self) -> None:
@@ -152,12 +164,13 @@ class Claimer:
         if self._clock() - self._scanned_at > _SCAN_LIFE_S:
             await self._scan()
         elapsed = self._clock() - self._scanned_at
-        due = [pair for pair in self._pairs if pair.due_in_s <= elapsed]
+        pairs = self._pauses.without_paused(self._pairs)
+        due = [pair for pair in pairs if pair.due_in_s <= elapsed]
         ahead = [
-            pair
-            for pair in self._pairs
-            if elapsed < pair.due_in_s <= elapsed + self._conf.lookahead_s
+            pair for pair in pairs if elapsed < pair.due_in_s <= elapsed + self._conf.lookahead_s
         ]
+        if self._pauses.names:
+            ahead += [_from_now(pair, elapsed) for pair in due]
         found = await self._claim_due(due, capacities)
         found += await self._claim_ahead(ahead, capacities)
         if not found:
@@ -186,7 +199,7 @@ class Claimer:
             if not pairs or not limit:
                 self._starved = self._starved or bool(pairs)
                 continue
-            skipped = [self._parking.skipped(pair.queue, [capacity]) for pair in pairs]
+            skipped = [self._skipped(pair.queue, [capacity]) for pair in pairs]
             tried = tried or not any(skipped)
             tasks = await self._claim(
                 pairs, within_s=0.0, limit=limit, names=capacity.names, skipped=skipped
@@ -221,13 +234,17 @@ class Claimer:
         if not pairs or not self._lookahead.capacity:
             return 0
         limit = min(self._lookahead.capacity, self._conf.claim_batch)
-        skipped = [self._parking.skipped(pair.queue, capacities) for pair in pairs]
+        skipped = [self._skipped(pair.queue, capacities) for pair in pairs]
         tasks = await self._claim(
             pairs, within_s=self._conf.lookahead_s, limit=limit, names=None, skipped=skipped
         )
         self._lookahead.push(tasks)
         self._scanned_at = float("-inf")
         return len(tasks)
+
+    def _skipped(self, queue: str, groups: Sequence[Capacity]) -> list[str]:
+        """Return the paused names, and those that a claim for these workers leaves to others."""
+        return [*self._pauses.names, *self._parking.skipped(queue, groups)]
 
     async def _claim(
         self,
@@ -241,7 +258,8 @@ class Claimer:
         """Claim up to `limit` tasks that are due within `within_s` seconds, and publish that.
 
         `names` are those that the workers know, and `skipped` those of each pair that are left to
-        other workers. Return the tasks that a worker can receive.
+        other workers or paused. Return the tasks that a worker can receive. Tasks that were paused
+        since the claim began are released.
         """
         self.claims += 1
         async with self._database.connection() as connection:
@@ -255,7 +273,7 @@ class Claimer:
                 coordinator=self._coordinator,
             )
         self._publisher.add_batch(EventBatch(EventKind.PICKED, tasks, messages.picked))
-        return [task for task in tasks if not self._refused(task)]
+        return [task for task in self._pauses.release_paused(tasks) if not self._refused(task)]
 
     def _refused(self, task: ClaimedTask) -> bool:
         """Return whether no worker can receive the task. It then fails instead of being offered."""
@@ -320,3 +338,12 @@ class Claimer:
             async with self._database.connection() as connection:
                 await store.mark_busy(connection, self._coordinator)
             self._idle, self._busy_until = False, now + _BUSY_S
+
+
+def _from_now(pair: QueuePriority, elapsed: float) -> QueuePriority:
+    """Return the pair without its tasks that are due, for a claim ahead.
+
+    `elapsed` is the number of seconds since the scan. A due task of a paused name must not hide the
+    later tasks of its pair.
+    """
+    return pair._replace(first_at=pair.first_at + timedelta(seconds=elapsed - pair.due_in_s))

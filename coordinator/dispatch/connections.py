@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from uuid import UUID
@@ -45,6 +45,8 @@ class InFlight:
     lease: int
     attempt: int
     queue: str
+    #: The name of the task. Empty if another coordinator has offered it.
+    name: str
     offered_at: float
     #: The token of the offer. The worker's messages about the execution must name it.
     token: bytes
@@ -166,7 +168,7 @@ class WorkerConnection:
         The offered attempt is the next one: `task.attempt` counts the attempts so far.
         """
         self.in_flight[task.task_id] = InFlight(
-            task.lease, task.attempt + 1, task.queue, now, token
+            task.lease, task.attempt + 1, task.queue, task.name, now, token
         )
         self.outbox.append(offer_of(task, token))
         self.ready.set()
@@ -246,6 +248,14 @@ class WorkerConnection:
             Lease(task_id, task.lease)
             for task_id, task in self.in_flight.items()
             if not task.accepted and task.offered_at < deadline
+        ]
+
+    def paused_offers(self, is_paused: Callable[[str, str], bool]) -> list[Lease]:
+        """Return the leases that are not accepted and whose queue and name are paused."""
+        return [
+            Lease(task_id, task.lease)
+            for task_id, task in self.in_flight.items()
+            if not task.accepted and is_paused(task.queue, task.name)
         ]
 
     # ---- heartbeats -------------------------------------------------------------------------

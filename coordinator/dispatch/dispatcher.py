@@ -177,7 +177,7 @@ class Dispatcher:
         now = self._clock()
         for lease, attempt in adopted:
             worker.in_flight[lease.task_id] = InFlight(
-                lease.lease, attempt.attempt, attempt.queue, now, tokens[lease], accepted=True
+                lease.lease, attempt.attempt, attempt.queue, "", now, tokens[lease], accepted=True
             )
         before = self.workers.get(worker.id)
         if before is not None:
@@ -292,11 +292,21 @@ class Dispatcher:
     def withdraw(self, worker: WorkerConnection, expired: Sequence[Lease]) -> None:
         """Release offers that a worker did not accept in time, and suspend the worker."""
         worker.suspended = True
-        for lease in expired:
+        self._withdraw(worker, expired)
+
+    def withdraw_paused(self, is_paused: Callable[[str, str], bool]) -> None:
+        """Release the offers of paused tasks, by queue and name, that no worker has accepted."""
+        for worker in list(self.workers.values()):
+            paused = worker.paused_offers(is_paused)
+            if paused:
+                self._withdraw(worker, paused)
+
+    def _withdraw(self, worker: WorkerConnection, leases: Sequence[Lease]) -> None:
+        for lease in leases:
             self._remove(worker, lease)
         worker.drop_withdrawn_offers()
-        worker.send_stale(expired)
-        self._release(expired)
+        worker.send_stale(leases)
+        self._release(leases)
 
     def _release(self, leases: Sequence[Lease]) -> None:
         if leases:

@@ -95,6 +95,21 @@ class LookaheadQueue:
         self._ready.clear()
         return leases
 
+    def remove(self, is_paused: Callable[[str, str], bool]) -> list[Lease]:
+        """Remove the held tasks whose queue and name are paused. Return their leases."""
+
+        def stays(task: ClaimedTask) -> bool:
+            return not is_paused(task.queue, task.name)
+
+        before = self.leases()
+        self._heap = [each for each in self._heap if stays(each[2])]
+        heapq.heapify(self._heap)
+        # `_offer_due` may be waiting for the database with this list.
+        self._due[:] = [task for task in self._due if stays(task)]
+        self._ready = [each for each in self._ready if stays(each[1])]
+        kept = set(self.leases())
+        return [lease for lease in before if lease not in kept]
+
     async def run(self) -> None:
         """Offer tasks as they fall due, until cancelled."""
         while True:

@@ -61,6 +61,10 @@ class LowWaterMarks:
         for key in [key for key, (_, until) in self._above_skipped.items() if until <= now]:
             del self._above_skipped[key]
 
+    def end_skipped(self) -> None:
+        """Drop the marks above skipped tasks: a claim may take these tasks now."""
+        self._above_skipped.clear()
+
     def raise_to(self, tasks: Sequence[ClaimedTask], names: frozenset[str] | None) -> None:
         """Raise the marks to the newest of these claimed tasks, less the commit margin."""
         newest: dict[tuple[str, int], datetime] = {}

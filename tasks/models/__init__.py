@@ -11,6 +11,7 @@ from taskmaster.tasks.models.idempotency import IdempotencyKey
 from taskmaster.tasks.models.login import LoginAttempt
 from taskmaster.tasks.models.operation import Operation
 from taskmaster.tasks.models.output import TaskOutput
+from taskmaster.tasks.models.pause import Pause
 from taskmaster.tasks.models.schedule import Schedule, SchedulerState, ScheduleRun
 from taskmaster.tasks.models.statistic import DepthSnapshot, QueueDepth, Statistic
 from taskmaster.tasks.models.task import Task
@@ -23,6 +24,7 @@ __all__ = [
     "KnownNames",
     "LoginAttempt",
     "Operation",
+    "Pause",
     "QueueDepth",
     "QueueState",
     "Schedule",

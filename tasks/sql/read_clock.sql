@@ -1,5 +1,6 @@
 -- Purpose: return the time of the database, whose clock decides which due times have passed. It is
 -- the time of this statement, since the transaction may have waited for a lock.
+-- Called by taskmaster.tasks.policies.pausing.
 -- Called by taskmaster.tasks.schedules.changes for a locked schedule.
 -- Called by taskmaster.tasks.schedules.editing for a new one.
 -- Called by taskmaster.tasks.schedules.manual_runs for the preview of a back-fill.

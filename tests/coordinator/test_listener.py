@@ -56,6 +56,7 @@ class RecordedListener:
             on_operation=lambda: None,
             on_pool=lambda: None,
             on_schedule=lambda: None,
+            on_pause=lambda: None,
             on_connect=self._on_connect,
             notify=self._notify,
             leading=self.leading,

@@ -70,6 +70,7 @@ INTENDED = {
     "insert_output": {BY_ID},
     "rescue_orphans": {IN_FLIGHT},
     "release_held_tasks": {IN_FLIGHT},
+    "release_paused_tasks": {IN_FLIGHT, BY_ID},
     "list_lease_holders": {FIRST_HOLDER, IN_FLIGHT},
     "cancel_tasks": {BY_ID},
     "retry_tasks": {BY_ID},
@@ -223,6 +224,9 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
         ),
         "rescue_orphans": lambda c: store.rescue_orphans(c, ME, WORKER, stoppable=True),
         "release_held_tasks": lambda c: store.release_held_tasks(c, ME, only_future=False),
+        "release_paused_tasks": lambda c: c.execute(
+            statement("release_paused_tasks"), {"queue": "queue-1", "name": None}
+        ),
         "list_lease_holders": store.list_lease_holders,
         "cancel_tasks": lambda c: c.execute(statement("cancel_tasks"), ids),
         "retry_tasks": lambda c: c.execute(statement("retry_tasks"), ids),

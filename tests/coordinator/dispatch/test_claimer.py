@@ -14,6 +14,7 @@ from taskmaster.coordinator.dispatch.claimer import Claimer
 from taskmaster.coordinator.dispatch.dispatcher import Dispatcher
 from taskmaster.coordinator.dispatch.lookahead import LookaheadQueue
 from taskmaster.coordinator.dispatch.parking import Parking
+from taskmaster.coordinator.dispatch.pauses import Pauses
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.support.database import Database, conninfo
 from taskmaster.tasks.conf import Settings
@@ -46,6 +47,7 @@ async def test_a_wake_up_before_it_is_idle_does_not_skip_the_last_scan() -> None
         dispatcher,
         lookahead,
         parking,
+        Pauses(database, dispatcher, lookahead, conf, on_release_held=ignore),
         conf,
         me,
         publisher,

@@ -68,6 +68,7 @@ class Parts:
             on_operation=unused,
             on_pool=unused,
             on_schedule=unused,
+            on_pause=unused,
             on_connect=unused,
             notify=unused,
             leading=asyncio.Event(),

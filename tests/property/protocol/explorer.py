@@ -25,7 +25,10 @@ State: TypeAlias = tuple[int, ...]
 
 #: The explored tasks and limits. Together they take about 20 s.
 SIZES: dict[str, tuple[tuple[Row, ...], Limits]] = {
-    "one task, late and duplicated reports, manual changes": ((Row(),), Limits(faults=0)),
+    "one task, late and duplicated reports, manual changes": (
+        (Row(),),
+        Limits(faults=0, pausing=True),
+    ),
     "one task, parked or run twice, one fault": (
         (Row(),),
         Limits(reports=1, faults=1, by_hand=False, parking=True),

@@ -103,6 +103,10 @@ def _release_held(row: Row, call: Call, _: Rules) -> Row | None:
     return row._replace(status="pending", coordinator=None)
 
 
+def _release_paused(row: Row, _: Call, __: Rules) -> Row | None:
+    return row._replace(status="pending", coordinator=None) if row.status == "picked" else None
+
+
 def _rescue(row: Row, call: Call, _: Rules) -> Row | None:
     if row.coordinator != call.coordinator or row.status != "started":
         return None
@@ -157,6 +161,7 @@ _STATEMENTS: dict[str, Callable[[Row, Call, Rules], Row | None]] = {
     "fail": _fail,
     "release": _release,
     "release_held": _release_held,
+    "release_paused": _release_paused,
     "rescue": _rescue,
     "adopt": _adopt,
     "live": _live,

@@ -25,7 +25,7 @@ Step = tuple[int | None, Action]
 #: worker.
 Frozen = tuple[str, int] | tuple[int, int]
 
-_LIMITS = Limits(leases=1_000, reports=4, parking=True, contact=True)
+_LIMITS = Limits(leases=1_000, reports=4, parking=True, contact=True, pausing=True)
 _PROCESSES: list[Frozen] = [(kind, k) for kind in ("coordinator", "worker") for k in (0, 1)]
 _PATHS: list[Frozen] = [(c, w) for c in (0, 1) for w in (0, 1)]
 #: Messages between a worker and a coordinator.
@@ -37,7 +37,7 @@ WORK = ("claim", "offer", "accept", "accept", "finish", *["deliver"] * 4)
 REFUSAL = ("let_go", "park", "withdraw", "decline", "lose")
 LOSS = ("crash", "cut", "disconnect", "lose_contact")
 RECOVERY = ("rescue", "take_over", "hello", "hello", "heartbeat", "unpark")
-BY_HAND = ("cancel", "reschedule", "retry", "retry")
+BY_HAND = ("cancel", "reschedule", "retry", "retry", "release_paused")
 
 
 def one_of(kinds: tuple[str, ...]) -> Any:
@@ -101,7 +101,7 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     @precondition(lambda self: self.asked < 4 and self.kinds(BY_HAND))
     def change_manually(self, data: st.DataObject) -> None:
-        """Cancel, reschedule or retry a task manually."""
+        """Cancel, reschedule or retry a task manually, or pause its queue."""
         self.asked += 1
         self.draw(data, BY_HAND)
 

@@ -14,7 +14,7 @@ from taskmaster.coordinator.support.database import conninfo
 from taskmaster.tasks import task_actions
 from taskmaster.tasks.errors import IllegalTransition
 from taskmaster.tasks.messages import Completion, Failure, Lease, QueueName, Release, Start
-from taskmaster.tasks.statements import Connection
+from taskmaster.tasks.statements import Connection, statement
 from taskmaster.tasks.store import async_store as store
 from tests.factories import in_s
 from tests.property.protocol.guards import Call, transcribed
@@ -221,6 +221,16 @@ async def _release_held(connection: Connection, calls: dict[int, Call]) -> None:
     await store.release_held_tasks(connection, _coordinator(calls), only_future=False)
 
 
+async def _release_paused(connection: Connection, calls: dict[int, Call]) -> set[int]:
+    """Pause the queue of each row. The coordinators have not read the pause yet."""
+    released = set()
+    for task_id in calls:
+        parameters = {"queue": f"queue-{task_id}", "name": None}
+        cursor = await connection.execute(statement("release_paused_tasks"), parameters)
+        released |= {row[0] for row in await cursor.fetchall()}
+    return released
+
+
 async def _rescue(connection: Connection, calls: dict[int, Call]) -> None:
     call = next(iter(calls.values()))
     worker = _uuid(call.worker, _WORKER)
@@ -238,6 +248,7 @@ _STATEMENTS: dict[str, Callable[[Connection, dict[int, Call]], Awaitable[set[int
     "live": _live,
     "adopt": _adopt,
     "release_held": _release_held,
+    "release_paused": _release_paused,
     "rescue": _rescue,
 }
 

@@ -181,3 +181,5 @@ class Limits(NamedTuple):
     parking: bool = False
     #: Whether workers can lose contact for so long that they stop stoppable tasks.
     contact: bool = False
+    #: Whether the queue of the task can be paused.
+    pausing: bool = False

@@ -104,6 +104,9 @@ def _by_hand(task: Task, limits: Limits) -> Iterator[Action]:
         yield Action("cancel")
     if status in ("waiting", "pending", "picked") and task.row.lease < limits.leases:
         yield Action("reschedule")
+    if limits.pausing and status == "picked":
+        # A coordinator that has not read the pause yet may claim the task again.
+        yield Action("release_paused")
     if status in ("failed", "cancelled") and task.row.lease < limits.leases:
         yield Action("retry")
 
@@ -252,6 +255,7 @@ _STEPS: dict[str, Callable[[Task, World, Action, Ledger], Task]] = {
     "cancel": _asked,
     "reschedule": _asked,
     "retry": _asked,
+    "release_paused": _asked,
     "park": _park,
     "unpark": _asked,
 }

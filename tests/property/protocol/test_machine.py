@@ -60,7 +60,7 @@ def test_the_laws_hold_in_random_histories(database: Database, histories: int) -
     # The histories are long enough to be meaningful.
     for kind in ("deliver", "rescue", "take_over", "hello", "retry"):
         assert machine.counts[kind] > 10, kind
-    for kind in ("park", "unpark"):
+    for kind in ("park", "unpark", "release_paused"):
         assert machine.counts[kind], kind
 
 

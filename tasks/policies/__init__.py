@@ -1,0 +1,1 @@
+"""Apply what operators set for queues and task names."""
