@@ -37,6 +37,7 @@ _LINKS = (
     "tasks",
     "bulk",
     "operations",
+    "pauses",
     "schedules",
     "workers",
     "pools",

@@ -18,5 +18,6 @@ SETTINGS: dict[str, Any] = {
     "SCHEMA_PATH_PREFIX": None,
     "PREPROCESSING_HOOKS": [],
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums"],
-    "ENUM_NAME_OVERRIDES": {},
+    # Events and runs of schedules have a field `kind` too.
+    "ENUM_NAME_OVERRIDES": {"PauseKindEnum": "taskmaster.tasks.models.pause.KINDS"},
 }

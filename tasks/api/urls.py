@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from taskmaster.tasks.api import (
     live,
     operations,
+    pauses,
     schedule_actions,
     schedules,
     streams,
@@ -35,6 +36,8 @@ urlpatterns = [
     re_path(
         _OPERATION + "cancel/$", operations.CancelOperationView.as_view(), name="operation-cancel"
     ),
+    path("pauses/", pauses.PausesView.as_view(), name="pauses"),
+    re_path(r"^pauses/(?P<pause_id>[0-9]{1,19})/$", pauses.PauseView.as_view(), name="pause"),
     path("schedules/", schedules.SchedulesView.as_view(), name="schedules"),
     path("schedules/preview/", schedules.SchedulePreviewView.as_view(), name="schedule-preview"),
     path(

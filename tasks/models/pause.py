@@ -9,6 +9,8 @@ from taskmaster.tasks.registry import MAX_NAME
 
 #: Most characters of a reason.
 MAX_REASON = 300
+#: The choices of a kind.
+KINDS = [(each.value, each.value) for each in PauseKind]
 
 
 class Pause(models.Model):
@@ -18,7 +20,7 @@ class Pause(models.Model):
     """
 
     id = models.BigAutoField(primary_key=True)
-    kind = models.CharField(max_length=10, choices=[(each.value, each.value) for each in PauseKind])
+    kind = models.CharField(max_length=10, choices=KINDS)
     target = models.CharField(
         max_length=MAX_NAME,
         blank=True,

@@ -11,6 +11,7 @@ from taskmaster.tasks.fleet import CAPACITY_AGE_MAX_S
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.messages import QueueOutlook
 from taskmaster.tasks.models import Task
+from taskmaster.tasks.queries.pauses import find_pause
 from taskmaster.tasks.queries.pending_reason import is_known, is_unknown_to_some
 from taskmaster.tasks.queries.timeline import precise
 from taskmaster.tasks.store import sync_store as store
@@ -68,7 +69,15 @@ def _conditions(task: Task, outlook: QueueOutlook, using: str) -> list[_Conditio
     due = outlook.due_in_s <= 0
     wait = precise(abs(outlook.due_in_s))
     known = is_known(task, using)
+    pause = find_pause(task.queue, task.name, using=using)
     return [
+        _Condition(
+            "No pause",
+            pause is None,
+            "Nothing is paused",
+            "It is paused",
+            f"neither the queue {task.queue} nor its name" if pause is None else pause.sentence,
+        ),
         _Condition(
             "Due time", due, "It is due", "Due time", f"for {wait}" if due else f"in {wait}"
         ),

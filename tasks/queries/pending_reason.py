@@ -13,6 +13,7 @@ from taskmaster.tasks.fleet import CAPACITY_AGE_MAX_S
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.messages import QueueName, QueueOutlook
 from taskmaster.tasks.models import Task
+from taskmaster.tasks.queries.pauses import find_pause
 from taskmaster.tasks.store import sync_store as store
 from taskmaster.tasks.templatetags.taskmaster import duration
 
@@ -27,6 +28,9 @@ def explain_pending(task: Task) -> str | None:
         case Status.WAITING:
             return _waiting(task, using)
         case Status.PENDING:
+            pause = find_pause(task.queue, task.name, using=using)
+            if pause is not None:
+                return pause.sentence
             return _pending(task, _outlook(task, using), using)
         case Status.PICKED:
             return _picked(task, _outlook(task, using))

@@ -23,11 +23,13 @@ from taskmaster.tasks.permissions import (
     CHANGE,
     CHANGE_SCHEDULE,
     DELETE,
+    PAUSE_QUEUE,
     RUN_SCHEDULE,
     SUBMIT_SHELL,
     VIEW,
     VIEW_SCHEDULE,
 )
+from taskmaster.tasks.policies import pausing
 from taskmaster.tasks.schedules import service
 from taskmaster.workers import permissions as workers
 from taskmaster.workers.models import WorkerPool
@@ -117,6 +119,9 @@ API = [
     Request("GET", "/api/operations/{operation}/", (VIEW,)),
     Request("POST", "/api/operations/{operation}/confirm/", (VIEW, CHANGE)),
     Request("POST", "/api/operations/{operation}/cancel/", (VIEW, CHANGE)),
+    Request("GET", "/api/pauses/", (VIEW,)),
+    Request("POST", "/api/pauses/", (VIEW, PAUSE_QUEUE), {"kind": "queue", "target": "mail"}),
+    Request("DELETE", "/api/pauses/{pause}/", (VIEW, PAUSE_QUEUE)),
     Request("GET", "/api/schedules/", (VIEW_SCHEDULE,)),
     Request("POST", "/api/schedules/", EDIT, {"name": "new", **HOURLY}),
     Request(
@@ -187,6 +192,8 @@ ADMIN = [
     Request("GET", "/admin/taskmaster_tasks/task/{task}/change/", (VIEW,)),
     Request("GET", "/admin/taskmaster_tasks/operation/", (VIEW,)),
     Request("GET", "/admin/taskmaster_tasks/event/", (VIEW,)),
+    Request("GET", "/admin/taskmaster_tasks/pause/", (VIEW,)),
+    Request("GET", "/admin/taskmaster_tasks/pause/{pause}/change/", (VIEW,)),
     Request("GET", "/admin/taskmaster_tasks/schedule/", (VIEW_SCHEDULE,)),
     Request("GET", "/admin/taskmaster_tasks/schedule/{schedule}/change/", (VIEW_SCHEDULE,)),
     Request("GET", "/admin/taskmaster_workers/worker/", (VIEW_WORKER,)),
@@ -219,7 +226,9 @@ def ids(user: User) -> dict[str, Any]:
     )
     hourly = service.create({"name": "hourly", **HOURLY}, user=None)
     command = service.create({"name": "command", "cron": "0 * * * *", **SHELL}, user=None)
+    pause = pausing.pause("queue", "reports", "audit", user=None)
     return {
+        "pause": pause.pk,
         "task": task,
         "failed": failed,
         "worker": a_worker().pk,
@@ -299,7 +308,7 @@ def test_every_url_is_walked_or_public() -> None:
         for each in get_resolver().url_patterns
         if isinstance(each, URLResolver) and each.app_name == "taskmaster"
     ]
-    example = {"task": 1, "failed": 1, "worker": UUID(int=1), "operation": 1, "schedule": 1}
+    example = {"task": 1, "failed": 1, "worker": UUID(int=1), "operation": 1, "schedule": 1, "pause": 1}
     example["command"] = 1
     walked = {
         resolve(urlsplit(request.address.format(**example)).path).url_name

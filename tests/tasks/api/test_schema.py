@@ -57,6 +57,9 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         "get_operation": "get /api/operations/{operation_id}/",
         "confirm_operation": "post /api/operations/{operation_id}/confirm/",
         "cancel_operation": "post /api/operations/{operation_id}/cancel/",
+        "list_pauses": "get /api/pauses/",
+        "create_pause": "post /api/pauses/",
+        "delete_pause": "delete /api/pauses/{pause_id}/",
         "list_schedules": "get /api/schedules/",
         "create_schedule": "post /api/schedules/",
         "preview_schedule": "post /api/schedules/preview/",
@@ -213,8 +216,8 @@ def test_the_docs_load_nothing_from_other_hosts() -> None:
 def test_the_root_links_to_existing_urls(client: APIClient) -> None:
     links = client.get("/api/").json()
     assert set(links) == {
-        "tasks", "bulk", "operations", "schedules", "workers", "pools", "stats", "shards", "events",
-        "stream", "token", "schema", "docs",
+        "tasks", "bulk", "operations", "pauses", "schedules", "workers", "pools", "stats", "shards",
+        "events", "stream", "token", "schema", "docs",
     }  # fmt: skip
     for name, address in links.items():
         if name == "stream":

@@ -14,9 +14,11 @@ from django.utils import timezone
 from taskmaster.tasks.fleet import CAPACITY_AGE_MAX_S
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import KnownNames, QueueState, Task
+from taskmaster.tasks.permissions import PAUSE_QUEUE, VIEW
+from taskmaster.tasks.policies import pausing
 from taskmaster.tasks.queries.pending_reason import explain_pending
 from taskmaster.tasks.statements import statement
-from tests.factories import in_s, stored
+from tests.factories import in_s, stored, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -219,3 +221,24 @@ def test_a_held_task_shows_its_coordinator_while_that_is_alive() -> None:
         explain_pending(offered)
         == "A coordinator has claimed the task; no worker has accepted it yet."
     )
+
+
+def test_a_paused_task_shows_who_paused_it_and_why_the_widest_pause_first() -> None:
+    user = user_with(VIEW, PAUSE_QUEUE)
+    task, other = a_task(queue="mail"), a_task(queue="other")
+    for kind, target, subject in (
+        ("name", "shell", "The task name `shell`"),
+        ("queue", "mail", "The queue `mail`"),
+        ("everything", "", "Everything"),
+    ):
+        made = pausing.pause(kind, target, "the server moves", user=user)
+        since = f"{made.paused_at:%Y-%m-%d %H:%M:%S} UTC"
+        assert explain_pending(task) == (
+            f"{subject} is paused by {user.username} since {since}: the server moves"
+        )
+    for kind, target in (("everything", ""), ("name", "shell")):
+        pausing.resume(kind, target, user=None)
+    assert "is paused" not in str(explain_pending(other))
+    # Only pending tasks are held back.
+    task.status = Status.STARTED
+    assert explain_pending(task) is None
