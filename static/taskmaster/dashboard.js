@@ -6,6 +6,7 @@ import { listen } from "./live.js";
 import { isBusy, morph } from "./morph.js";
 import "./creation.js";
 import "./declared.js";
+import "./dialogs.js";
 
 const EVERY_MS = 250; // At most four changes a second.
 const FILTERED_EVERY_MS = 5000;

@@ -32,6 +32,7 @@ def _charts() -> str:
 FRAGMENTS: dict[str, Callable[[], str]] = {
     "counters": _template("counters", page_context.counters),
     "charts": _charts,
+    "pause_banner": _template("pause_banner", page_context.pause_banner),
     "queues": _template("queues", page_context.queues),
     "tasks": _template("tasks", page_context.tasks),
     "activity": _template("activity", page_context.activity),

@@ -22,8 +22,11 @@ from taskmaster.taskmaster_site.live.link_monitor import (
 )
 from taskmaster.taskmaster_site.pages import task_table
 from taskmaster.taskmaster_site.pages.activity_log import HIDDEN_KINDS, lines
-from taskmaster.tasks.models import Event
+from taskmaster.tasks.models import Event, Pause
+from taskmaster.tasks.policy_messages import PauseKind
+from taskmaster.tasks.queries.pauses import pause_of_everything
 from taskmaster.tasks.statistics import read as statistics
+from taskmaster.tasks.statistics.read import QueueCounts
 from taskmaster.workers.models import Worker, WorkerPool, WorkerStatus
 
 #: Number of lines of the activity log.
@@ -65,10 +68,28 @@ def charts() -> Context:
 
 
 def queues(now: datetime | None = None) -> Context:
-    """Return the pending and running tasks of each queue, sorted by due, then pending."""
+    """Return the depth of each queue, sorted by due, then pending, with its pause or None.
+
+    Paused queues without tasks and paused task names are included.
+    """
     depths = statistics.queues()
     most = max((each.pending + each.running for each in depths), default=0)
-    return {"now": now, "queues": depths, "most": most or 1}
+    pauses = list(Pause.objects.all())
+    paused = {each.target: each for each in pauses if each.kind == PauseKind.QUEUE}
+    found = [(each, paused.pop(each.queue, None)) for each in depths]
+    found += [(QueueCounts(queue), pause) for queue, pause in paused.items()]
+    return {
+        "now": now,
+        "queues": found,
+        "most": most or 1,
+        "everything": any(each.kind == PauseKind.EVERYTHING for each in pauses),
+        "paused_names": [each for each in pauses if each.kind == PauseKind.NAME],
+    }
+
+
+def pause_banner() -> Context:
+    """Return the pause of everything, or None."""
+    return {"pause": pause_of_everything()}
 
 
 def tasks(

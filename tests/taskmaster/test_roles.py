@@ -65,6 +65,8 @@ PAGES = [
     Request("GET", "/", (VIEW,)),
     Request("GET", "/tasks/", (VIEW,)),
     Request("GET", "/dashboard/tasks/", (VIEW,)),
+    Request("POST", "/pause/", (VIEW, PAUSE_QUEUE), form="kind=everything"),
+    Request("POST", "/resume/", (VIEW, PAUSE_QUEUE), form="kind=queue&target=reports"),
     Request("GET", "/schedules/", (VIEW_SCHEDULE,)),
     Request("GET", "/schedules/{schedule}/", (VIEW_SCHEDULE,)),
     Request("GET", "/schedules/new/", EDIT),
@@ -308,7 +310,14 @@ def test_every_url_is_walked_or_public() -> None:
         for each in get_resolver().url_patterns
         if isinstance(each, URLResolver) and each.app_name == "taskmaster"
     ]
-    example = {"task": 1, "failed": 1, "worker": UUID(int=1), "operation": 1, "schedule": 1, "pause": 1}
+    example = {
+        "task": 1,
+        "failed": 1,
+        "worker": UUID(int=1),
+        "operation": 1,
+        "schedule": 1,
+        "pause": 1,
+    }
     example["command"] = 1
     walked = {
         resolve(urlsplit(request.address.format(**example)).path).url_name
