@@ -46,19 +46,23 @@ class Pause(models.Model):
 
     @property
     def subject(self) -> str:
-        """Return what is paused, such as: the queue `mail`."""
-        match PauseKind(self.kind):
-            case PauseKind.EVERYTHING:
-                return "everything"
-            case PauseKind.QUEUE:
-                return f"the queue `{self.target}`"
-            case PauseKind.NAME:
-                return f"the task name `{self.target}`"
+        """Return what is paused, such as: the queue mail."""
+        return self._named(self.target)
 
     @property
     def sentence(self) -> str:
         """Return what is paused, by whom, since when and why."""
-        subject = f"{self.subject[0].upper()}{self.subject[1:]}"
+        subject = self._named(f"`{self.target}`")
         by = f" by {self.paused_by}" if self.paused_by else ""
         why = f": {self.reason}" if self.reason else "."
-        return f"{subject} is paused{by} since {self.paused_at:%Y-%m-%d %H:%M:%S} UTC{why}"
+        since = f"{self.paused_at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{subject[0].upper()}{subject[1:]} is paused{by} since {since}{why}"
+
+    def _named(self, target: str) -> str:
+        match PauseKind(self.kind):
+            case PauseKind.EVERYTHING:
+                return "everything"
+            case PauseKind.QUEUE:
+                return f"the queue {target}"
+            case PauseKind.NAME:
+                return f"the task name {target}"

@@ -31,8 +31,8 @@ def refused(*arguments: str) -> str:
 def test_what_is_paused_is_listed_shown_with_a_task_and_resumed() -> None:
     assert run("pauses") == "Nothing is paused.\n"
     reason = ("--reason", "the server moves")
-    assert run("pause", "--queue", "mail", *reason) == "The queue `mail` is paused.\n"
-    assert run("pause", "--name", "shell", *reason) == "The task name `shell` is paused.\n"
+    assert run("pause", "--queue", "mail", *reason) == "The queue mail is paused.\n"
+    assert run("pause", "--name", "shell", *reason) == "The task name shell is paused.\n"
     assert run("pause", "--everything", *reason) == "Everything is paused.\n"
     lines = run("pauses").splitlines()
     assert [line.partition(" is paused since ")[0] for line in lines] == [
@@ -49,7 +49,7 @@ def test_what_is_paused_is_listed_shown_with_a_task_and_resumed() -> None:
 
 
 def test_errors_name_the_option() -> None:
-    assert refused("resume", "--queue", "mail") == "The queue `mail` is not paused."
+    assert refused("resume", "--queue", "mail") == "The queue mail is not paused."
     assert refused("pause", "--queue", "a b", "--reason", "x").startswith("--queue: is 'a b'; ")
     assert refused("pause", "--name", "no.such", "--reason", "x").startswith("--name: 'no.such' is")
     assert refused("pause", "--everything", "--reason", "x" * 301).startswith("--reason: has 301")
