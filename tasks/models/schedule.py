@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from taskmaster.tasks.models.json_text import JSONTextField
+from taskmaster.tasks.models.time_limits import readable_times
 from taskmaster.tasks.options import MAX_QUEUE, MAX_TAG, ON_LOST_CONTACT
 from taskmaster.tasks.registry import MAX_NAME
 from taskmaster.tasks.timing import rules
@@ -209,6 +210,13 @@ class Schedule(models.Model):
         # A user who may change schedules may also create and delete them.
         default_permissions = ("view", "change")
         permissions = [("run_schedule", "Can run, pause and back-fill schedules")]
+        constraints = [
+            readable_times(
+                "taskmaster_schedule_times_1970_to_9000",
+                *("anchor", "starts_at", "ends_at", "paused_at", "next_due_at", "next_run_at"),
+                arrays=("dates",),
+            )
+        ]
         indexes = [
             # Serve the search for schedules whose runs are to be created: ahead of time if overlaps
             # are allowed, else when they are due.
@@ -313,6 +321,9 @@ class SchedulerState(models.Model):
 
     class Meta:
         default_permissions = ()
+        constraints = [
+            readable_times("taskmaster_pause_times_1970_to_9000", "checked_at", "paused_at")
+        ]
 
     def __str__(self) -> str:
         return f"checked {self.checked_at}"
