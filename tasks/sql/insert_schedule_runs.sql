@@ -1,5 +1,6 @@
 -- Purpose: store a manual or back-filled run for each due time, with its task, which is due now.
 -- There is no task without its run, since one statement stores both.
+-- Guard: the caller has locked the schedule.
 -- Called by taskmaster.tasks.schedules.manual_runs.
 WITH task AS (
     INSERT INTO taskmaster_tasks_task
