@@ -6,6 +6,7 @@ from typing import Any
 
 from taskmaster.tasks.bulk import service
 from taskmaster.tasks.bulk.request import parse
+from taskmaster.tasks.bulk.runner import run_chunk
 from taskmaster.tasks.models import Operation, Task
 from tests.factories import stored
 
@@ -20,6 +21,14 @@ def in_status(status: str, count: int = 1, **fields: Any) -> list[int]:
 def an_operation(action: str, user: Any = None, **fields: object) -> Operation:
     """Return a confirmed operation."""
     return service.start(parse({"action": action, **fields}), user)
+
+
+def run_all(operation: Operation) -> Operation:
+    """Run the chunks of all operations, as a coordinator does, and read this one again."""
+    while run_chunk() is not None:
+        pass
+    operation.refresh_from_db()
+    return operation
 
 
 def statuses(ids: list[int]) -> list[str]:
