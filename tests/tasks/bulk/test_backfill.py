@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import OperationalError
 
+from taskmaster.coordinator.support.database import conninfo
 from taskmaster.tasks.bulk import backfill, runner, service
 from taskmaster.tasks.bulk.runner import run_chunk
 from taskmaster.tasks.errors import Conflict, InvalidField, NotAllowed, ScheduleNotFound
 from taskmaster.tasks.models import Operation, Schedule, ScheduleRun, Task
 from taskmaster.tasks.permissions import CHANGE, RUN_SCHEDULE, VIEW, VIEW_SCHEDULE
 from taskmaster.tasks.schedules import service as schedules
+from taskmaster.tasks.statements import statement
 from tests.factories import user_with
-from tests.tasks.bulk.sample import run_all
+from tests.tasks.bulk.sample import in_thread, run_all, wait_for_blocked_session
 from tests.tasks.schedules.sample import a_planner, created
 
 pytestmark = pytest.mark.django_db
@@ -227,6 +231,28 @@ def test_a_back_fill_goes_on_after_a_change_that_does_not_concern_it() -> None:
     schedules.update(schedule, {"name": "renamed", "overlap": "skip", "jitter_s": 5}, user=None)
     assert run_all(operation).state == "complete"
     assert due_times() == hours(24)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deletion_waits_for_the_running_chunk_and_other_changes_do_not() -> None:
+    schedule = hourly()
+    operation = started(schedule, 5)
+    with psycopg.connect(conninfo()) as chunk:
+        chunk.execute(statement("keep_schedule"), {"schedule_id": schedule.pk})
+        chunk.execute(
+            "INSERT INTO taskmaster_tasks_schedulerun (schedule_id, due_at, run_at, state) "
+            "VALUES (%s, now(), now(), 'created')",
+            [schedule.pk],
+        )
+        schedules.pause(schedule, "", user=None)
+        deleting = threading.Thread(target=in_thread, args=(lambda: deleted(schedule),))
+        deleting.start()
+        wait_for_blocked_session()
+        chunk.commit()
+        deleting.join()
+    assert not Schedule.objects.exists()
+    assert not ScheduleRun.objects.exists()
+    assert "was deleted." in run_all(operation).error
 
 
 @pytest.mark.parametrize(
