@@ -18,6 +18,9 @@ from tests.factories import stored
 from tests.tasks.schedules.sample import created
 from tests.waiting import wait_until
 
+#: No operation of a test needs more chunks.
+_CHUNKS_MAX = 50
+
 
 def in_status(status: str, count: int = 1, **fields: Any) -> list[int]:
     """Store tasks with this status and these fields; return their ids."""
@@ -33,8 +36,10 @@ def an_operation(action: str, user: Any = None, **fields: object) -> Operation:
 
 def run_all(operation: Operation) -> Operation:
     """Run the chunks of all operations, as a coordinator does, and read this one again."""
+    chunks = 0
     while run_chunk() is not None:
-        pass
+        chunks += 1
+        assert chunks <= _CHUNKS_MAX, "the operation does not end"
     operation.refresh_from_db()
     return operation
 
