@@ -123,8 +123,8 @@ def backfill(request: HttpRequest, schedule_id: int) -> HttpResponse:
 @needs(VIEW_SCHEDULE, RUN_SCHEDULE)
 def cancel_backfill(request: HttpRequest, schedule_id: int, operation_id: int) -> HttpResponse:
     """Cancel a back-fill of the schedule. Runs that it has created stay."""
-    operations = Operation.objects.filter(schedule=schedule_id if schedule_id <= MAX_ID else None)
-    if operation_id > MAX_ID or not operations.filter(pk=operation_id).exists():
+    backfills = Operation.objects.filter(schedule=find(schedule_id))
+    if operation_id > MAX_ID or not backfills.filter(pk=operation_id).exists():
         raise Http404
     try:
         operation = bulk.cancel(operation_id, request.user)

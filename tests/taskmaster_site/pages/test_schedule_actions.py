@@ -129,8 +129,12 @@ def test_a_back_fill_is_previewed_followed_and_cancelled() -> None:
     refused = press(browser, cancel)
     assert (refused.status_code, "is complete" in text(refused)) == (409, True)
     Operation.objects.update(state="running", done=1, finished_at=None)
-    elsewhere = at(nightly("other"), f"backfill/{operation.pk}/cancel")
-    assert press(browser, elsewhere).status_code == 404
+    for elsewhere in (
+        at(nightly("other"), f"backfill/{operation.pk}/cancel"),
+        at(schedule, f"backfill/{10**30}/cancel"),
+        f"/schedules/{10**30}/backfill/{operation.pk}/cancel/",
+    ):
+        assert press(browser, elsewhere).status_code == 404
     assert "cancelled after 1 run." in text(press(browser, cancel))
     assert "cancelled by eve" in backfills(browser, schedule)
     Operation.objects.update(state="failed", error="Schedule <b> was edited.")

@@ -59,9 +59,13 @@ def hours(count: int) -> list[datetime]:
     return [FIRST + number * HOUR for number in range(count)]
 
 
-def test_a_started_back_fill_waits_for_a_coordinator(operator: User) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_a_started_back_fill_waits_for_a_coordinator_and_wakes_it(operator: User) -> None:
     schedule = hourly()
-    operation = started(schedule, user=operator)
+    with psycopg.connect(conninfo(), autocommit=True) as listener:
+        listener.execute(f"LISTEN {service.CHANNEL}")
+        operation = started(schedule, user=operator)
+        assert list(listener.notifies(timeout=10, stop_after=1))
     assert (operation.state, operation.total, operation.done) == ("queued", 24, 0)
     assert (operation.first_due_at, operation.last_due_at) == (FIRST, FIRST + 23 * HOUR)
     assert (operation.user, operation.created_by_id) == (operator.username, operator.pk)
