@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
     # Not valid: the table of tasks is not read while it is locked. The next migration reads it.
 
     dependencies = [
-        ('taskmaster_tasks', '0007_unused_leases'),
+        ('taskmaster_tasks', '0008_backfill_operation'),
     ]
 
     operations = [
