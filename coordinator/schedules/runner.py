@@ -20,16 +20,14 @@ from concurrent.futures import Executor
 from datetime import UTC, datetime
 from uuid import UUID
 
-from django.db import Error as DatabaseError
-
 from taskmaster.coordinator import store as coordinator_store
 from taskmaster.coordinator.events import messages
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.schedules.gaps import GapFinder
 from taskmaster.coordinator.schedules.planner import SchedulePlanner, StartableRun
-from taskmaster.coordinator.support.database import OUTAGE_ERRORS, REJECTED_ERRORS, Database
-from taskmaster.coordinator.support.django_thread import run_in_thread
-from taskmaster.tasks.backoff import Backoff, run_every
+from taskmaster.coordinator.support.database import REJECTED_ERRORS, Database
+from taskmaster.coordinator.support.django_thread import repeat, run_in_thread
+from taskmaster.tasks.backoff import Backoff, wait_until_set
 from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.event import EventKind
 from taskmaster.tasks.events.aggregate import EventBatch
@@ -105,19 +103,12 @@ class ScheduleRunner:
 
     async def run(self) -> None:
         """Create runs while this coordinator leads, until cancelled."""
-        await run_every(
-            0,
+        await repeat(
             self._iterate,
-            retry_on=(*OUTAGE_ERRORS, DatabaseError),
             backoff=Backoff(*_RETRY_S),
-            on_error=self._log_error,
+            log=log,
+            failure="schedules not planned; retrying",
         )
-
-    @staticmethod
-    def _log_error(error: Exception) -> None:
-        """Log an error of Django's connections. `Database` logs the others."""
-        if isinstance(error, DatabaseError):
-            log.warning("schedules not planned; retrying", extra={"error": str(error).strip()})
 
     async def _iterate(self) -> None:
         if not self._leading.is_set():
@@ -139,7 +130,7 @@ class ScheduleRunner:
         locked = bool(due or batch.queued)
         wait_s = _LOCKED_S if locked else self._wait_s(search, waiting, self._clock() + offset)
         self._plan_wait(wait_s, offset)
-        if not await self._wait_for_wake(wait_s) and self._leading.is_set():
+        if not await wait_until_set(self._woken, wait_s) and self._leading.is_set():
             now = self._clock() + offset
             await self._create([each for each in waiting if each.act_at.timestamp() <= now], search)
             self._plan_wait(0.0, offset)
@@ -185,15 +176,6 @@ class ScheduleRunner:
         """Record that nothing is to do for a number of seconds."""
         at = datetime.fromtimestamp(self._clock() + offset + seconds, UTC)
         self._gaps.plan_until(at, seconds)
-
-    async def _wait_for_wake(self, seconds: float) -> bool:
-        """Wait for a wake-up. Return False if the time runs out first."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return False
-        return True
 
     # ---- store ------------------------------------------------------------------------------
 
