@@ -2,7 +2,7 @@
 -- ones of each.
 -- Guard: the run is not queued, and its task has ended.
 -- Index: taskmaster_runs_newest, primary keys.
--- Called by taskmaster.coordinator.schedules.runner.
+-- Called by taskmaster.coordinator.schedules.run_writer.
 DELETE FROM taskmaster_tasks_schedulerun
 WHERE
     id = ANY (
@@ -19,7 +19,7 @@ WHERE
             ) AS run
             WHERE
                 run.state <> 'queued'
-                -- A subquery is read once for each row. The planner would join NOT EXISTS with all tasks.
+                -- A subquery runs for each row. The planner could join NOT EXISTS with all tasks.
                 AND COALESCE(
                     (
                         SELECT task.status

@@ -130,7 +130,7 @@ async def test_two_leaders_start_a_queued_run_once() -> None:
         await end_task(first.pk)
         batches = [await leader.plan_queued() for leader in (one, two)]
         started = [
-            await leader.runner._start_queued(*batch)
+            await leader.runner._writer.start_queued(*batch)
             for leader, batch in zip((one, two), batches, strict=True)
         ]
     assert started == [1, 0]

@@ -168,7 +168,7 @@ async def test_only_the_newest_runs_are_kept_and_none_whose_task_has_not_ended()
     await Schedule.objects.filter(pk=schedule.pk).aupdate(next_due_at=now, next_run_at=now)
     await ScheduleRun.objects.filter(due_at=now).adelete()
     runner = LeadingRunner(schedule_runs_kept=5)
-    runner.runner._chance = lambda: 0.0
+    runner.runner._writer._chance = lambda: 0.0
     async with runner.opened():
         await runner.step()
     left = await runs(schedule)

@@ -123,7 +123,8 @@ async def test_a_plan_that_postgresql_rejects_does_not_stop_the_others() -> None
             for plan in plans
         ]
         assert await leader.create(plans, search) == 1
-        assert [plan.schedule.id for plan in plans if leader.runner._is_rejected(plan)] == [bad.pk]
+        rejected = [plan for plan in plans if leader.runner._writer.is_rejected(plan)]
+        assert [plan.schedule.id for plan in rejected] == [bad.pk]
     assert await states(good) == [("created", 1)]
     assert await states(bad) == []
 
