@@ -16,7 +16,6 @@ from django.views.decorators.http import require_safe
 from taskmaster.taskmaster_site.pages.permissions import needs
 from taskmaster.taskmaster_site.pages.responses import current_url, is_fragment
 from taskmaster.tasks.models import SchedulerState
-from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
 from taskmaster.tasks.permissions import (
     CHANGE_SCHEDULE,
     RUN_SCHEDULE,
@@ -27,6 +26,7 @@ from taskmaster.tasks.permissions import (
 from taskmaster.tasks.queries import schedules
 from taskmaster.tasks.queries.schedules import SEARCH_SILENT_S, VIEWS, SchedulePage, ScheduleState
 from taskmaster.tasks.registry import SHELL
+from taskmaster.tasks.timing.rules import MAX_SCHEDULE_NAME
 
 _STATES = {value: state for _, value, state in VIEWS if state is not None}
 #: Colour token of the count of each view.

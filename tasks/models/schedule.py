@@ -13,10 +13,12 @@ from taskmaster.tasks.models.json_text import JSONTextField
 from taskmaster.tasks.models.time_limits import readable_times
 from taskmaster.tasks.options import MAX_QUEUE, MAX_TAG, ON_LOST_CONTACT
 from taskmaster.tasks.registry import MAX_NAME
-from taskmaster.tasks.timing import rules
 from taskmaster.tasks.timing.rules import (
+    CATCH_UP_S,
     MAX_CRON,
+    MAX_SCHEDULE_NAME,
     MAX_ZONE,
+    MISSED_MAX,
     MissedPolicy,
     OverlapPolicy,
     RepeatedTime,
@@ -24,8 +26,7 @@ from taskmaster.tasks.timing.rules import (
     TriggerKind,
 )
 
-#: Declarations in code have this limit too, and import no models.
-MAX_SCHEDULE_NAME = rules.MAX_SCHEDULE_NAME
+#: Maximum number of characters of the reason of a run, a pause or an end.
 MAX_REASON = 500
 
 
@@ -73,7 +74,7 @@ def _choices(kind: type[StrEnum]) -> list[tuple[str, str]]:
 
 
 class Schedule(models.Model):
-    """Store a recurring schedule: what it runs, when, and the rules for what is in the way.
+    """Store a recurring schedule: what it runs, when, and the rules for missed runs and overlaps.
 
     Only `taskmaster.tasks.schedules` and the coordinators write the rows. Options of the submission
     that are null are those that the task declares when a run is created.
@@ -163,11 +164,13 @@ class Schedule(models.Model):
         db_default=MissedPolicy.LATEST.value,
     )
     missed_max = models.PositiveIntegerField(
-        default=10, db_default=10, help_text="Number of missed runs that the policy `all` makes up."
+        default=MISSED_MAX,
+        db_default=MISSED_MAX,
+        help_text="Number of missed runs that the policy `all` makes up.",
     )
     catch_up_s = models.FloatField(
-        default=86_400,
-        db_default=86_400,
+        default=CATCH_UP_S,
+        db_default=CATCH_UP_S,
         help_text="Missed runs are made up for this number of seconds.",
     )
     overlap = models.CharField(

@@ -143,7 +143,7 @@ class Task(models.Model):
         default=0,
         db_default=0,
         editable=False,
-        help_text="Number of leases under which certainly no attempt has run unreported.",
+        help_text="Number of leases under which no attempt can have run.",
     )
     attempt = models.PositiveIntegerField(
         default=0,

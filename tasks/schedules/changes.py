@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import DEFAULT_DB_ALIAS
 
 from taskmaster.tasks.errors import ScheduleNotFound
 from taskmaster.tasks.models import Schedule, ScheduleRun
 from taskmaster.tasks.models.schedule import RunKind, RunState
+from taskmaster.tasks.schedules.planning import PAUSED_STEP
 from taskmaster.tasks.schedules.reasons import end_text
 from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.store import schedule_changes as store
 from taskmaster.tasks.timing.timing import jitter
 
-#: A paused schedule is searched at most once in this time, however often it is due.
-PAUSED_SEARCH = timedelta(seconds=60)
 #: Why a schedule has ended that code declared before. Only a new declaration continues it.
 NO_LONGER_DECLARED = "The code no longer declares it."
 #: The columns that `set_next` computes, and those of every change.
@@ -84,7 +83,7 @@ def set_due(schedule: Schedule, due_at: datetime, now: datetime) -> None:
     """Set the next due time, and when the leader searches it."""
     run_at = due_at + jitter(schedule.name, due_at, schedule.jitter_s)
     if schedule.paused_at is not None:
-        run_at = max(run_at, now + PAUSED_SEARCH)
+        run_at = max(run_at, now + PAUSED_STEP)
     schedule.next_due_at, schedule.next_run_at = due_at, run_at
 
 

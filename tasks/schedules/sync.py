@@ -110,7 +110,7 @@ def _store(declared: DeclaredSchedule, *, dry_run: bool) -> tuple[Difference, st
             _change(stored, columns, now)
         return Difference.CHANGED, ", ".join([*columns, *(["declared again"] if revived else [])])
     if stored.declared_in != declared.declared_in and not dry_run:
-        # The line number changes with every edit of the file, which is no change of the schedule.
+        # The line number changes with every edit of the file. That does not change the schedule.
         Schedule.objects.filter(pk=stored.pk).update(declared_in=declared.declared_in)
     return Difference.UNCHANGED, ""
 

@@ -1,4 +1,4 @@
-"""Test what the leading coordinator records for due times that get no task, and how rows go."""
+"""Test the records of due times that get no task, and the deletion of old rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.coordinator.schedules.sample import (
     states,
     tasks,
 )
-from tests.factories import user_with
+from tests.factories import in_s, user_with
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -176,7 +176,7 @@ async def test_only_the_newest_runs_are_kept_and_none_whose_task_has_not_ended()
 
 
 async def test_an_idle_leader_searches_once_a_minute_and_records_it() -> None:
-    await create()
+    await create(next_due_at=in_s(3_600))
     async with LeadingRunner().running() as leader:
         await until(lambda: leader.runner.searches == 1)
         state = await SchedulerState.objects.aget()

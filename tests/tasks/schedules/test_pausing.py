@@ -123,7 +123,7 @@ def test_an_edit_of_a_paused_schedule_keeps_the_pause(operator: User) -> None:
 
 
 @pytest.mark.parametrize("gone", ["deactivated", "deleted"])
-def test_who_resumes_a_schedule_without_an_active_owner_becomes_its_owner(
+def test_a_user_who_resumes_a_schedule_without_an_active_owner_becomes_its_owner(
     gone: str, operator: User
 ) -> None:
     owner, planner = a_planner(), a_planner()
@@ -244,7 +244,7 @@ def test_nothing_is_skipped_during_a_pause_or_after_the_last_due_time() -> None:
         service.skip_next(last, "", user=None)
 
 
-def test_a_schedule_that_was_deleted_meanwhile_is_not_found() -> None:
+def test_a_schedule_that_was_deleted_concurrently_is_not_found() -> None:
     schedule = created()
     service.delete(Schedule.objects.get(pk=schedule.pk), user=None)
     for change in (

@@ -202,7 +202,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("limit", ENDS)
-def test_a_schedule_ends_with(limit: str) -> None:
+def test_a_schedule_ends_after_its_last_due_time_with_the_reason(limit: str) -> None:
     fields, reason = ENDS[limit]
     found = planned(FIRST, **fields)
     assert (found.next_due_at, found.next_run_at) == (None, None)

@@ -81,7 +81,7 @@ def test_an_unchanged_declaration_changes_nothing_and_keeps_its_pause(code: Code
     assert rows() == before
 
 
-def test_another_line_of_the_file_is_no_change(code: Code) -> None:
+def test_another_line_of_the_file_is_not_a_change(code: Code) -> None:
     code.declare("nightly", nightly())
     sync.sync(end=False)
     before = rows()[0]

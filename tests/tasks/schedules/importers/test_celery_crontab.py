@@ -49,6 +49,6 @@ def test_a_crontab_becomes_the_expression_of_the_same_times(
         ({"hour": "*/x"}, "hour: is '\\*/x'; the step"),
     ],
 )
-def test_what_has_no_expression_is_refused(fields: dict[str, Any], message: str) -> None:
+def test_a_crontab_without_an_expression_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidField, match=message):
         converted(**fields)

@@ -89,7 +89,9 @@ def test_a_command_with_two_schedules_gets_two_names(file: Path) -> None:
         ("RANDOM_DELAY=soon\n0 3 * * * a", "RANDOM_DELAY: is 'soon'; it must be a number"),
     ],
 )
-def test_what_cannot_be_imported_has_the_reason(file: Path, line: str, obstacle: str) -> None:
+def test_a_schedule_that_cannot_be_imported_has_the_reason(
+    file: Path, line: str, obstacle: str
+) -> None:
     assert found(file, line)[-1].obstacle.startswith(obstacle)
 
 
