@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -22,7 +23,13 @@ from taskmaster.taskmaster_site.pages.schedule_run_times import run_times
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.models import Schedule, ScheduleRun
 from taskmaster.tasks.models.schedule import RunKind, RunState, ScheduleSource
-from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE, VIEW_SCHEDULE, may_shell
+from taskmaster.tasks.permissions import (
+    CHANGE_SCHEDULE,
+    RUN_SCHEDULE,
+    VIEW,
+    VIEW_SCHEDULE,
+    may_shell,
+)
 from taskmaster.tasks.presentation.json_view import indented
 from taskmaster.tasks.queries import schedules
 from taskmaster.tasks.queries.schedule_reason import ScheduleReason, explain_now, explain_time
@@ -77,6 +84,8 @@ def _context(request: HttpRequest, found: Schedule) -> dict[str, Any]:
         "may_pause": request.user.has_perm(RUN_SCHEDULE),
         "may_change": found.source == ScheduleSource.CONSOLE
         and request.user.has_perm(CHANGE_SCHEDULE),
+        "its_tasks": urlencode({"schedule": found.name}),
+        "sees_tasks": request.user.has_perm(VIEW),
         "stream": stream_url(request),
     }
 

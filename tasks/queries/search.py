@@ -66,6 +66,18 @@ def within_reach(tasks: QuerySet[Task], statuses: Iterable[str] = ()) -> tuple[Q
     return tasks.filter(pk__gt=newest - REACH), REACH_TEXT
 
 
+def within_schedule(tasks: QuerySet[Task], name: str) -> tuple[QuerySet[Task], str]:
+    """Limit a filtered list of the tasks of a schedule, as `within_reach` does.
+
+    An index lists the tasks of a schedule, so the limit is its newest `REACH` tasks.
+    """
+    of_schedule = Task.objects.filter(schedule__name=name).order_by("-pk").values_list("pk")
+    last = of_schedule[REACH : REACH + 1].first()
+    if last is None:
+        return tasks, ""
+    return tasks.filter(pk__gt=last[0]), f"among its newest {REACH:,} tasks"
+
+
 def search(tasks: QuerySet[Task], text: str, *, newest: int | None = None) -> QuerySet[Task]:
     """Return the tasks among the newest `REACH` that match each word of `text`.
 
