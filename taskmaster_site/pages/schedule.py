@@ -33,7 +33,8 @@ from taskmaster.tasks.permissions import (
 from taskmaster.tasks.presentation.json_view import indented
 from taskmaster.tasks.queries import schedules
 from taskmaster.tasks.queries.schedule_reason import ScheduleReason, explain_now, explain_time
-from taskmaster.tasks.queries.schedules import ScheduleRow, ScheduleState, ShownRun
+from taskmaster.tasks.queries.schedule_runs import ShownRun
+from taskmaster.tasks.queries.schedules import ScheduleRow, ScheduleState
 from taskmaster.tasks.registry import SHELL
 from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.timing.preview import Preview, preview

@@ -24,7 +24,7 @@ from taskmaster.tasks.permissions import (
     VIEW_SCHEDULE,
     may_shell,
 )
-from taskmaster.tasks.queries import schedules
+from taskmaster.tasks.queries import schedule_runs, schedules
 from taskmaster.tasks.queries.schedules import SEARCH_SILENT_S, VIEWS, SchedulePage, ScheduleState
 from taskmaster.tasks.registry import SHELL
 
@@ -95,6 +95,7 @@ def _context(
         "views": _views(list_filter, page),
         "links": _links(list_filter, page),
         "everything": state,
+        "day": schedule_runs.last_day(),
         "searched_at": _silent_since(state, page, now),
         "named": [
             (name, page.named[name], page.counts[name] - len(page.named[name]))

@@ -30,9 +30,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
     """Render the page, or for a script only the part that changes."""
     table_filter = TableFilter.from_query(request.GET)
     position = Position.from_query(request.GET)
-    page = read_page(
-        table_filter, position, sees_schedules=request.user.has_perm(VIEW_SCHEDULE)
-    )
+    page = read_page(table_filter, position, sees_schedules=request.user.has_perm(VIEW_SCHEDULE))
     url = reverse("taskmaster:tasks") + table_filter.query
     context = {
         "now": timezone.now(),

@@ -3,7 +3,7 @@
 -- Guard: none; it changes no row.
 -- Index: taskmaster_runs_newest, at most `most` rows for each schedule; the primary key of the
 -- tasks.
--- Called by taskmaster.tasks.queries.schedules.
+-- Called by taskmaster.tasks.queries.schedule_runs.
 SELECT
     run.schedule_id,
     run.id,
