@@ -29,6 +29,13 @@ from taskmaster.tasks.queries.schedules import SEARCH_SILENT_S, VIEWS, ScheduleP
 from taskmaster.tasks.registry import SHELL
 
 _STATES = {value: state for _, value, state in VIEWS if state is not None}
+#: Label and command of each source of an import.
+_IMPORTS = (
+    ("crontab", "manage.py taskmaster schedules import crontab FILE --timezone Europe/Berlin"),
+    ("django-celery-beat", "manage.py taskmaster schedules import celery-beat"),
+    ("Celery, beat_schedule", "manage.py taskmaster schedules import celery shop.celery:app"),
+    ("django-q2", "manage.py taskmaster schedules import django-q2"),
+)
 #: Colour token of the count of each view.
 _COLOURS = {"late": "pending", "failed": "failed", "paused": "operator"}
 
@@ -103,6 +110,7 @@ def _context(
             if name in page.named
         ],
         "fine": page.counts[ScheduleState.ON_TIME] + page.counts[ScheduleState.RUNNING],
+        "imports": _IMPORTS,
         "shell": SHELL,
         "may_change": request.user.has_perm(CHANGE_SCHEDULE),
         "may_run": request.user.has_perm(RUN_SCHEDULE),
