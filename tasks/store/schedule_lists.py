@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from taskmaster.tasks.messages import ListedRun, ListedSchedule
 from taskmaster.tasks.schedule_messages import DayOutcome, ListedSchedules
 from taskmaster.tasks.statements import statement
+
+#: Indices of the times in `ListedRun`.
+_TIMES = [
+    ListedRun._fields.index(name)
+    for name in ("due_at", "last_due_at", "run_at", "scheduled_at", "started_at", "finished_at")
+]
 
 
 def list_schedule_states(
@@ -58,7 +65,16 @@ def list_schedule_runs(
     """List up to `most` runs of each schedule, newest first."""
     with connections[using].cursor() as cursor:
         cursor.execute(statement("list_schedule_runs"), {"ids": list(ids), "most": most})
-        return [ListedRun(*row) for row in cursor.fetchall()]
+        return [_listed_run(row) for row in cursor.fetchall()]
+
+
+def _listed_run(row: tuple[Any, ...]) -> ListedRun:
+    """Convert a row of `list_schedule_runs`. A float has the microseconds of its times."""
+    values = [*row]
+    for index in _TIMES:
+        if values[index] is not None:
+            values[index] = datetime.fromtimestamp(values[index], UTC)
+    return ListedRun(*values)
 
 
 def list_runs_ahead(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 
 from django import template
 from django.templatetags.static import static
@@ -79,7 +80,7 @@ def outcome_bars(runs: Sequence[ShownRun]) -> SafeString:
     # The title is the only text of others. A page has 1,500 bars: escaping each value takes long.
     bars = SafeString(
         "".join(
-            f"<rect {_bar(run, first + index)}><title>{escape(_title(run))}</title></rect>"
+            f"<rect {_bar(run.bar, first + index)}><title>{escape(_title(run))}</title></rect>"
             for index, run in enumerate(runs)
         )
     )
@@ -90,13 +91,14 @@ def outcome_bars(runs: Sequence[ShownRun]) -> SafeString:
     )  # fmt: skip
 
 
-def _bar(run: ShownRun, place: int) -> str:
+@cache
+def _bar(kind: str, place: int) -> str:
     """Return the attributes of a bar. A run that did not happen is hollow."""
-    if run.bar == "none":
+    if kind == "none":
         return f'class="none" x="{_STEP * place + 0.7:g}" y="16" width="3.6" height="4.5"'
-    height = _HEIGHTS.get(run.bar, 8.0)
+    height = _HEIGHTS.get(kind, 8.0)
     x, y = _STEP * place, _HEIGHT - height
-    return f'class="{run.bar}" x="{x:g}" y="{y:g}" width="{_WIDTH}" height="{height}"'
+    return f'class="{kind}" x="{x:g}" y="{y:g}" width="{_WIDTH}" height="{height}"'
 
 
 def _title(run: ShownRun) -> str:

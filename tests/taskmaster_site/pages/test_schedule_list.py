@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentParser
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from taskmaster.tasks.cli.schedules import add_actions
 from taskmaster.tasks.models import Schedule, SchedulerState
 from taskmaster.tasks.queries import schedule_runs, schedules
 from tests.factories import in_s
@@ -236,6 +238,21 @@ def test_buttons_are_shown_only_to_those_who_may_press_them(
     main = page(client(*permissions)).partition("<main")[2].partition("<dialog")[0]
     found = {"Run now", "Pause everything…", "New schedule"}
     assert {label for label in found if label in main} == shown
+
+
+def test_the_dialog_of_the_import_has_commands_that_the_command_line_accepts() -> None:
+    html = page(client("view_schedule", "change_schedule"))
+    assert 'data-open="import"' in html
+    dialog = html.partition('<dialog id="import"')[2].partition("</dialog>")[0]
+    commands = re.findall(r'<code id="(.*?)">manage.py taskmaster schedules (.*?)</code>', dialog)
+    assert len(commands) == 4
+    parser = ArgumentParser()
+    add_actions(parser)
+    for name, command in commands:
+        assert parser.parse_args(command.split()).schedule_action == "import"
+        assert f'data-copy="#{name}"' in dialog
+    User.objects.all().delete()
+    assert 'id="import"' not in page(client("view_schedule", "run_schedule"))
 
 
 def test_everything_is_paused_with_a_reason_and_resumed() -> None:
