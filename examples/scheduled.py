@@ -45,7 +45,8 @@ def disk_space(path: str = ".") -> dict[str, Any]:
 )
 def report(days: int = 1) -> dict[str, Any]:
     """Count the lines of the source code, and the files that changed before the due time."""
-    until = current_task().scheduled_for or datetime.now(UTC)
+    current = current_task()
+    until = (current and current.scheduled_for) or datetime.now(UTC)
     since = until - timedelta(days=days)
     files = _sources()
     lines = sum(len(path.read_text().splitlines()) for path in files)

@@ -83,7 +83,7 @@ def list_runs_ahead(
     """List when the first run of each schedule starts that was created ahead, if there is one."""
     with connections[using].cursor() as cursor:
         cursor.execute(statement("list_runs_ahead"), {"ids": list(ids)})
-        return cursor.fetchall()
+        return [(schedule_id, run_at) for schedule_id, run_at in cursor.fetchall()]
 
 
 def count_day_runs(*, most: int, using: str = DEFAULT_DB_ALIAS) -> list[DayOutcome]:
