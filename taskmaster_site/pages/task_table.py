@@ -184,7 +184,7 @@ def _matching(
     if table_filter.search:
         return filter_set.qs, search_limit(table_filter.search)
     if schedule:
-        return within_schedule(filter_set.qs, schedule)
+        return within_schedule(filter_set.qs, filter_set.form.cleaned_data["schedule"])
     return within_reach(filter_set.qs, filter(None, table_filter.status.split(",")))
 
 

@@ -151,7 +151,7 @@ def test_the_tasks_of_a_schedule_are_limited_to_its_newest(
     schedule = nightly()
     ids = [a_run(schedule, in_s(-60 * n), status="complete").task_id for n in range(1, 5)]
     stored(3)
-    monkeypatch.setattr(search, "REACH", 2)
+    monkeypatch.setattr(search, "FEW", 2)
     answer = client("view_task", "view_schedule").get("/tasks/?schedule=nightly-backup")
     assert shown(answer) == ids[:1:-1]
     assert "among its newest 2 tasks" in text(answer)
