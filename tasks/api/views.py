@@ -43,7 +43,7 @@ from taskmaster.tasks.events.publish import publish_submitted
 from taskmaster.tasks.ids import parse_id
 from taskmaster.tasks.messages import list_notices
 from taskmaster.tasks.models import Task, TaskOutput
-from taskmaster.tasks.permissions import ADD, CHANGE, VIEW, VIEW_SCHEDULE, check_submit, require
+from taskmaster.tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
 from taskmaster.tasks.queries.filters import ListedTaskFilter
 
 #: Media type of a list's response. `problems` gives its responses a media type, so drf-spectacular
@@ -80,8 +80,6 @@ class TasksView(ApiConventions, GenericAPIView[Task]):
     def get(self, request: Request) -> Response:
         """Return the tasks without arguments, results and errors. A single task includes them."""
         require(request.user, VIEW)
-        if "schedule" in request.query_params:
-            require(request.user, VIEW_SCHEDULE)
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 

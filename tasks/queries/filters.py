@@ -18,6 +18,7 @@ from django.utils.dateparse import parse_datetime
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Schedule, Task
 from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
+from taskmaster.tasks.permissions import VIEW_SCHEDULE, require
 from taskmaster.tasks.queries.search import MAX_TEXT, REACH, search
 
 _ZONED_RULE = "must be a time with a time zone, such as 2030-01-31T12:00:00Z (write + as %2B)."
@@ -123,7 +124,7 @@ class TaskFilter(filters.FilterSet):
 class ListedTaskFilter(TaskFilter):
     """Select the tasks of a list. Only users who may view schedules may filter by schedule.
 
-    The caller checks the permission, because an unknown schedule is an error.
+    The permission is checked before the name is looked up, because an unknown name is an error.
     """
 
     schedule = ScheduleNameFilter(
@@ -134,3 +135,10 @@ class ListedTaskFilter(TaskFilter):
             "Requires the permission `taskmaster_tasks.view_schedule`."
         ),
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Create the filter. Raise NotAllowed if the user of the request may not use it."""
+        super().__init__(*args, **kwargs)
+        # REST passes the request. Pages check the permission themselves. A command needs none.
+        if self.request is not None and "schedule" in self.data:
+            require(self.request.user, VIEW_SCHEDULE)
