@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('taskmaster_tasks', '0007_unused_leases'),
+        ('taskmaster_tasks', '0008_backfill_operation'),
     ]
 
     operations = [
