@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
     # Not valid: the table of tasks is not read while it is locked. The next migration reads it.
 
     dependencies = [
-        ('taskmaster_tasks', '0008_backfill_operation'),
+        ('taskmaster_tasks', '0009_runs_by_time'),
     ]
 
     operations = [

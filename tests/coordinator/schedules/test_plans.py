@@ -45,6 +45,8 @@ OF_USERS = (
     "move_schedules",
     "insert_schedule_runs",
     "list_schedule_runs",
+    "list_runs_ahead",
+    "count_day_runs",
 )
 
 
@@ -125,6 +127,8 @@ def call_users() -> None:
         pk, TASK, [now], kind="manual", user="eve", created_by_id=None
     )
     schedule_lists.list_schedule_runs(ids[:50], most=30)
+    schedule_lists.list_runs_ahead(ids[:50])
+    schedule_lists.count_day_runs(most=10_000)
 
 
 def scans(plans: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
