@@ -9,9 +9,11 @@ import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test import TransactionTestCase
 from pytest_django import DjangoDbBlocker
 
 from taskmaster.tasks.events.publish import drain
+from tests.table_reset import TableReset
 
 
 def pytest_configure() -> None:
@@ -28,6 +30,18 @@ def pytest_configure() -> None:
 def pytest_runtest_teardown() -> None:
     """Publish a test's events before the flush of its database: none reaches the next test."""
     drain()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _reset_tables_quickly(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """Replace the flush after each test with `transaction=True`."""
+    with django_db_blocker.unblock():
+        reset = TableReset()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: reset.run())
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
