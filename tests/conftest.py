@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -11,6 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
 from pytest_django import DjangoDbBlocker
+from xdist.scheduler import LoadScopeScheduling
 
 from taskmaster.tasks.events.publish import drain
 from tests.table_reset import TableReset
@@ -26,6 +28,47 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("patient")
 
 
+#: Packages whose modules share one process, since they share a fleet that takes long to start.
+_TOGETHER = ("tests/browser/",)
+#: Modules whose tests share nothing and take long, so that any process can run each of them.
+_APART = ("tests/tasks/timing/test_reference.py",)
+
+
+class _Scheduling(LoadScopeScheduling):
+    """Keep the tests of a module together, of a package in `_TOGETHER`, or none of `_APART`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        for package in _TOGETHER:
+            if nodeid.startswith(package):
+                return package
+        if nodeid.startswith(_APART):
+            return nodeid
+        return super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling | None:
+    """Use it with `--dist loadscope`."""
+    return _Scheduling(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+#: What takes longest, so that it does not run alone at the end: minutes in one process, each with
+#: databases of its own.
+_FIRST = (
+    "tests/browser/",
+    "tests/docs/test_blocks.py",
+    "tests/docs/test_existing_project.py",
+    "tests/foreign/",
+    "tests/packaging/",
+    "tests/taskmaster_site/demo/",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the items of `_FIRST` before all others, which stay in the order of pytest-django."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown() -> None:
     """Publish a test's events before the flush of its database: none reaches the next test."""
@@ -38,7 +81,11 @@ def _reset_tables_quickly(
 ) -> Iterator[None]:
     """Replace the flush after each test with `transaction=True`."""
     with django_db_blocker.unblock():
-        reset = TableReset()
+        # Without a test that needs it, there is no test database.
+        reset = TableReset() if "auth_group" in connection.introspection.table_names() else None
+    if reset is None:
+        yield
+        return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: reset.run())
         yield

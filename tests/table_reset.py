@@ -47,7 +47,7 @@ class TableReset:
         self._content = _content()
 
     def run(self) -> None:
-        """Empty the tables. Wait, as Django's flush does, for open transactions of other sessions."""
+        """Empty the tables. Like Django's flush, wait for open transactions of other sessions."""
         if _content() != self._content:
             call_command("flush", verbosity=0, interactive=False)
             self._content = _content()
