@@ -86,6 +86,7 @@ class Process:
             database,
             publisher,
             on_release=self.reporting.flusher.release,
+            on_release_held=self.reporting.flusher.release_held,
             on_refuse=self.reporting.flusher.refuse,
             acknowledgements_late=self.reporting.flusher.is_late,
             sign=self.offer_tokens.sign,
@@ -237,7 +238,7 @@ class Process:
         """
         await self.server.set_stopping()
         await _cancel(duties)
-        self.reporting.flusher.release(self.dispatching.lookahead.clear())
+        self.reporting.flusher.release_held(self.dispatching.lookahead.clear())
         dispatcher = self.dispatching.dispatcher
         workers = list(dispatcher.workers.values())
         running = sum(len(dispatcher.disconnect(worker)) for worker in workers)

@@ -886,6 +886,7 @@ class Offer(_message.Message):
     STOP_ON_LOST_CONTACT_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     SCHEDULED_FOR_US_FIELD_NUMBER: _builtins.int
+    UNUSED_LEASES_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     lease: _builtins.int
     attempt: _builtins.int
@@ -907,6 +908,8 @@ class Offer(_message.Message):
     """
     scheduled_for_us: _builtins.int
     """Due time of the schedule that submitted the task, in Unix microseconds. 0: no schedule did."""
+    unused_leases: _builtins.int
+    """Number of leases under which certainly no attempt has run unreported."""
     def __init__(
         self,
         *,
@@ -924,10 +927,11 @@ class Offer(_message.Message):
         stop_on_lost_contact: _builtins.bool = ...,
         token: _builtins.bytes = ...,
         scheduled_for_us: _builtins.int = ...,
+        unused_leases: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "attempt", b"attempt", "created_at_us", b"created_at_us", "kwargs", b"kwargs", "lease", b"lease", "max_attempts", b"max_attempts", "name", b"name", "priority", b"priority", "queue", b"queue", "scheduled_for_us", b"scheduled_for_us", "stop_on_lost_contact", b"stop_on_lost_contact", "task_id", b"task_id", "timeout_ms", b"timeout_ms", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["args", b"args", "attempt", b"attempt", "created_at_us", b"created_at_us", "kwargs", b"kwargs", "lease", b"lease", "max_attempts", b"max_attempts", "name", b"name", "priority", b"priority", "queue", b"queue", "scheduled_for_us", b"scheduled_for_us", "stop_on_lost_contact", b"stop_on_lost_contact", "task_id", b"task_id", "timeout_ms", b"timeout_ms", "token", b"token", "unused_leases", b"unused_leases"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -38,6 +38,7 @@ class Dispatching:
         publisher: EventPublisher,
         *,
         on_release: Callable[[Sequence[Lease]], None],
+        on_release_held: Callable[[Sequence[Lease]], None],
         on_refuse: Callable[[ClaimedTask, str], None],
         acknowledgements_late: Callable[[], bool],
         sign: Callable[[UUID, int, int], bytes],
@@ -45,8 +46,9 @@ class Dispatching:
     ) -> Self:
         """Build the parts and connect them.
 
-        `on_release` is called with the leases of tasks that must be released, and `on_refuse` with
-        a task that no worker can receive and the reason. `acknowledgements_late` returns whether
+        `on_release` is called with the leases of offers that must be released, `on_release_held`
+        with those of tasks that were not offered, and `on_refuse` with a task that no worker can
+        receive and the reason. `acknowledgements_late` returns whether
         reports wait longer than usual to be written. `sign` returns the token of an offer.
         `is_leader` returns whether this coordinator is the leading one.
         """
@@ -67,13 +69,13 @@ class Dispatching:
             on_release=on_release,
             sign=sign,
         )
-        lookahead = LookaheadQueue(database, dispatcher, conf, on_release=on_release)
+        lookahead = LookaheadQueue(database, dispatcher, conf, on_release=on_release_held)
         parking = Parking(
             database,
             dispatcher,
             identity.id,
             publisher,
-            on_release=on_release,
+            on_release=on_release_held,
             is_leader=is_leader,
         )
         claimer = Claimer(

@@ -126,15 +126,15 @@ class WorkerConnection:
         """
         return 0 if self._takes_nothing else self.slots - len(self.in_flight)
 
-    def capacity(self, prefetch_max: int) -> int:
-        """Return how many more tasks may be offered: free slots and a prefetch.
+    def capacity(self, prefetch_max: int, share: float = 1.0) -> int:
+        """Return how many more tasks may be offered: free slots and a share of the prefetch.
 
         The prefetch is at most `prefetch_max` and shrinks as the mean run time grows.
         """
         if self._takes_nothing:
             return 0
         prefetch = min(prefetch_max, int(self.slots * _PREFETCH_S / max(self.mean_run_s, 1e-6)))
-        return max(0, self.slots + prefetch - len(self.in_flight))
+        return max(0, self.slots + int(prefetch * share) - len(self.in_flight))
 
     @property
     def _takes_nothing(self) -> bool:
@@ -290,6 +290,7 @@ def offer_of(task: ClaimedTask, token: bytes) -> pb.Offer:
         max_attempts=task.max_attempts,
         stop_on_lost_contact=task.on_lost_contact == STOP,
         token=token,
+        unused_leases=task.unused_leases,
         scheduled_for_us=round(task.scheduled_for.timestamp() * 1e6) if task.scheduled_for else 0,
     )
 

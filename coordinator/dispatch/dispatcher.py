@@ -89,6 +89,18 @@ class Dispatcher:
         }
 
     @property
+    def slots(self) -> int:
+        """Return the number of slots of the connected workers that are not draining."""
+        return sum(worker.slots for worker in self.workers.values() if not worker.draining)
+
+    def has_capacity(self, *, prefetch: float) -> bool:
+        """Return whether `offer` with this share of the prefetch may find a worker."""
+        return any(
+            worker.capacity(self._conf.prefetch_max, prefetch) > 0
+            for worker in self.workers.values()
+        )
+
+    @property
     def in_flight(self) -> int:
         """Return the number of tasks that are offered to or accepted by workers."""
         return sum(len(worker.in_flight) for worker in self.workers.values())
@@ -98,14 +110,17 @@ class Dispatcher:
         tasks = (each for worker in self.workers.values() for each in worker.in_flight.items())
         return [Lease(task_id, task.lease) for task_id, task in tasks]
 
-    def offer(self, tasks: Sequence[ClaimedTask], *, prefetch: bool = True) -> list[ClaimedTask]:
+    def offer(self, tasks: Sequence[ClaimedTask], *, prefetch: float = 1.0) -> list[ClaimedTask]:
         """Offer tasks in the given order. Return the tasks that no worker has capacity for.
 
-        Free slots are filled before any prefetch. With `prefetch=False` only free slots are used.
+        Free slots are filled before any prefetch. `prefetch` is the share of the prefetch that may
+        be used.
         """
         left = self._distribute(tasks, lambda worker: worker.free_slots)
         if left and prefetch:
-            left = self._distribute(left, lambda worker: worker.capacity(self._conf.prefetch_max))
+            left = self._distribute(
+                left, lambda worker: worker.capacity(self._conf.prefetch_max, prefetch)
+            )
         return left
 
     def _distribute(
@@ -122,8 +137,10 @@ class Dispatcher:
                 key=lambda worker: -capacity[worker],
             )
         )
-        now, left = self._clock(), []
-        for task in tasks:
+        now, left = self._clock(), list[ClaimedTask]()
+        for number, task in enumerate(tasks):
+            if not available:
+                return left + list(tasks[number:])
             for _ in range(len(available)):
                 worker = available[0]
                 available.rotate(-1)

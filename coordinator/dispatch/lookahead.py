@@ -2,8 +2,9 @@
 
 The look-ahead claims tasks that fall due soon, so that they start on time. A held task can still be
 cancelled or rescheduled in the database. When it falls due, its lease is checked there, and the
-task is dropped if the lease is not held any more. A due task that finds no free slot is released
-after `hold_release_s`, so that a worker of another coordinator can run it.
+task is dropped if the lease is not held any more. A due task that finds no free slot within
+`hold_release_s` is released, so that a worker of another coordinator can run it. Tasks that the
+slots take soon at the present pace are kept, because a release and a new claim cost more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,13 @@ from taskmaster.tasks.store import async_store as store
 
 #: Seconds after which due tasks are checked again when the database was not available.
 _RETRY_S = 0.1
+#: Number of due tasks that are offered at a time. A free slot then costs the same for any number.
+_OFFERED = 100
+#: Share of the prefetch for due tasks that exceed the slots. The rest is left to the claimer, which
+#: may find tasks of a higher priority.
+_PREFETCH = 0.5
+#: Due tasks are kept that start within this many times `hold_release_s` at the present pace.
+_KEPT = 4
 
 
 class LookaheadQueue:
@@ -45,7 +53,12 @@ class LookaheadQueue:
         #: Due tasks whose leases are being checked in the database. They still count as held.
         self._due: list[ClaimedTask] = []
         #: Due tasks with a confirmed lease that wait for a free slot, as (time of release, task).
+        #: They are in the order of the offers.
         self._ready: list[tuple[float, ClaimedTask]] = []
+        #: Time of the next search for tasks that must be released, while tasks wait.
+        self._release_at = 0.0
+        #: Number of due tasks that were offered since the search before.
+        self._offered = 0
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -98,7 +111,7 @@ class LookaheadQueue:
         """Return the seconds until the next task is due or must be released, None without tasks."""
         moments = [self._heap[0][0]] if self._heap else []
         if self._ready:
-            moments.append(min(at for at, _ in self._ready))
+            moments.append(self._release_at)
         return max(0.0, min(moments) - self._clock()) if moments else None
 
     async def _offer_due(self) -> None:
@@ -118,19 +131,39 @@ class LookaheadQueue:
             due.clear()
             return
         release_at = self._clock() + self._conf.hold_release_s
+        if not self._ready:
+            self._offered, self._release_at = 0, release_at
         self._ready.extend((release_at, task) for task in due if task.task_id in held)
+        self._ready.sort(key=lambda each: (-each[1].priority, each[1].scheduled_at))
         due.clear()
         self._offer_ready()
 
     def _offer_ready(self) -> None:
-        """Offer due tasks to free slots. Release those that have waited for `hold_release_s`."""
-        if not self._ready:
-            return
-        self._ready.sort(key=lambda each: (-each[1].priority, each[1].scheduled_at))
-        left = self._dispatcher.offer([task for _, task in self._ready], prefetch=False)
-        waiting, now = {task.task_id for task in left}, self._clock()
-        self._ready = [each for each in self._ready if each[1].task_id in waiting]
-        late = [task for at, task in self._ready if at <= now]
+        """Offer due tasks in their order. Release those that wait for too long.
+
+        Only free slots are used unless more tasks are due than there are slots.
+        """
+        prefetch = _PREFETCH if len(self._ready) > self._dispatcher.slots else 0.0
+        start, left = 0, list[tuple[float, ClaimedTask]]()
+        while start < len(self._ready) and self._dispatcher.has_capacity(prefetch=prefetch):
+            offered = self._ready[start : start + _OFFERED]
+            start += len(offered)
+            waiting = self._dispatcher.offer([task for _, task in offered], prefetch=prefetch)
+            ids = {task.task_id for task in waiting}
+            left.extend(each for each in offered if each[1].task_id in ids)
+        self._ready[:start] = left
+        self._offered += start - len(left)
+        if self._clock() >= self._release_at:
+            self._release_late()
+
+    def _release_late(self) -> None:
+        """Release the tasks that have waited for `hold_release_s`, except those that start soon."""
+        now, kept = self._clock(), self._ready[: _KEPT * self._offered]
+        waiting = self._ready[len(kept) :]
+        late = [Lease(task.task_id, task.lease) for at, task in waiting if at <= now]
+        self._ready = kept + [each for each in waiting if each[0] > now]
+        self._offered = 0
+        again_at = now + self._conf.hold_release_s
+        self._release_at = min((at for at, _ in self._ready if at > now), default=again_at)
         if late:
-            self._ready = [each for each in self._ready if each[0] > now]
-            self._on_release([Lease(task.task_id, task.lease) for task in late])
+            self._on_release(late)

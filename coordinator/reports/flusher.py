@@ -65,8 +65,8 @@ class Flusher:
         self._on_pending = on_pending
         self._clock = clock
         self._entries: list[ReportEntry] = []
-        #: Leases that this coordinator itself releases, such as those of expired offers.
-        self._releases: list[Lease] = []
+        #: The releases of this coordinator itself, such as those of expired offers.
+        self._releases: list[Release] = []
         #: Set while a report or a release waits.
         self._waiting = asyncio.Event()
         self._refusals = LogThrottle()
@@ -83,9 +83,12 @@ class Flusher:
         return await self._add(update, worker, worker_id)
 
     def release(self, leases: Sequence[Lease]) -> None:
-        """Release tasks with the next flush."""
-        self._releases.extend(leases)
-        self._set_waiting()
+        """Release tasks with the next flush. A worker may run them unreported."""
+        self._release(leases, unused=False)
+
+    def release_held(self, leases: Sequence[Lease]) -> None:
+        """Release tasks that were not offered to a worker with the next flush."""
+        self._release(leases, unused=True)
 
     def refuse(self, task: ClaimedTask, reason: str) -> None:
         """Fail a claimed task with the next flush: no worker can receive it."""
@@ -105,6 +108,13 @@ class Flusher:
     def is_late(self) -> bool:
         """Return whether a report waits for longer than a flush normally takes."""
         return self.waiting_since is not None and self._clock() - self.waiting_since > _LATE_S
+
+    def _release(self, leases: Sequence[Lease], *, unused: bool) -> None:
+        self._releases.extend(
+            Release(lease.task_id, lease.lease, handed_back=False, unused=unused)
+            for lease in leases
+        )
+        self._set_waiting()
 
     def _add(
         self, update: pb.StatusUpdate, worker: str, worker_id: UUID
@@ -134,7 +144,7 @@ class Flusher:
             if self._entries or self._releases:
                 self._set_waiting()
 
-    def _take(self) -> tuple[list[ReportEntry], list[Lease]]:
+    def _take(self) -> tuple[list[ReportEntry], list[Release]]:
         """Remove the oldest updates, up to `flush_batch` reports, and all releases."""
         count = size = 0
         for entry in self._entries:
@@ -145,7 +155,7 @@ class Flusher:
         releases, self._releases = self._releases, []
         return entries, releases
 
-    async def _flush(self, entries: list[ReportEntry], releases: list[Lease]) -> None:
+    async def _flush(self, entries: list[ReportEntry], releases: list[Release]) -> None:
         """Write updates and releases, retry during an outage, and acknowledge the updates."""
         backoff = Backoff(*_RETRY_S)
         while True:
@@ -160,14 +170,13 @@ class Flusher:
             self._on_pending()
 
     def _build_batch(
-        self, entries: Sequence[ReportEntry], releases: Sequence[Lease]
+        self, entries: Sequence[ReportEntry], releases: Sequence[Release]
     ) -> ReportBatch:
         """Convert updates to one batch, without the starts whose end is in the same batch.
 
         It is built again for every retry, because the ages of its reports grow.
         """
-        own = [Release(lease.task_id, lease.lease, handed_back=False) for lease in releases]
-        batch, now = ReportBatch(releases=own), self._clock()
+        batch, now = ReportBatch(releases=list(releases)), self._clock()
         for entry in entries:
             wire.append_reports(
                 batch, entry, now - entry.received_at, result_max=self._conf.result_max_bytes

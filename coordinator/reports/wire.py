@@ -178,7 +178,9 @@ def append_reports(
             for x in update.output
         ]
     )
-    batch.releases.extend([Release(x.task_id, x.lease, handed_back=True) for x in update.declined])
+    batch.releases.extend(
+        [Release(x.task_id, x.lease, handed_back=True, unused=True) for x in update.declined]
+    )
 
 
 def _pause_s(report: pb.Failed) -> float | None:

@@ -138,6 +138,12 @@ class Task(models.Model):
         editable=False,
         help_text="Fencing token. It increases with every claim.",
     )
+    unused_leases = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="Number of leases under which certainly no attempt has run unreported.",
+    )
     attempt = models.PositiveIntegerField(
         default=0,
         db_default=0,

@@ -85,4 +85,5 @@ RETURNING
     EXTRACT(EPOCH FROM task.scheduled_at - clock_timestamp())::float8,
     task.created_at,
     task.on_lost_contact,
+    task.unused_leases,
     task.scheduled_for

@@ -1,5 +1,5 @@
 -- Purpose: park claimed tasks whose name no connected worker knows. picked -> waiting. Parking uses
--- no attempt.
+-- no attempt. The tasks were not offered, so no attempt runs under their leases.
 -- Guard: the lease, the status and the coordinator.
 -- Index: primary key.
 -- Called by taskmaster.coordinator.dispatch.parking.
@@ -8,6 +8,7 @@ SET
     status = 'waiting',
     waiting_reason = 'unknown_name',
     waiting_for = task.name,
+    unused_leases = task.unused_leases + 1,
     coordinator = NULL,
     picked_at = NULL
 FROM unnest(%(ids)s::bigint[], %(leases)s::bigint[]) AS claimed (id, lease)

@@ -8,6 +8,8 @@
 UPDATE taskmaster_tasks_task AS task
 SET
     status = 'pending',
+    -- A task that is not due yet was not offered.
+    unused_leases = task.unused_leases + CASE WHEN task.scheduled_at > now() THEN 1 ELSE 0 END,
     coordinator = NULL,
     picked_at = NULL
 WHERE

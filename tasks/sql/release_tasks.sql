@@ -1,7 +1,8 @@
 -- Purpose: release tasks. picked -> pending if no worker accepted the task or no slot was free.
 -- started -> pending only if `handed_back` is true: the worker itself hands the task back. A release
 -- costs no attempt: the attempt that was counted at the start is subtracted. An offer that was
--- accepted at the last moment stays with its worker.
+-- accepted at the last moment stays with its worker. `unused` is true if certainly no worker runs the
+-- task under this lease: it was not offered, or the worker itself hands it back.
 -- Guard: the lease and the status. An offered task must still belong to this coordinator. A
 -- hand-back is valid at any coordinator.
 -- Index: primary key.
@@ -10,10 +11,17 @@ UPDATE taskmaster_tasks_task AS task
 SET
     status = 'pending',
     attempt = task.attempt - CASE WHEN task.status = 'started' THEN 1 ELSE 0 END,
+    unused_leases = task.unused_leases + CASE WHEN report.unused THEN 1 ELSE 0 END,
     coordinator = NULL,
     picked_at = NULL,
     started_at = NULL
-FROM unnest(%(ids)s::bigint[], %(leases)s::bigint[], %(handed_back)s::bool[]) AS report (id, lease, handed_back)
+FROM
+    unnest(
+        %(ids)s::bigint[],
+        %(leases)s::bigint[],
+        %(handed_back)s::bool[],
+        %(unused)s::bool[]
+    ) AS report (id, lease, handed_back, unused)
 WHERE
     task.id = report.id
     AND task.lease = report.lease

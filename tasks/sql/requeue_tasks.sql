@@ -25,6 +25,7 @@ SET
     queue = COALESCE(%(queue)s::text, task.queue),
     priority = COALESCE(%(priority)s::smallint, task.priority),
     lease = task.lease + 1,
+    unused_leases = task.unused_leases + 1,
     coordinator = NULL,
     picked_at = NULL
 FROM moved

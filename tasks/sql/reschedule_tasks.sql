@@ -10,6 +10,7 @@ SET
     status = 'pending',
     scheduled_at = GREATEST(%(scheduled_at)s::timestamptz, now()),
     lease = task.lease + 1,
+    unused_leases = task.unused_leases + 1,
     coordinator = NULL,
     picked_at = NULL,
     waiting_reason = '',

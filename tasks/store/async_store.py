@@ -172,7 +172,8 @@ async def release_tasks(
     connection: Connection, releases: Sequence[Release], coordinator: UUID
 ) -> list[TaskChange]:
     """Release tasks to `pending`. Return the tasks whose lease was live."""
-    parameters = {**columns(("ids", "leases", "handed_back"), releases), "coordinator": coordinator}
+    names = ("ids", "leases", "handed_back", "unused")
+    parameters = {**columns(names, releases), "coordinator": coordinator}
     return await _changed(connection, "release_tasks", parameters)
 
 

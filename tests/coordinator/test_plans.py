@@ -216,7 +216,7 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
             [Failure(*each, 0.1, "w", WORKER, "{}", final=False, pause_s=1.0) for each in head],
         ),
         "release_tasks": lambda c: store.release_tasks(
-            c, [Release(*each, True) for each in leases], ME
+            c, [Release(*each, True, True) for each in leases], ME
         ),
         "insert_output": lambda c: store.insert_output(
             c, [OutputChunk(*lease, 1, 0, "stdout", "text", WORKER) for lease in leases]

@@ -55,7 +55,9 @@ def requests_by_report(
         Transition.FAIL: lambda c: store.fail_attempts(
             c, [Failure(*head, 0.0, "w", ME, "{}", final=False, pause_s=0.0)]
         ),
-        Transition.RELEASE: lambda c: store.release_tasks(c, [Release(task_id, lease, True)], ME),
+        Transition.RELEASE: lambda c: store.release_tasks(
+            c, [Release(task_id, lease, True, True)], ME
+        ),
         Transition.PARK: lambda c: store.park_tasks(c, [Lease(task_id, lease)], ME),
     }
 

@@ -78,6 +78,8 @@ class Attempt:
     offered_at: float
     #: The token of the offer. Every message about the attempt names it.
     token: bytes
+    #: Number of leases under which certainly no attempt has run unreported.
+    unused_leases: int = 0
     started_at_us: int = 0
     #: The start must be acknowledged as durable before the attempt runs, and is not yet.
     unconfirmed: bool = False
@@ -109,7 +111,9 @@ class Attempt:
         key = (task_id, offer.lease)
         # Positional, because this runs for each task.
         stop = offer.stop_on_lost_contact
-        return cls(ident, key, run, offer.timeout_ms, stop, offered_at, offer.token)
+        return cls(
+            ident, key, run, offer.timeout_ms, stop, offered_at, offer.token, offer.unused_leases
+        )
 
     @property
     def task_id(self) -> int:
@@ -130,11 +134,11 @@ class Attempt:
     def may_have_started(self) -> bool:
         """Return whether an earlier attempt may have started without reporting it.
 
-        The lease counts claims, and the number counts reported starts. If there were more claims,
-        an attempt may have killed its worker before it could report. The start is therefore made
+        The number counts reported starts. If there were more leases, apart from the unused ones, an
+        attempt may have killed its worker before it could report. The start is therefore made
         durable before this attempt runs, so that such a task uses its attempts up.
         """
-        return self.key[1] > self.run.number
+        return self.lease - self.unused_leases > self.number
 
 
 def now_us() -> int:

@@ -18,7 +18,7 @@ from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.support.database import Database, conninfo
 from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.models import IdleCoordinator, Task
-from tests.coordinator.sample import connected, sign
+from tests.coordinator.sample import Clock, connected, sign
 from tests.factories import in_s, stored
 from tests.system.fleet import WireWorker
 from tests.waiting import until, until_counted
@@ -31,7 +31,8 @@ def ignore(*_: object) -> None:
 
 
 async def test_a_wake_up_before_it_is_idle_does_not_skip_the_last_scan() -> None:
-    # No poll finds the task in time and no NOTIFY arrives: only the last scan finds it.
+    # No poll finds the task in time and no NOTIFY arrives: only the last scan finds it. The clock
+    # stands still, so that the task is stored in time on a slow machine too.
     conf = Settings(poll_interval_s=30.0)
     database = Database(conninfo(), conf)
     dispatcher = Dispatcher(conf, on_capacity_freed=lambda: None, on_release=ignore, sign=sign)
@@ -41,7 +42,15 @@ async def test_a_wake_up_before_it_is_idle_does_not_skip_the_last_scan() -> None
         database, dispatcher, me, publisher, on_release=ignore, is_leader=lambda: False
     )
     claimer = Claimer(
-        database, dispatcher, lookahead, parking, conf, me, publisher, on_refuse=ignore
+        database,
+        dispatcher,
+        lookahead,
+        parking,
+        conf,
+        me,
+        publisher,
+        on_refuse=ignore,
+        clock=Clock(),
     )
     connected(dispatcher)
     await database.open()

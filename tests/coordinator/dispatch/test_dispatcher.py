@@ -76,7 +76,7 @@ def test_without_prefetch_only_free_slots_get_offers(recorded: RecordedDispatche
     for _ in range(40):
         recorded.dispatcher.record_ended(quick, [], mean_run_s=0.001)
     tasks = [claimed() for _ in range(3)]
-    assert recorded.dispatcher.offer(tasks, prefetch=False) == tasks[2:]
+    assert recorded.dispatcher.offer(tasks, prefetch=0) == tasks[2:]
 
 
 def test_free_slots_are_filled_before_any_prefetch(recorded: RecordedDispatcher) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from asgiref.sync import sync_to_async
 
+from taskmaster.coordinator.dispatch.connections import offer_of
 from taskmaster.coordinator.dispatch.dispatcher import Dispatcher
 from taskmaster.coordinator.dispatch.lookahead import LookaheadQueue
 from taskmaster.coordinator.events.publisher import EventPublisher
@@ -39,7 +40,8 @@ class LookaheadParts:
         self.database = Database(conninfo(), Settings())
         publisher = EventPublisher(self.database, conf)
         self.flusher = Flusher(self.database, conf, ME, publisher, on_pending=lambda: None)
-        self.released: list[Lease] = []
+        #: The leases of each release of the look-ahead queue.
+        self.released: list[Sequence[Lease]] = []
         self.dispatcher = Dispatcher(
             conf,
             on_capacity_freed=lambda: self.lookahead.capacity_freed(),  # noqa: PLW0108 - built below
@@ -47,8 +49,12 @@ class LookaheadParts:
             sign=sign,
         )
         self.lookahead = LookaheadQueue(
-            self.database, self.dispatcher, conf, on_release=self.flusher.release
+            self.database, self.dispatcher, conf, on_release=self._release
         )
+
+    def _release(self, leases: Sequence[Lease]) -> None:
+        self.released.append(leases)
+        self.flusher.release_held(leases)
 
     async def claim(self, within_s: float = 30.0) -> list[ClaimedTask]:
         """Claim the tasks that are due within this time."""
@@ -122,6 +128,10 @@ async def test_a_due_task_without_a_free_slot_is_released() -> None:
         await until_stored(1, pk=task.task_id, status=Status.PENDING, attempt=0, coordinator=None)
         assert not busy.outbox
         assert len(parts.lookahead) == 0
+        # No attempt has run, so the next one need not be confirmed before it runs.
+        [again] = await parts.claim()
+        assert (again.lease, again.unused_leases) == (2, 1)
+        assert offer_of(again, b"").unused_leases == 1
 
 
 async def test_a_slot_that_becomes_free_in_time_gets_the_due_task() -> None:
@@ -151,6 +161,27 @@ async def test_due_tasks_are_offered_by_priority_then_by_time() -> None:
         best = sorted(tasks, key=lambda task: (-task.priority, task.scheduled_at))
         assert set(worker.in_flight) == {task.task_id for task in best[:3]}
         await until_stored(2, status=Status.PENDING)
+
+
+async def test_more_due_tasks_than_slots_use_half_of_the_prefetch() -> None:
+    async with running_parts(Settings(hold_release_s=10.0, prefetch_max=10)) as parts:
+        worker = connected(parts.dispatcher, slots=2)
+        for _ in range(40):
+            parts.dispatcher.record_ended(worker, [], mean_run_s=0.0001)
+        await parts.hold(20, 0.3)
+        await until(lambda: worker.outbox)
+        assert len(sent(worker)) == 2 + 10 // 2
+        assert worker.capacity(10) == 10 // 2
+
+
+async def test_due_tasks_that_start_soon_at_the_present_pace_are_kept() -> None:
+    async with running_parts() as parts:
+        worker = connected(parts.dispatcher, slots=2)
+        await parts.hold(15, 0.3)
+        # Two were offered, so eight of the others are kept. As none starts then, they follow.
+        await until(lambda: len(parts.released) == 2)
+        assert list(map(len, parts.released)) == [5, 8]
+        assert len(sent(worker)) == 2
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class Bench:
         self.claimer._scanned_at = float("-inf")
         await self.claimer._claim_all()
         released, self.recorded.released[:] = list(self.recorded.released), []
-        releases = [Release(*each, handed_back=False) for each in released]
+        releases = [Release(*each, handed_back=False, unused=True) for each in released]
         async with self.database.connection() as connection:
             await async_store.release_tasks(connection, releases, self.id)
 

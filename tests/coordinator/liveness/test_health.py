@@ -50,6 +50,7 @@ class Parts:
             self.database,
             publisher,
             on_release=lambda _: None,
+            on_release_held=lambda _: None,
             on_refuse=lambda *_: None,
             acknowledgements_late=lambda: False,
             sign=sign,

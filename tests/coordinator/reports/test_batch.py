@@ -21,7 +21,7 @@ def completion(task_id: int) -> Completion:
 
 
 def release(task_id: int) -> Release:
-    return Release(task_id, 1, handed_back=False)
+    return Release(task_id, 1, handed_back=False, unused=False)
 
 
 def test_a_batch_is_split_into_halves_in_the_order_of_writing() -> None:

@@ -176,6 +176,17 @@ async def test_released_tasks_are_pending_again_without_an_attempt() -> None:
         assert parts.pending_calls == 1
 
 
+async def test_a_release_tells_whether_an_attempt_may_run_unreported() -> None:
+    async with flushing() as parts:
+        held, offered, declined = await parts.claim(3)
+        parts.flusher.release_held([lease(held)])
+        parts.flusher.release([lease(offered)])
+        await parts.write(report("declined", declined.task_id, declined.lease, 1))
+        await parts.flusher.wait_until_written()
+        unused = {task.pk: task.unused_leases async for task in Task.objects.all()}
+        assert unused == {held.task_id: 1, offered.task_id: 0, declined.task_id: 1}
+
+
 async def test_a_lost_attempt_is_recorded_with_its_class() -> None:
     async with flushing() as parts:
         [task] = await parts.claim(max_attempts=2)

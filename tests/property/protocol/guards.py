@@ -22,6 +22,8 @@ class Call(NamedTuple):
     stoppable: bool = False
     #: For a release: the worker itself returns the task and may have begun it.
     begun: bool = False
+    #: For a release: certainly no worker runs the task under this lease.
+    unused: bool = False
 
 
 def transcribed(row: Row, call: Call, rules: Rules) -> Row | None:
@@ -87,7 +89,12 @@ def _release(row: Row, call: Call, rules: Rules) -> Row | None:
     if row.coordinator != call.coordinator and not unguarded:
         return None
     counted = 1 if row.status == "started" else 0
-    return row._replace(status="pending", attempt=row.attempt - counted, coordinator=None)
+    return row._replace(
+        status="pending",
+        attempt=row.attempt - counted,
+        coordinator=None,
+        unused=row.unused + call.unused,
+    )
 
 
 def _release_held(row: Row, call: Call, _: Rules) -> Row | None:
@@ -119,13 +126,15 @@ def _cancel(row: Row, _: Call, __: Rules) -> Row | None:
 def _reschedule(row: Row, _: Call, __: Rules) -> Row | None:
     if row.status not in ("waiting", "pending", "picked"):
         return None
-    return row._replace(status="pending", lease=row.lease + 1, coordinator=None)
+    return row._replace(
+        status="pending", lease=row.lease + 1, coordinator=None, unused=row.unused + 1
+    )
 
 
 def _park(row: Row, call: Call, _: Rules) -> Row | None:
     if (row.status, row.lease, row.coordinator) != ("picked", call.lease, call.coordinator):
         return None
-    return row._replace(status="waiting", coordinator=None)
+    return row._replace(status="waiting", coordinator=None, unused=row.unused + 1)
 
 
 def _unpark(row: Row, _: Call, __: Rules) -> Row | None:

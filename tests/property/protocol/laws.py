@@ -21,6 +21,7 @@ class Law(StrEnum):
     FINISHED = "a finished task changes only by a manual retry"
     RESULT = "the recorded result is of an execution under the newest lease"
     COUNTED = "attempt counts accepted executions, and never exceeds max_attempts"
+    ACCOUNTED = "no lease counts both as unused and as an attempt"
     ONE_HOLDER = "no two coordinators hold a task under one lease"
     ONE_RUNNER = "no two workers run a task under one lease"
     UNDISTURBED = "a coordinator releases or parks only tasks that it holds"
@@ -65,6 +66,8 @@ def broken_by_call(before: Row, call: Call, after: Row, passed: bool) -> Iterato
         or not 0 <= after.attempt <= after.max_attempts
     ):
         yield Law.COUNTED
+    if after.unused + after.attempt > after.lease:
+        yield Law.ACCOUNTED
     is_own = before.coordinator == call.coordinator and before.status == "picked"
     if call.name in ("release", "park") and not (call.begun or is_own):
         yield Law.UNDISTURBED

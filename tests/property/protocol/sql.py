@@ -27,21 +27,25 @@ _COORDINATOR, _WORKER = 100, 200
 _INSERT = """
 INSERT INTO taskmaster_tasks_task
     (id, name, queue, max_attempts, timeout_s, retry_base_s, status, lease, attempt, coordinator,
-     worker, worker_id, on_lost_contact, result, scheduled_at, waiting_reason, waiting_for)
+     worker, worker_id, on_lost_contact, result, unused_leases, scheduled_at, waiting_reason,
+     waiting_for)
 SELECT
     id, 'shell', 'queue-' || id, max_attempts, 0, 0, status, lease, attempt, coordinator,
-    'w', worker_id, CASE WHEN stop THEN 'stop' ELSE 'continue' END, to_json(result), now(),
+    'w', worker_id, CASE WHEN stop THEN 'stop' ELSE 'continue' END, to_json(result), unused, now(),
     CASE status WHEN 'waiting' THEN 'unknown_name' ELSE '' END,
     CASE status WHEN 'waiting' THEN 'shell' ELSE '' END
 FROM
     unnest(
         %s::bigint[], %s::text[], %s::bigint[], %s::int[], %s::int[], %s::uuid[], %s::uuid[],
-        %s::bool[], %s::int[]
-    ) AS row (id, status, lease, attempt, max_attempts, coordinator, worker_id, stop, result)
+        %s::bool[], %s::int[], %s::int[]
+    ) AS row (
+        id, status, lease, attempt, max_attempts, coordinator, worker_id, stop, result, unused
+    )
 """
 _SELECT = """
 SELECT
-    status, lease, attempt, max_attempts, coordinator, worker_id, on_lost_contact = 'stop', result
+    status, lease, attempt, max_attempts, coordinator, worker_id, on_lost_contact = 'stop', result,
+    unused_leases
 FROM taskmaster_tasks_task
 ORDER BY id
 """
@@ -90,6 +94,7 @@ class Database:
             [_uuid(row.worker, _WORKER) for row in rows],
             [row.stop for row in rows],
             [row.result for row in rows],
+            [row.unused for row in rows],
         ]
         self.run(self.connection.execute(_INSERT, columns))
 
@@ -184,7 +189,7 @@ async def _fail(connection: Connection, calls: dict[int, Call]) -> set[int]:
 
 async def _release(connection: Connection, calls: dict[int, Call]) -> set[int]:
     releases = [
-        Release(*lease, call.begun)
+        Release(*lease, handed_back=call.begun, unused=call.unused)
         for lease, call in zip(_leases(calls), calls.values(), strict=True)
     ]
     return _ids(await store.release_tasks(connection, releases, _coordinator(calls)))

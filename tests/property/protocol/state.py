@@ -30,6 +30,8 @@ class Row(NamedTuple):
     stop: bool = False
     #: The lease of the execution whose result is recorded.
     result: int | None = None
+    #: Number of leases under which certainly no attempt has run unreported.
+    unused: int = 0
 
 
 class Held(NamedTuple):
@@ -38,6 +40,7 @@ class Held(NamedTuple):
     coordinator: int
     lease: int
     attempt: int
+    unused: int
 
 
 class Flight(NamedTuple):
@@ -57,6 +60,7 @@ class Offer(NamedTuple):
     worker: int
     lease: int
     attempt: int
+    unused: int
 
 
 class Run(NamedTuple):

@@ -121,18 +121,19 @@ def _claim(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
     task = task._replace(row=row)
     if not passed or action.coordinator is None:
         return task
-    return task._replace(held=task.held | {Held(action.coordinator, row.lease, row.attempt)})
+    held = Held(action.coordinator, row.lease, row.attempt, row.unused)
+    return task._replace(held=task.held | {held})
 
 
 def _offer(task: Task, world: World, action: Action, _: Ledger) -> Task:
     held = _one(task.held, lambda x: x[:2] == (action.coordinator, action.lease))
     assert held is not None
     assert action.worker is not None
-    offer = Offer(held.coordinator, action.worker, held.lease, held.attempt + 1)
+    offer = Offer(held[0], action.worker, held.lease, held.attempt + 1, held.unused)
     listens = world.workers[action.worker].alive and world.workers[action.worker].at == offer[0]
     return task._replace(
         held=task.held - {held},
-        flights=task.flights | {Flight(*offer, accepted=False)},
+        flights=task.flights | {Flight(*offer[:4], accepted=False)},
         # If only the coordinator considers the stream open, the offer is lost.
         offers=task.offers | {offer} if listens else task.offers,
     )
@@ -141,7 +142,7 @@ def _offer(task: Task, world: World, action: Action, _: Ledger) -> Task:
 def _release_held(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
     """Release a held task that finds no slot in time."""
     held = _one(task.held, lambda x: x[:2] == (action.coordinator, action.lease))
-    return _released(task._replace(held=task.held - {held}), action, ledger)
+    return _released(task._replace(held=task.held - {held}), action, ledger, unused=True)
 
 
 def _park(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
@@ -157,21 +158,21 @@ def _withdraw(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
     return _released(task._replace(flights=task.flights - {flight}), action, ledger)
 
 
-def _released(task: Task, action: Action, ledger: Ledger) -> Task:
-    call = Call("release", lease=action.lease, coordinator=action.coordinator)
+def _released(task: Task, action: Action, ledger: Ledger, *, unused: bool = False) -> Task:
+    call = Call("release", lease=action.lease, coordinator=action.coordinator, unused=unused)
     return task._replace(row=ledger.apply(task.row, call)[0])
 
 
 def _accept(task: Task, _: World, action: Action, ledger: Ledger) -> Task:
     offer = _one(task.offers, lambda x: x[:3] == action[1:4])
     assert offer is not None
-    # A task that was claimed before but never begun may kill its worker: persist its start first.
-    suspect = offer.lease > offer.attempt
+    # A task that may have begun before unreported may kill its worker: persist its start first.
+    suspect = offer.lease - offer.unused > offer.attempt
     begun = not (suspect or (ledger.rules.accept_first and task.row.stop))
     return task._replace(
         offers=task.offers - {offer},
         runs=task.runs | {Run(offer.worker, offer.lease, offer.attempt, begun)},
-        reports=task.reports | {Report("start", *offer[1:], to=offer.coordinator)},
+        reports=task.reports | {Report("start", *offer[1:4], to=offer.coordinator)},
     )
 
 
@@ -180,7 +181,7 @@ def _decline(task: Task, _: World, action: Action, __: Ledger) -> Task:
     assert offer is not None
     return task._replace(
         offers=task.offers - {offer},
-        reports=task.reports | {Report("decline", *offer[1:], to=offer.coordinator)},
+        reports=task.reports | {Report("decline", *offer[1:4], to=offer.coordinator)},
     )
 
 
@@ -198,7 +199,7 @@ def _deliver(task: Task, world: World, action: Action, ledger: Ledger) -> Task:
     report, c = action.report, action.coordinator
     assert report is not None
     if report.kind == "decline":
-        call = Call("release", report.lease, coordinator=c, begun=True)
+        call = Call("release", report.lease, coordinator=c, begun=True, unused=True)
         task = task._replace(row=ledger.apply(task.row, call)[0])
         stale = False
     else:

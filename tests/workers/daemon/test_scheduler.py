@@ -105,6 +105,12 @@ async def test_an_attempt_that_may_have_run_before_waits_for_its_durable_start()
     assert bench.child_of(attempt) is not None
 
 
+async def test_an_attempt_that_certainly_never_ran_starts_immediately() -> None:
+    bench = Bench(slots=1)
+    bench.scheduler.offer([an_offer(1, lease=4, unused_leases=3)])
+    assert bench.child_of(bench.attempt(1)) is not None
+
+
 async def test_the_reason_of_a_stop_replaces_the_end_of_the_child() -> None:
     bench = Bench(slots=2)
     bench.scheduler.offer([an_offer(1), an_offer(2, timeout_ms=1)])
