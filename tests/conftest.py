@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
 from pytest_django import DjangoDbBlocker
+from servestatic.middleware import ServeStaticMiddleware
 from xdist.scheduler import LoadScopeScheduling
 
 from taskmaster.tasks.events.publish import drain
@@ -73,6 +74,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_teardown() -> None:
     """Publish a test's events before the flush of its database: none reaches the next test."""
     drain()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _list_static_files_once() -> Iterator[None]:
+    """Let the handlers of all test clients share the list of static files.
+
+    A web process lists 220 files when it starts. Each client of a test has a handler of its own,
+    and that took half of the time of a test of a page.
+    """
+    search = ServeStaticMiddleware.add_files_from_finders
+    found: dict[tuple[object, ...], ServeStaticMiddleware] = {}
+
+    def search_once(middleware: ServeStaticMiddleware) -> None:
+        key = (middleware.static_prefix, middleware.autorefresh, middleware.max_age)
+        if key not in found:
+            search(middleware)
+            found[key] = middleware
+        middleware.files = dict(found[key].files)
+        middleware.directories = list(found[key].directories)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ServeStaticMiddleware, "add_files_from_finders", search_once)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
