@@ -76,6 +76,12 @@ def pytest_runtest_teardown() -> None:
     drain()
 
 
+def _has_test_database() -> bool:
+    """Return whether a test needs the database. Otherwise pytest-django creates none."""
+    name: str = connection.settings_dict["NAME"]
+    return name.startswith(os.environ["TASKMASTER_TEST_DATABASE"])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _list_static_files_once() -> Iterator[None]:
     """Let the handlers of all test clients share the list of static files.
@@ -104,12 +110,11 @@ def _reset_tables_quickly(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
     """Replace the flush after each test with `transaction=True`."""
-    with django_db_blocker.unblock():
-        # Without a test that needs it, there is no test database.
-        reset = TableReset() if "auth_group" in connection.introspection.table_names() else None
-    if reset is None:
+    if not _has_test_database():
         yield
         return
+    with django_db_blocker.unblock():
+        reset = TableReset()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _: reset.run())
         yield
@@ -121,6 +126,8 @@ def _end_database_sessions(
 ) -> Iterator[None]:
     """End sessions of other threads, which would keep the test database from being dropped."""
     yield
+    if not _has_test_database():
+        return
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
