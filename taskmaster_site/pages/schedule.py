@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
 from django.db.models import Q
@@ -24,11 +25,18 @@ from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.models import Operation, Schedule, ScheduleRun
 from taskmaster.tasks.models.operation import ACTIVE
 from taskmaster.tasks.models.schedule import RunKind, RunState, ScheduleSource
-from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE, VIEW_SCHEDULE, may_shell
+from taskmaster.tasks.permissions import (
+    CHANGE_SCHEDULE,
+    RUN_SCHEDULE,
+    VIEW,
+    VIEW_SCHEDULE,
+    may_shell,
+)
 from taskmaster.tasks.presentation.json_view import indented
 from taskmaster.tasks.queries import schedules
 from taskmaster.tasks.queries.schedule_reason import ScheduleReason, explain_now, explain_time
-from taskmaster.tasks.queries.schedules import ScheduleRow, ScheduleState, ShownRun
+from taskmaster.tasks.queries.schedule_runs import ShownRun
+from taskmaster.tasks.queries.schedules import ScheduleRow, ScheduleState
 from taskmaster.tasks.registry import SHELL
 from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.timing.preview import Preview, preview
@@ -82,6 +90,8 @@ def _context(request: HttpRequest, found: Schedule) -> dict[str, Any]:
         "may_pause": request.user.has_perm(RUN_SCHEDULE),
         "may_change": found.source == ScheduleSource.CONSOLE
         and request.user.has_perm(CHANGE_SCHEDULE),
+        "its_tasks": urlencode({"schedule": found.name}),
+        "sees_tasks": request.user.has_perm(VIEW),
         "stream": stream_url(request),
     }
 

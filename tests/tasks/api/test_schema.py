@@ -100,7 +100,7 @@ def test_the_schema_names_every_operation(schema: Any) -> None:
         (
             "/api/tasks/",
             "status queue name tag created_after created_before scheduled_after scheduled_before "
-            "finished_after finished_before q cursor page_size If-None-Match",
+            "finished_after finished_before schedule q cursor page_size If-None-Match",
         ),
         ("/api/operations/", "state action user cursor page_size If-None-Match"),
         (
