@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from taskmaster.tasks.errors import Conflict, NotAllowed
-from taskmaster.tasks.models import Schedule, ScheduleRun
+from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun
 from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
@@ -132,4 +132,16 @@ def record_passed(schedule: Schedule, now: datetime, state: RunState, reason: st
     if schedule.paused_at is not None:
         state = RunState.PAUSED
         reason = pause_text("Paused", schedule.paused_at, schedule.paused_by, schedule.pause_reason)
+    elif text := pause_of_all():
+        state, reason = RunState.PAUSED, text
     record([find_passed(schedule, now, state, reason)])
+
+
+def pause_of_all() -> str:
+    """Return since when, by whom and why everything is paused. Empty: it is not."""
+    state = SchedulerState.objects.filter(pk=1).first()
+    if state is None or state.paused_at is None:
+        return ""
+    return pause_text(
+        "All schedules are paused", state.paused_at, state.paused_by, state.pause_reason
+    )
