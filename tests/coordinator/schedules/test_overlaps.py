@@ -152,6 +152,19 @@ async def test_cancel_running_cancels_the_earlier_run_in_the_same_transaction() 
     assert not await IdleCoordinator.objects.aexists()
 
 
+async def test_a_later_due_time_that_a_user_has_skipped_is_passed_over() -> None:
+    schedule = await create_overdue(0, overlap="cancel_running", max_runs=2)
+    assert schedule.next_due_at is not None
+    skipped_at = schedule.next_due_at + timedelta(hours=1)
+    await ScheduleRun.objects.acreate(
+        schedule=schedule, due_at=skipped_at, run_at=skipped_at, state="skipped"
+    )
+    async with LeadingRunner().opened() as leader:
+        await leader.step()
+    await schedule.arefresh_from_db()
+    assert (schedule.next_due_at, schedule.runs_made) == (skipped_at + timedelta(hours=1), 1)
+
+
 async def test_a_maximum_of_runs_counts_only_those_that_were_not_in_the_way() -> None:
     schedule = await create_overdue(0, overlap="skip", max_runs=2)
     async with LeadingRunner().opened() as leader:
