@@ -87,7 +87,9 @@ class SchedulePlanner:
         except DatabaseError:
             raise
         except Exception as error:
-            log.exception("run of a schedule cannot be submitted", extra={"schedule": schedule.name})
+            log.exception(
+                "run of a schedule cannot be submitted", extra={"schedule": schedule.name}
+            )
             return Submission(None, f"It cannot be submitted: {type(error).__name__}: {error}")
 
     def _plan(

@@ -135,6 +135,8 @@ def _fields(settings: _Settings, command: str) -> dict[str, object]:
     }
     if delay := variables.get("RANDOM_DELAY"):
         if not delay.isdecimal() or len(delay) > _MAX_DIGITS:
-            raise InvalidField("RANDOM_DELAY", f"is {delay[:40]!r}; it must be a number of minutes.")
+            raise InvalidField(
+                "RANDOM_DELAY", f"is {delay[:40]!r}; it must be a number of minutes."
+            )
         fields["jitter_s"] = int(delay) * 60.0
     return fields
