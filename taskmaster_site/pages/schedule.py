@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from taskmaster.taskmaster_site.pages.permissions import needs
@@ -47,7 +46,7 @@ def schedule(request: HttpRequest, schedule_id: int) -> HttpResponse:
 
 
 def _context(request: HttpRequest, found: Schedule) -> dict[str, Any]:
-    now = timezone.now()
+    now = datetime.now(UTC)
     timing = timing_of(found)
     row = schedules.read_row(found, most=_RUNS)
     ended = row.state == ScheduleState.ENDED

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from taskmaster.tasks.messages import ListedRun, ListedSchedule
+from taskmaster.tasks.models.utc_time import row_in_utc
 from taskmaster.tasks.statements import statement
 
 
@@ -40,4 +41,4 @@ def list_schedule_runs(
     """List up to `most` runs of each schedule, newest first."""
     with connections[using].cursor() as cursor:
         cursor.execute(statement("list_schedule_runs"), {"ids": list(ids), "most": most})
-        return [ListedRun(*row) for row in cursor.fetchall()]
+        return [ListedRun(*row_in_utc(row)) for row in cursor.fetchall()]
