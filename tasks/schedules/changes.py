@@ -39,9 +39,11 @@ def lock(schedule_id: int) -> tuple[Schedule, datetime]:
 
 def taken_due_times(schedule_ids: Collection[int], after: datetime) -> dict[int, set[datetime]]:
     """Return the due times after `after` that have a run, except withdrawn ones, by schedule."""
-    runs = ScheduleRun.objects.filter(
-        schedule__in=schedule_ids, kind=RunKind.SCHEDULED, due_at__gt=after
-    ).exclude(state=RunState.WITHDRAWN)
+    runs = (
+        ScheduleRun.objects.using(DEFAULT_DB_ALIAS)
+        .filter(schedule__in=schedule_ids, kind=RunKind.SCHEDULED, due_at__gt=after)
+        .exclude(state=RunState.WITHDRAWN)
+    )
     taken = defaultdict(set)
     for schedule_id, due_at in runs.values_list("schedule_id", "due_at"):
         taken[schedule_id].add(due_at)
@@ -104,7 +106,9 @@ def coming_runs(schedule: Schedule, now: datetime) -> Iterator[tuple[datetime, s
     schedule, for example because the schedule was created after it.
     """
     since = now - timedelta(seconds=schedule.jitter_s)
-    runs = ScheduleRun.objects.filter(schedule=schedule, kind=RunKind.SCHEDULED, due_at__gt=since)
+    runs = ScheduleRun.objects.using(DEFAULT_DB_ALIAS).filter(
+        schedule=schedule, kind=RunKind.SCHEDULED, due_at__gt=since
+    )
     states = dict(runs.exclude(state=RunState.WITHDRAWN).values_list("due_at", "state"))
     for due in timing_of(schedule).after(since):
         starts = due.at + jitter(schedule.name, due.at, schedule.jitter_s) > now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun
@@ -75,7 +75,7 @@ def resume_all(*, user: ScheduleUser | None) -> SchedulerState:
 
 def _lock_state() -> SchedulerState:
     """Lock the row of the state. The leader creates runs under this lock."""
-    SchedulerState.objects.get_or_create(pk=1)
+    SchedulerState.objects.using(DEFAULT_DB_ALIAS).get_or_create(pk=1)
     return SchedulerState.objects.select_for_update(no_key=True).get(pk=1)
 
 
@@ -85,7 +85,7 @@ def _move_on(paused_at: datetime, now: datetime, reason: str) -> None:
     That concerns schedules that were due within the last minute, and those whose runs were
     withdrawn when the pause began: they may be due after now, or be the last ones of `max_runs`.
     """
-    withdrawn = ScheduleRun.objects.filter(
+    withdrawn = ScheduleRun.objects.using(DEFAULT_DB_ALIAS).filter(
         schedule=OuterRef("pk"), state=RunState.WITHDRAWN, run_at__gte=paused_at
     )
     schedules = list(

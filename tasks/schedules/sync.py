@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.models import Schedule
@@ -134,7 +134,7 @@ def _change(stored: Schedule, columns: Mapping[str, Any], now: datetime) -> None
     reason = "The declaration in code was changed."
     record_passed(stored, now, RunState.MISSED, reason)
     withdraw_runs(stored.pk, reason, by="")
-    stored.refresh_from_db(fields=["runs_made"])
+    stored.refresh_from_db(using=DEFAULT_DB_ALIAS, fields=["runs_made"])
     for name, value in columns.items():
         setattr(stored, name, value)
     stored.ended_reason = ""
@@ -145,8 +145,10 @@ def _change(stored: Schedule, columns: Mapping[str, Any], now: datetime) -> None
 
 def _left_over(names: Sequence[str]) -> list[str]:
     """Return the names of the schedules that only the code of before declared."""
-    known = Schedule.objects.filter(source=ScheduleSource.CODE).exclude(
-        ended_reason=NO_LONGER_DECLARED
+    known = (
+        Schedule.objects.using(DEFAULT_DB_ALIAS)
+        .filter(source=ScheduleSource.CODE)
+        .exclude(ended_reason=NO_LONGER_DECLARED)
     )
     return list(known.exclude(name__in=names).values_list("name", flat=True))
 
