@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
+from taskmaster.tasks import task_actions
 from taskmaster.tasks.models import IdleCoordinator, Schedule, ScheduleRun, Statistic, Task
 from tests.coordinator.schedules.sample import (
     LeadingRunner,
@@ -60,6 +62,23 @@ async def test_a_run_whose_task_is_deleted_or_ended_does_not_count(overlap: str)
         await end_task(second.pk, "failed")
         await advance(leader, schedule)
     assert await states(schedule) == [("created", 1)] * 3
+
+
+async def test_a_run_that_ended_and_is_retried_by_hand_counts_again() -> None:
+    schedule = await create_overdue(0, overlap="skip")
+    async with LeadingRunner().opened() as leader:
+        await leader.step()
+        [first] = await tasks(schedule)
+        await end_task(first.pk, "failed")
+        await advance(leader, schedule)
+        _, second = await tasks(schedule)
+        await end_task(second.pk)
+        await advance(leader, schedule)
+        assert await states(schedule) == [("created", 1)] * 3
+        await end_task((await tasks(schedule))[-1].pk)
+        await sync_to_async(task_actions.retry)(first.pk)
+        await advance(leader, schedule)
+    assert await states(schedule) == [*[("created", 1)] * 3, ("overlap", 1)]
 
 
 async def test_a_manual_run_that_has_not_ended_counts() -> None:
