@@ -1,7 +1,8 @@
 """Return instants in UTC, whatever the project's setting USE_TZ.
 
 Without USE_TZ, Django's connection returns local time without a zone. The due times of schedules
-are computed with zones, and cannot be compared with that.
+are computed with zones, and cannot be compared with that. The option TIME_ZONE of a database sets
+another zone than UTC, in which Python's arithmetic ignores changes of the clocks.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class UtcDateTimeField(models.DateTimeField[Any, Any]):
     """Store an instant, and return it in UTC."""
 
     def from_db_value(self, value: datetime | None, *_: object) -> datetime | None:
-        """Add the zone that Django leaves out."""
-        return value if value is None or value.tzinfo is not None else in_utc(value)
+        """Convert the time from the zone of the connection, which `TIME_ZONE` of it sets."""
+        return None if value is None else in_utc(value)
 
     def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
         """Return the field of Django: the column is the same."""
