@@ -23,11 +23,6 @@ def in_utc(when: datetime) -> datetime:
     return when.astimezone(UTC)
 
 
-def row_in_utc(row: Sequence[Any]) -> list[Any]:
-    """Return a row of a statement with its instants in UTC."""
-    return [in_utc(value) if isinstance(value, datetime) else value for value in row]
-
-
 class UtcDateTimeField(models.DateTimeField[Any, Any]):
     """Store an instant, and return it in UTC."""
 
