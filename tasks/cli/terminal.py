@@ -11,11 +11,11 @@ from typing import Any, TextIO
 
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Task, TaskOutput
-from taskmaster.tasks.models.utc_time import in_utc
 from taskmaster.tasks.presentation import error_line
 from taskmaster.tasks.presentation.direction import show_direction
 from taskmaster.tasks.presentation.status_badge import MARKS
 from taskmaster.tasks.templatetags.taskmaster import duration, running_s
+from taskmaster.tasks.utc_time import in_utc
 
 _ANSI = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "bright_black": 90}
 #: Control characters in a task's output, which could control the reader's terminal.

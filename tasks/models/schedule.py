@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from taskmaster.tasks.models.json_text import JSONTextField
-from taskmaster.tasks.models.utc_time import UtcDateTimeField
+from taskmaster.tasks.models.utc_field import UtcDateTimeField
 from taskmaster.tasks.options import MAX_QUEUE, MAX_TAG, ON_LOST_CONTACT
 from taskmaster.tasks.registry import MAX_NAME
 from taskmaster.tasks.timing import rules

@@ -10,9 +10,9 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from taskmaster.tasks.messages import ListedRun, ListedSchedule
-from taskmaster.tasks.models.utc_time import in_utc
 from taskmaster.tasks.schedule_messages import DayOutcome, ListedSchedules
 from taskmaster.tasks.statements import statement
+from taskmaster.tasks.utc_time import in_utc
 
 #: Indices of the times in `ListedRun`.
 _TIMES = [

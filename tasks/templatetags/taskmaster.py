@@ -12,9 +12,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from taskmaster.tasks.lifecycle import Status
-from taskmaster.tasks.models.utc_time import in_utc
 from taskmaster.tasks.presentation import error_line, status_badge
 from taskmaster.tasks.presentation.direction import show_direction
+from taskmaster.tasks.utc_time import in_utc
 
 register = template.Library()
 

@@ -13,8 +13,8 @@ from django.core.management import call_command
 from django.test import Client, override_settings
 
 from taskmaster.tasks.models import Schedule, ScheduleRun
-from taskmaster.tasks.models.utc_time import in_utc
 from taskmaster.tasks.schedules import service
+from taskmaster.tasks.utc_time import in_utc
 from tests.tasks.schedules.sample import ADD, created, left_behind
 
 pytestmark = pytest.mark.django_db(transaction=True)
