@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 
 from taskmaster.tasks.models.json_text import JSONTextField
 from taskmaster.tasks.models.time_limits import readable_times
+from taskmaster.tasks.models.utc_field import UtcDateTimeField
 from taskmaster.tasks.options import MAX_QUEUE, MAX_TAG, ON_LOST_CONTACT
 from taskmaster.tasks.registry import MAX_NAME
 from taskmaster.tasks.timing.rules import (
@@ -132,10 +133,10 @@ class Schedule(models.Model):
         max_length=MAX_CRON, default="", db_default="", blank=True, help_text="Five fields."
     )
     interval_s = models.FloatField(null=True, blank=True)
-    anchor = models.DateTimeField(
+    anchor = UtcDateTimeField(
         null=True, blank=True, help_text="A time at which the interval is due."
     )
-    dates = ArrayField(models.DateTimeField(), default=list, db_default=[], blank=True)
+    dates = ArrayField(UtcDateTimeField(), default=list, db_default=[], blank=True)
     timezone = models.CharField(max_length=MAX_ZONE, help_text="Name in the IANA database.")
     skipped_time = models.CharField(
         max_length=8,
@@ -149,8 +150,8 @@ class Schedule(models.Model):
         default=RepeatedTime.CRON,
         db_default=RepeatedTime.CRON.value,
     )
-    starts_at = models.DateTimeField(null=True, blank=True)
-    ends_at = models.DateTimeField(null=True, blank=True)
+    starts_at = UtcDateTimeField(null=True, blank=True)
+    ends_at = UtcDateTimeField(null=True, blank=True)
     max_runs = models.PositiveIntegerField(null=True, blank=True)
     jitter_s = models.FloatField(
         default=0,
@@ -180,22 +181,22 @@ class Schedule(models.Model):
         db_default=OverlapPolicy.ALLOW.value,
     )
 
-    paused_at = models.DateTimeField(null=True, editable=False)
+    paused_at = UtcDateTimeField(null=True, editable=False)
     paused_by = models.CharField(max_length=150, default="", db_default="", editable=False)
     pause_reason = models.CharField(
         max_length=MAX_REASON, default="", db_default="", editable=False
     )
-    ended_at = models.DateTimeField(null=True, editable=False)
+    ended_at = UtcDateTimeField(null=True, editable=False)
     ended_reason = models.CharField(
         max_length=MAX_REASON, default="", db_default="", editable=False
     )
 
-    next_due_at = models.DateTimeField(
+    next_due_at = UtcDateTimeField(
         null=True,
         editable=False,
         help_text="The earliest due time without a row. Null after the last one.",
     )
-    next_run_at = models.DateTimeField(
+    next_run_at = UtcDateTimeField(
         null=True, editable=False, help_text="`next_due_at` with jitter."
     )
     runs_made = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
@@ -205,8 +206,8 @@ class Schedule(models.Model):
         editable=False,
         help_text="Increases with every change by a user. Fences runs of an older version.",
     )
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    changed_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = UtcDateTimeField(db_default=Now(), editable=False)
+    changed_at = UtcDateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["name"]
@@ -262,10 +263,10 @@ class ScheduleRun(models.Model):
         default=RunKind.SCHEDULED,
         db_default=RunKind.SCHEDULED.value,
     )
-    due_at = models.DateTimeField()
-    last_due_at = models.DateTimeField(null=True)
+    due_at = UtcDateTimeField()
+    last_due_at = UtcDateTimeField(null=True)
     count = models.PositiveBigIntegerField(default=1, db_default=1)
-    run_at = models.DateTimeField(help_text="`due_at` with jitter: when its task may start.")
+    run_at = UtcDateTimeField(help_text="`due_at` with jitter: when its task may start.")
     state = models.CharField(max_length=16, choices=_choices(RunState))
     reason = models.CharField(max_length=MAX_REASON, default="", db_default="")
     task_id = models.BigIntegerField(null=True)
@@ -277,7 +278,7 @@ class ScheduleRun(models.Model):
     user = models.CharField(
         max_length=150, default="", db_default="", help_text="Who ran or skipped it."
     )
-    created_at = models.DateTimeField(db_default=Now())
+    created_at = UtcDateTimeField(db_default=Now())
 
     class Meta:
         ordering = ["-due_at", "-id"]
@@ -313,11 +314,11 @@ class SchedulerState(models.Model):
     """Store the state of all schedules in one row."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    checked_at = models.DateTimeField(
+    checked_at = UtcDateTimeField(
         null=True, help_text="When the leading coordinator last searched for due schedules."
     )
     leader = models.UUIDField(null=True, help_text="Coordinator that made this search.")
-    paused_at = models.DateTimeField(null=True, help_text="Since when everything is paused.")
+    paused_at = UtcDateTimeField(null=True, help_text="Since when everything is paused.")
     paused_by = models.CharField(max_length=150, default="", db_default="")
     pause_reason = models.CharField(max_length=MAX_REASON, default="", db_default="")
     missed_total = models.BigIntegerField(

@@ -40,9 +40,11 @@ def lock(schedule_id: int, *, to_delete: bool = False) -> tuple[Schedule, dateti
 
 def taken_due_times(schedule_ids: Collection[int], after: datetime) -> dict[int, set[datetime]]:
     """Return the due times after `after` that have a run, except withdrawn ones, by schedule."""
-    runs = ScheduleRun.objects.filter(
-        schedule__in=schedule_ids, kind=RunKind.SCHEDULED, due_at__gt=after
-    ).exclude(state=RunState.WITHDRAWN)
+    runs = (
+        ScheduleRun.objects.using(DEFAULT_DB_ALIAS)
+        .filter(schedule__in=schedule_ids, kind=RunKind.SCHEDULED, due_at__gt=after)
+        .exclude(state=RunState.WITHDRAWN)
+    )
     taken = defaultdict(set)
     for schedule_id, due_at in runs.values_list("schedule_id", "due_at"):
         taken[schedule_id].add(due_at)
@@ -99,11 +101,21 @@ def _ended_reason(schedule: Schedule) -> str:
 
 
 def coming_runs(schedule: Schedule, now: datetime) -> Iterator[tuple[datetime, str | None]]:
-    """Yield the due times after `now`, each with the state of its run, or None without a run."""
-    runs = ScheduleRun.objects.filter(schedule=schedule, kind=RunKind.SCHEDULED, due_at__gt=now)
+    """Yield the due times that start after `now`, each with the state of its run, or None.
+
+    With jitter, the first of them may have passed. It is left out if it belongs to no run of the
+    schedule, for example because the schedule was created after it.
+    """
+    since = now - timedelta(seconds=schedule.jitter_s)
+    runs = ScheduleRun.objects.using(DEFAULT_DB_ALIAS).filter(
+        schedule=schedule, kind=RunKind.SCHEDULED, due_at__gt=since
+    )
     states = dict(runs.exclude(state=RunState.WITHDRAWN).values_list("due_at", "state"))
-    for due in timing_of(schedule).after(now):
-        yield due.at, states.get(due.at)
+    for due in timing_of(schedule).after(since):
+        starts = due.at + jitter(schedule.name, due.at, schedule.jitter_s) > now
+        known = due.at > now or due.at in states or due.at == schedule.next_due_at
+        if starts and known:
+            yield due.at, states.get(due.at)
 
 
 def save(schedule: Schedule, now: datetime, columns: Iterable[str]) -> None:

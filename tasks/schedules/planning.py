@@ -234,8 +234,10 @@ def _read(
     Return at most `most` due times. The first one is always among them: the index has its time.
     """
     dues: list[_Due] = []
-    first = schedule.next_due_at
+    first, taken = schedule.next_due_at, set(schedule.taken)
     for at in chain([first], (due.at for due in timing.after(first))):
+        if at in taken:
+            continue
         run_at = at
         if schedule.jitter_s:
             run_at += jitter(schedule.name, at, schedule.jitter_s)

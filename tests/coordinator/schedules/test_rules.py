@@ -110,6 +110,30 @@ async def test_a_task_that_does_not_exist_is_refused_and_the_schedule_goes_on() 
     assert schedule.paused_at is None
 
 
+async def test_an_error_of_the_project_refuses_the_run_and_disturbs_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TASKMASTER_SHELL_TASKS", "true")
+    owner = await new_user()
+
+    def fail(*_: object) -> bool:
+        raise ConnectionError("the directory server does not answer")
+
+    monkeypatch.setattr(type(owner), "has_perm", fail)
+    refused = await create_overdue(
+        0, owner_id=owner.pk, task="shell", args=[], kwargs={"command": "true"}
+    )
+    other = await create_overdue(0)
+    async with LeadingRunner().opened() as leader:
+        await leader.step()
+    [run] = await runs(refused)
+    assert (run.state, run.reason) == (
+        "refused",
+        "It cannot be submitted: ConnectionError: the directory server does not answer",
+    )
+    assert await states(other) == [("created", 1)]
+
+
 @pytest.mark.parametrize("fault", ["inactive", "deleted"])
 async def test_an_owner_who_is_gone_pauses_the_schedule_with_that_reason(fault: str) -> None:
     owner = await new_user()
