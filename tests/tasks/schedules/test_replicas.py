@@ -38,6 +38,7 @@ def test_a_change_reads_no_replica() -> None:
     with override_settings(DATABASE_ROUTERS=[router]):
         service.create(fields(), user=None)
         service.update(schedule, {"priority": 3}, user=None)
+        service.run_now(schedule, user=None)
         service.skip_next(schedule, "", user=None)
         service.pause(schedule, "", user=None)
         service.resume(schedule, user=None)
