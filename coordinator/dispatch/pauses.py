@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from taskmaster.coordinator.dispatch.dispatcher import Dispatcher
 from taskmaster.coordinator.dispatch.lookahead import LookaheadQueue
 from taskmaster.coordinator.support.database import OUTAGE_ERRORS, Database
-from taskmaster.tasks.backoff import Backoff, run_every
+from taskmaster.tasks.backoff import Backoff, run_every, wait_until_set
 from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.messages import ClaimedTask, Lease, QueuePriority
 from taskmaster.tasks.policy_messages import ActivePause, PauseKind
@@ -104,9 +103,7 @@ class Pauses:
         )
 
     async def _iterate(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._conf.poll_interval_s):
-                await self._woken.wait()
+        await wait_until_set(self._woken, self._conf.poll_interval_s)
         self._woken.clear()
         await self.read()
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, TextIO
-
-from django.utils import timezone
 
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Task, TaskOutput
 from taskmaster.tasks.presentation import error_line
+from taskmaster.tasks.presentation.direction import show_direction
 from taskmaster.tasks.presentation.status_badge import MARKS
 from taskmaster.tasks.templatetags.taskmaster import duration, running_s
+from taskmaster.tasks.utc_time import in_utc
 
 _ANSI = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "bright_black": 90}
 #: Control characters in a task's output, which could control the reader's terminal.
@@ -54,18 +54,21 @@ class TerminalPrinter:
         self._coloured = coloured and self._terminal
 
     def line(self, text: str = "") -> None:
-        """Write one line."""
+        """Write one line, with the codes of characters that change its direction."""
+        self._raw_line(show_direction(text))
+
+    def _raw_line(self, text: str) -> None:
         self._stream.write(f"{text}\n")
 
     def progress(self, text: str) -> None:
         """Replace the progress line; an empty text clears it. Does nothing without a terminal."""
         if self._terminal:
-            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.write(f"\r\x1b[K{show_direction(text)}")
             self._stream.flush()
 
     def json(self, value: object) -> None:
         """Write indented JSON."""
-        self.line(json.dumps(value, indent=2, ensure_ascii=False))
+        self._raw_line(json.dumps(value, indent=2, ensure_ascii=False))
 
     def mark(self, status: str, width: int = 0) -> str:
         """Return the status, padded to `width`; on a terminal with its glyph and colour."""
@@ -126,7 +129,11 @@ class TerminalPrinter:
 
     def _block(self, text: str) -> None:
         text = text.rstrip("\n").replace("\n", "\n  ")
-        self.line(f"  {_CONTROL.sub('·', text) if self._terminal else text}")
+        if self._terminal:
+            self.line(f"  {_CONTROL.sub('·', text)}")
+        else:
+            # A pipe gets the text as it is.
+            self._raw_line(f"  {text}")
 
 
 def _cells(task: Task) -> tuple[str, ...]:
@@ -150,7 +157,7 @@ def _shortened(text: str) -> str:
 
 
 def _one_line(cell: str) -> str:
-    return _CONTROL.sub("·", cell.replace("\n", " "))
+    return show_direction(_CONTROL.sub("·", cell.replace("\n", " ")))
 
 
 def _facts(task: Task) -> Iterable[tuple[str, str]]:
@@ -180,5 +187,5 @@ def _facts(task: Task) -> Iterable[tuple[str, str]]:
 
 def ago(when: datetime) -> str:
     """Return a time relative to now: `3.0 s ago` or `in 3.0 s`."""
-    seconds = (timezone.now() - when).total_seconds()
+    seconds = (datetime.now(UTC) - in_utc(when)).total_seconds()
     return f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(-seconds)}"

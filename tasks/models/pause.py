@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from taskmaster.tasks.models.time_limits import readable_times
+from taskmaster.tasks.models.utc_field import UtcDateTimeField
 from taskmaster.tasks.policy_messages import PauseKind
 from taskmaster.tasks.registry import MAX_NAME
 
@@ -26,7 +28,7 @@ class Pause(models.Model):
         blank=True,
         help_text="Queue or task name. Empty if everything is paused.",
     )
-    paused_at = models.DateTimeField()
+    paused_at = UtcDateTimeField()
     paused_by = models.CharField(
         max_length=150, blank=True, help_text="User name. Empty for the command line."
     )
@@ -38,7 +40,8 @@ class Pause(models.Model):
         default_permissions = ()
         permissions = [("pause_queue", "Can pause and resume queues, task names and everything")]
         constraints = [
-            models.UniqueConstraint(fields=["kind", "target"], name="taskmaster_one_pause")
+            models.UniqueConstraint(fields=["kind", "target"], name="taskmaster_one_pause"),
+            readable_times("taskmaster_paused_times_1970_to_9000", "paused_at"),
         ]
 
     def __str__(self) -> str:
