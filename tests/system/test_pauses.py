@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from taskmaster.tasks.policies import pausing
 from tests.factories import in_s, stored
 from tests.system.fleet import LATE_POLL, WireWorker, coordinator, end, free_port, manage, serving
-from tests.waiting import until, until_counted
+from tests.waiting import until_counted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,8 +38,8 @@ async def test_started_tasks_continue_and_others_start_after_the_resume() -> Non
         await until_counted(1, pk=held, status="pending", attempt=0)
         waiting = await store(3, queue="mail")
         [other] = await store(queue="other")
-        await until(lambda: len(worker.offers) == 2)
-        assert worker.offers[1][1].task_id == other
+        await until_counted(1, pk=other, status="started")
+        assert [offer.task_id for _, offer in worker.offers] == [started, other]
         await worker.complete([offer for _, offer in worker.offers])
         await until_counted(2, pk__in=[started, other], status="complete")
         await until_counted(3, pk__in=waiting, status="pending", lease=0)
