@@ -286,11 +286,6 @@ def publish_events(events: Sequence[NewEvent], *, using: str = DEFAULT_DB_ALIAS)
     return int(_run(using, "publish_events", event_parameters(events))[0][0])
 
 
-def prune_events(kept: int, *, using: str) -> None:
-    """Delete all events but the newest `kept`."""
-    _run(using, "prune_events", {"kept": kept})
-
-
 def renew_subscriptions(
     task_ids: Sequence[int], web: UUID, *, using: str = DEFAULT_DB_ALIAS
 ) -> None:
@@ -307,11 +302,6 @@ def take_idempotency_key(
     """
     parameters = {"user_id": user_id, "key": key, "request": request, "kept_s": kept_s}
     return bool(_run(using, "take_idempotency_key", parameters))
-
-
-def prune_idempotency_keys(*, kept_s: float, using: str = DEFAULT_DB_ALIAS) -> None:
-    """Delete expired keys, at most 1,000."""
-    _run(using, "prune_idempotency_keys", {"kept_s": kept_s})
 
 
 def take_login_attempt(
