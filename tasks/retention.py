@@ -20,9 +20,9 @@ from taskmaster.tasks.lifecycle import FINISHED, Status
 #: could exceed the timestamps of PostgreSQL.
 SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=36_500)
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(min|h|d)")
-_UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-_FORMS = "a text such as '7d', '36h' or '90min', a timedelta, or None to keep for ever"
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?([mhd])")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+_FORMS = "a text such as '7d', '36h' or '90m', a timedelta, or None to keep for ever"
 _PARTS = ("default", "queues", "operations", "workers")
 #: Time for which the API remembers an idempotency key. It is a part of the API, not a setting.
 IDEMPOTENCY_KEPT = timedelta(days=1)
@@ -57,7 +57,7 @@ class Retention:
         text = _describe(self.default)
         for queue, times in sorted(self.queues.items()):
             text += f"; in the queue {queue}: {_describe(times)}"
-        return f"Finished tasks are deleted after: {text}."
+        return f"Finished tasks are kept: {text}."
 
     def shortest(self) -> timedelta | None:
         """Return the shortest time for which any finished task is kept. None: all for ever."""
@@ -101,9 +101,9 @@ def parse(name: str, raw: object) -> Retention:
 
 
 def format_time(kept: timedelta | None) -> str:
-    """Return a time as text: `7 days`, `36 hours`, `90 minutes` or `never`."""
+    """Return a time as text: `7 days`, `36 hours`, `90 minutes` or `for ever`."""
     if kept is None:
-        return "never"
+        return "for ever"
     for unit, length in (("day", _UNITS["d"]), ("hour", _UNITS["h"])):
         number, rest = divmod(kept, length)
         if not rest:
@@ -156,7 +156,7 @@ def _duration(name: str, value: object) -> timedelta | None:
         return None
     kept = value
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        kept = min(float(match[1]), LONGEST / _UNITS["min"]) * _UNITS[match[2]]
+        kept = min(float(match[1]), LONGEST / _UNITS["m"]) * _UNITS[match[2]]
     if not isinstance(kept, timedelta):
         raise _refusal(name, value, _FORMS)
     if not SHORTEST <= kept <= LONGEST:

@@ -17,6 +17,7 @@ from taskmaster.tasks.event import NewEvent
 from taskmaster.tasks.messages import (
     ChangedTask,
     EndedTasks,
+    MissingTask,
     NewTask,
     OutputRow,
     QueueName,
@@ -238,6 +239,11 @@ def measure_output(
     """
     rows = _run(using, "measure_output", {"id": task_id})
     return [(attempt, int(head or 0), int(tail), mark) for attempt, head, tail, mark in rows]
+
+
+def read_missing_task(task_id: int, *, using: str = DEFAULT_DB_ALIAS) -> MissingTask:
+    """Read what is known about an id that no task has."""
+    return MissingTask._make(_run(using, "read_missing_task", {"id": task_id})[0])
 
 
 def record_completions(ended: EndedTasks, source: UUID | None = None, *, using: str) -> None:
