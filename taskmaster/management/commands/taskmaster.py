@@ -13,7 +13,7 @@ from django.db import ProgrammingError
 from psycopg.errors import UndefinedColumn, UndefinedTable
 
 from taskmaster.management import roles
-from taskmaster.tasks.cli import actions, arguments, operate, schedules
+from taskmaster.tasks.cli import actions, arguments, export, operate, schedules
 from taskmaster.tasks.cli.terminal import TerminalPrinter
 from taskmaster.tasks.errors import TaskMasterError
 from taskmaster.tasks.extras import require_extra
@@ -26,6 +26,7 @@ _ACTIONS = {
     "cancel": actions.cancel,
     "retry": actions.retry,
     "operate": operate.run,
+    "export": export.run,
     "schedules": schedules.run,
     "workers": workers.workers,
     "drain": workers.drain,
@@ -46,8 +47,9 @@ class Command(BaseCommand):
     """Parse the options and call the module of the action."""
 
     help = (
-        "Submit, list, show, cancel and retry tasks, one by one or in bulk; list, pause, run, "
-        "synchronize and import schedules; list, drain, stop and kill workers; scale worker pools; "
+        "Submit, list, show, cancel and retry tasks, one by one or in bulk; export tasks; list, "
+        "pause, run, synchronize and import schedules; list, drain, stop and kill workers; scale "
+        "worker pools; "
         "create join tokens and certificates for workers of other hosts; compare and reset the "
         "groups of the roles. The command works on the database directly and checks no "
         "permissions. "
@@ -59,6 +61,7 @@ class Command(BaseCommand):
         action = arguments.actions_of(parser)
         arguments.add_actions(action)
         operate.add_options(action("operate", "run a bulk operation on tasks", operate.EXAMPLES))
+        export.add_options(action("export", "write tasks as JSON lines", export.EXAMPLES))
         schedules.add_actions(
             action("schedules", "list, change, synchronize or import schedules", schedules.EXAMPLES)
         )
