@@ -108,7 +108,7 @@ def format_time(kept: timedelta | None) -> str:
         number, rest = divmod(kept, length)
         if not rest:
             return f"{number:,} {unit}{'' if number == 1 else 's'}"
-    return f"{kept / _UNITS['min']:g} minutes"
+    return f"{kept / _UNITS['m']:g} minutes"
 
 
 def _describe(times: KeptTimes) -> str:
