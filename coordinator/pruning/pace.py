@@ -18,9 +18,9 @@ BATCH: Final = 500
 INTERVAL_S: Final = 60.0
 RETRY_S: Final = (1.0, INTERVAL_S)
 #: Shortest pause after a batch in seconds, and the pause as a multiple of the batch's duration. So
-#: pruning takes at most a tenth of one connection's time, whatever else the database does.
+#: pruning takes at most a twentieth of one connection's time, whatever else the database does.
 _PAUSE_S: Final = 0.01
-_PAUSE_SHARE: Final = 9.0
+_PAUSE_SHARE: Final = 19.0
 
 
 @asynccontextmanager
