@@ -40,6 +40,7 @@ _EVENT_KINDS = {
     Action.CANCEL: EventKind.CANCELLED,
     Action.RETRY: EventKind.SUBMITTED,
     Action.RUN_NOW: EventKind.SUBMITTED,
+    Action.BACKFILL: EventKind.SUBMITTED,
 }
 
 

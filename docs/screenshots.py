@@ -19,8 +19,10 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 
@@ -34,6 +36,23 @@ _PHONE: ViewportSize = {"width": 390, "height": 844}
 _SETTLE_MS = 2_500
 #: How long the demo works before the screenshots, so that the charts have data.
 _WORK_S = 240
+_BERLIN = ZoneInfo("Europe/Berlin")
+#: Number of past nights for which the nightly report runs.
+_NIGHTS = 30
+#: Schedules beside those that the demo declares: name and fields.
+_SCHEDULES: dict[str, dict[str, Any]] = {
+    "stock-sync": {
+        "task": "examples.tasks.add", "args": [20, 22], "interval_s": 5, "timezone": "Europe/Berlin"
+    },
+    "partner-feed": {
+        "task": "examples.tasks.fail", "args": ["the partner does not answer"], "interval_s": 60,
+        "timezone": "America/New_York", "max_attempts": 1,
+    },
+    "invoice-run": {
+        "task": "examples.tasks.count_down", "cron": "0 3 1 * *", "timezone": "Europe/Berlin"
+    },
+    "year-end": {"task": "examples.tasks.wait", "cron": "@yearly", "timezone": "UTC"},
+}  # fmt: skip
 _BROKEN = {"name": "examples.tasks.fail", "max_attempts": 1}
 _SANDBOX = ["--no-sandbox", "--disable-gpu"] if hasattr(os, "geteuid") and not os.geteuid() else []
 
@@ -85,9 +104,34 @@ def running_demo() -> Iterator[Demo]:
         cluster.remove()
 
 
-def submit_tasks(demo: Demo) -> int:
+def log_in(demo: Demo) -> str:
+    """Return a token of the demo's user."""
+    answer = demo.call("/api/token/", {"username": "admin", "password": demo.password})
+    return str(answer["token"])
+
+
+def create_schedules(demo: Demo, token: str) -> int:
+    """Create schedules in several states, and runs of past nights; return the id of their schedule.
+
+    The nightly report is one of the schedules that the demo declares.
+    """
+    ids = {
+        name: demo.call("/api/schedules/", {"name": name, **fields}, token)["id"]
+        for name, fields in _SCHEDULES.items()
+    }
+    reason = {"reason": "Waits for the new tax rates."}
+    demo.call(f"/api/schedules/{ids['invoice-run']}/pause/", reason, token)
+    listed = demo.call("/api/schedules/?name=nightly-report", token=token)["results"]
+    [nightly] = [int(each["id"]) for each in listed]
+    today = datetime.now(_BERLIN).replace(hour=2, minute=30, second=0, microsecond=0)
+    for days in range(_NIGHTS, 0, -1):
+        due_at = (today - timedelta(days=days)).isoformat()
+        demo.call(f"/api/schedules/{nightly}/run/", {"due_at": due_at}, token)
+    return nightly
+
+
+def submit_tasks(demo: Demo, token: str) -> int:
     """Submit ordinary traffic, then tasks of every kind; return the id of a task with output."""
-    token = demo.call("/api/token/", {"username": "admin", "password": demo.password})["token"]
     files = sorted(str(path) for path in (ROOT / "tasks").rglob("*.py"))
     for second in range(_WORK_S):
         count = 12 + round(8 * math.sin(second / 17))
@@ -124,8 +168,8 @@ def submit_tasks(demo: Demo) -> int:
     return int(printing[0]["id"])
 
 
-def take_screenshots(demo: Demo, watched: int) -> None:
-    """Take the pages in the light theme, and the dashboard in the dark theme and on a phone."""
+def take_screenshots(demo: Demo, watched: int, schedule: int) -> None:
+    """Take the pages in the light theme, and some in the dark theme and on a phone."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=_SANDBOX
@@ -138,6 +182,9 @@ def take_screenshots(demo: Demo, watched: int) -> None:
         _take(page, "/", "dashboard")
         _take(page, f"/tasks/{watched}/", "task")
         _take(page, "/admin/taskmaster_tasks/task/", "admin-tasks")
+        _take(page, "/schedules/", "schedules")
+        _take(page, f"/schedules/{schedule}/", "schedule")
+        _take_form(page)
         page.emulate_media(color_scheme="dark")
         _take(page, "/", "dashboard-dark")
         _take(page, f"/tasks/{watched}/", "task-dark")
@@ -156,13 +203,28 @@ def _take(page: Page, path: str, name: str) -> None:
     print(f"docs/images/{name}.png")
 
 
+def _take_form(page: Page) -> None:
+    """Fill in the form of a schedule, whose preview shows a change of the clocks."""
+    page.goto("/schedules/new/")
+    page.fill("[name=name]", "partner-export")
+    page.fill("[name=task]", "examples.tasks.checksum")
+    page.fill("[name=args]", '["/var/data/partners.csv"]')
+    page.fill("[name=timezone]", "Europe/Berlin")
+    page.fill("[name=cron]", "30 2 * * sun")
+    page.wait_for_selector("#preview .clock")
+    page.screenshot(path=IMAGES / "schedule-form.png")
+    print("docs/images/schedule-form.png")
+
+
 def main() -> None:
     """Run the demo and take all screenshots."""
     if shutil.which("chromium") is None:
         raise SystemExit("Screenshots need a browser; on Debian: apt-get install chromium")
     IMAGES.mkdir(parents=True, exist_ok=True)
     with running_demo() as demo:
-        take_screenshots(demo, submit_tasks(demo))
+        token = log_in(demo)
+        schedule = create_schedules(demo, token)
+        take_screenshots(demo, submit_tasks(demo, token), schedule)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,11 @@ urlpatterns = [
         schedule_actions.preview_backfill,
         "schedule-backfill-preview",
     ),
+    _page(
+        "schedules/<int:schedule_id>/backfill/<int:operation_id>/cancel/",
+        schedule_actions.cancel_backfill,
+        "schedule-backfill-cancel",
+    ),
     _page("schedules/<int:schedule_id>/delete/", schedule_actions.delete, "schedule-delete"),
     _page("workers/", worker_list.worker_list, "workers"),
     _page("workers/<uuid:worker_id>/drain/", workers.drain, "worker-drain"),

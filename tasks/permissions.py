@@ -33,11 +33,16 @@ class User(Protocol):
         """Return whether the user has this permission."""
 
 
+def needed(permission: str) -> str:
+    """Return the sentence that names a missing permission."""
+    return f"This needs the permission {permission}."
+
+
 def require(user: User, *permissions: str) -> None:
     """Raise NotAllowed unless the user has all permissions."""
     for permission in permissions:
         if not user.has_perm(permission):
-            raise NotAllowed(f"This needs the permission {permission}.")
+            raise NotAllowed(needed(permission))
 
 
 def may_shell(user: User) -> bool:

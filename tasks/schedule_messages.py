@@ -1,12 +1,13 @@
-"""Define the messages between the store and the part that creates the runs of schedules."""
+"""Define the messages of the store about schedules: due ones, created runs, and lists."""
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from taskmaster.tasks.messages import NewTask
+from taskmaster.tasks.messages import ListedSchedule, NewTask
 
 
 class DueSchedule(NamedTuple):
@@ -133,3 +134,26 @@ class StoredRun(NamedTuple):
     queue: str
     #: Ids of the tasks of earlier runs that this run cancels.
     cancels: list[int]
+
+
+class ListedSchedules(NamedTuple):
+    """Hold a page of a list of schedules, and figures of the whole list."""
+
+    #: Number of schedules by state.
+    counts: Counter[str]
+    #: The first schedules of each state that needs a person.
+    named: dict[str, list[ListedSchedule]]
+    rows: list[ListedSchedule]
+
+
+class DayOutcome(NamedTuple):
+    """Hold how many runs of the last day ended in one way, and the newest one of them."""
+
+    #: `complete`, `failed`, `cancelled`, `missed` or `refused`. None if the run has not ended.
+    outcome: str | None
+    number: int
+    #: Number of rows of all outcomes.
+    rows_read: int
+    run_id: int
+    schedule_id: int
+    name: str

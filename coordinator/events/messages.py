@@ -118,7 +118,7 @@ def unparked(row: TaskChange, _report: None) -> NewEvent:
 
 
 def changed_in_bulk(chunk: ChunkResult) -> Callable[[ChangedTask, None], NewEvent]:
-    """Return a function that builds the event of a task that a bulk operation changed."""
+    """Return a function that builds the event of a task that a bulk operation has changed."""
     by = f" by {chunk.by}" if chunk.by else ""
 
     def build(row: ChangedTask, _report: None) -> NewEvent:
@@ -126,6 +126,9 @@ def changed_in_bulk(chunk: ChunkResult) -> Callable[[ChangedTask, None], NewEven
             kind, text = EventKind.CANCELLED, f"cancelled{by}"
         elif chunk.action is Action.RETRY:
             kind, text = EventKind.SUBMITTED, f"retried (was {row.before}){by}"
+        elif chunk.action is Action.BACKFILL:
+            text = f"to {row.queue}{by}, back-filling schedule {chunk.schedule}"
+            kind = EventKind.SUBMITTED
         else:
             kind, text = EventKind.SUBMITTED, f"made due now{by}"
         return NewEvent(kind, text, row.task_id, row.name, row.queue, user=chunk.by)

@@ -8,7 +8,7 @@ const LONGEST_MS = 10000; // The list can change without a message that this pag
 /**
  * Update the list after the messages of its stream with these names. A fetch starts `gatherMs` after
  * a message at the earliest. Fetches are at least `pauseMs` apart, and `share` times the duration of
- * the last one.
+ * the last one. Return the function that a message calls.
  */
 export function keepUpdated(list, names, { pauseMs, gatherMs, share }) {
   let timer = 0;
@@ -44,4 +44,5 @@ export function keepUpdated(list, names, { pauseMs, gatherMs, share }) {
   document.addEventListener("taskmaster:changed", refreshSoon);
   document.addEventListener("visibilitychange", () => document.hidden || refreshSoon());
   listen(() => list.dataset.stream, Object.fromEntries(names.map((name) => [name, refreshSoon])));
+  return refreshSoon;
 }

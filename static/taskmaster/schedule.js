@@ -5,4 +5,8 @@ import "./dialogs.js";
 import { keepUpdated } from "./live_list.js";
 
 const page = document.getElementById("schedule");
-keepUpdated(page, ["events", "stream-reset"], { pauseMs: 500, gatherMs: 250, share: 20 });
+const refreshSoon = keepUpdated(page, ["events", "stream-reset"], { pauseMs: 500, gatherMs: 250, share: 20 });
+
+// The progress of a back-fill has no events for users who may not see tasks.
+const PROGRESS_MS = 1000;
+setInterval(() => page.querySelector(".backfills [data-active]") && refreshSoon(), PROGRESS_MS);

@@ -1,6 +1,7 @@
 // Update the page of schedules after each event: at most twice a second, and each open page costs at
 // most 5 % of a web process.
 
+import "./copy.js";
 import "./filter.js";
 import "./dialogs.js";
 import { keepUpdated } from "./live_list.js";

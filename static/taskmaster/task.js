@@ -1,6 +1,7 @@
 // Update a task's page: fetch its content after each event, at most four times a second.
 
 import { openConsole } from "./console.js";
+import "./copy.js";
 import { listen } from "./live.js";
 import { isBusy, morph } from "./morph.js";
 import { showToast } from "./ui.js";
@@ -38,21 +39,9 @@ async function keepFocus(change) {
   ids.map((id) => id && document.getElementById(id)).find((each) => each?.checkVisibility())?.focus();
 }
 
-/** Copy the text of elements. Without a secure context there is no clipboard. */
-async function copy(button) {
-  const text = [...document.querySelectorAll(button.dataset.copy)].map((each) => each.textContent).join("\n");
-  try {
-    await navigator.clipboard.writeText(text);
-    showToast("Copied.");
-  } catch {
-    showToast("The browser allows copying only over HTTPS. Select the text instead.", false);
-  }
-}
-
 page.addEventListener("click", (event) => {
   const button = event.target.closest("button");
-  if (button?.dataset.copy) copy(button);
-  else if (button?.dataset.unfold) for (const each of document.querySelectorAll(button.dataset.unfold)) each.open = true;
+  if (button?.dataset.unfold) for (const each of document.querySelectorAll(button.dataset.unfold)) each.open = true;
 });
 
 function refreshSoon() {

@@ -31,7 +31,7 @@ def demo_settings() -> dict[str, str]:
     chosen = {"TASKMASTER_SHELL_TASKS": "on"}
     if data.is_checkout():
         # An installed package has no examples.
-        chosen["TASKMASTER_TASK_MODULES"] = "examples.tasks"
+        chosen["TASKMASTER_TASK_MODULES"] = "examples.tasks,examples.scheduled"
     return {name: os.environ.get(name, value) for name, value in chosen.items()}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -12,7 +14,7 @@ from taskmaster.taskmaster_site.pages import page_context, task_table
 from taskmaster.taskmaster_site.pages.permissions import needs
 from taskmaster.taskmaster_site.pages.responses import is_fragment, keep_address
 from taskmaster.tasks.forms import NewTasksForm, creatable_tasks
-from taskmaster.tasks.permissions import ADD, VIEW, VIEW_COORDINATORS
+from taskmaster.tasks.permissions import ADD, VIEW, VIEW_COORDINATORS, VIEW_SCHEDULE
 from taskmaster.workers import permissions as worker_permissions
 
 
@@ -29,7 +31,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     context = {
         **page_context.counters(now),
         **page_context.queues(now),
-        **page_context.tasks(now, task_table.TableFilter.from_query(request.GET)),
+        **_tasks(request, now, task_table.TableFilter.from_query(request.GET)),
         **page_context.activity(now),
         **({**page_context.workers(now), **page_context.pools(now)} if sees_workers else {}),
         **(page_context.coordinators(now) if sees_coordinators else {}),
@@ -45,6 +47,13 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     return render(request, "taskmaster/dashboard.html", context)
 
 
+def _tasks(
+    request: HttpRequest, now: datetime | None, table_filter: task_table.TableFilter
+) -> page_context.Context:
+    sees_schedules = request.user.has_perm(VIEW_SCHEDULE)
+    return page_context.tasks(now, table_filter, sees_schedules=sees_schedules)
+
+
 @require_safe
 @needs(VIEW)
 def table(request: HttpRequest) -> HttpResponse:
@@ -53,6 +62,6 @@ def table(request: HttpRequest) -> HttpResponse:
     url = reverse("taskmaster:dashboard") + table_filter.query
     if not is_fragment(request):
         return redirect(url)
-    context = page_context.tasks(None, table_filter)
+    context = _tasks(request, None, table_filter)
     response = render(request, "taskmaster/fragments/tasks.html", context)
     return keep_address(request, response, table_filter, url)

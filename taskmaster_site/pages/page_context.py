@@ -72,11 +72,14 @@ def queues(now: datetime | None = None) -> Context:
 
 
 def tasks(
-    now: datetime | None = None, table_filter: task_table.TableFilter | None = None
+    now: datetime | None = None,
+    table_filter: task_table.TableFilter | None = None,
+    *,
+    sees_schedules: bool = False,
 ) -> Context:
     """Return the newest tasks that match the filter."""
     table_filter = table_filter or task_table.TableFilter()
-    page = task_table.read_page(table_filter, rows=task_table.ROWS)
+    page = task_table.read_page(table_filter, rows=task_table.ROWS, sees_schedules=sees_schedules)
     return {"now": now, "tasks": page.rows, "remark": page.remark, "filter": table_filter}
 
 

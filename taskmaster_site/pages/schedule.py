@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -20,13 +22,21 @@ from taskmaster.taskmaster_site.pages.schedule_list import stream_url
 from taskmaster.taskmaster_site.pages.schedule_rules import rule_chips
 from taskmaster.taskmaster_site.pages.schedule_run_times import run_times
 from taskmaster.tasks.errors import InvalidField
-from taskmaster.tasks.models import Schedule, ScheduleRun
+from taskmaster.tasks.models import Operation, Schedule, ScheduleRun
+from taskmaster.tasks.models.operation import ACTIVE
 from taskmaster.tasks.models.schedule import RunKind, RunState, ScheduleSource
-from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE, VIEW_SCHEDULE, may_shell
+from taskmaster.tasks.permissions import (
+    CHANGE_SCHEDULE,
+    RUN_SCHEDULE,
+    VIEW,
+    VIEW_SCHEDULE,
+    may_shell,
+)
 from taskmaster.tasks.presentation.json_view import indented
 from taskmaster.tasks.queries import schedules
 from taskmaster.tasks.queries.schedule_reason import ScheduleReason, explain_now, explain_time
-from taskmaster.tasks.queries.schedules import ScheduleRow, ScheduleState, ShownRun
+from taskmaster.tasks.queries.schedule_runs import ShownRun
+from taskmaster.tasks.queries.schedules import ScheduleRow, ScheduleState
 from taskmaster.tasks.registry import SHELL
 from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.timing.preview import Preview, preview
@@ -36,6 +46,8 @@ from taskmaster.tasks.timing.timing import Timing
 _RUNS, _HISTORY_ROWS, _NEXT = 1_000, 20, 20
 #: Number of runs that did not happen which *Run now* offers.
 _OFFERED = 10
+#: How long a back-fill is shown after its end, and number of back-fills on the page.
+_BACKFILL_SHOWN, _BACKFILLS = timedelta(days=1), 5
 
 
 @require_safe
@@ -68,6 +80,7 @@ def _context(request: HttpRequest, found: Schedule) -> dict[str, Any]:
         "calendar": calendar(
             row.runs, iter(()) if ended else timing.after(now), found.timezone, now
         ),
+        "backfills": _backfills(found, now),
         "history": history,
         "run_times": run_times(row.outcomes),
         "asked": request.GET.get("at", ""),
@@ -77,6 +90,8 @@ def _context(request: HttpRequest, found: Schedule) -> dict[str, Any]:
         "may_pause": request.user.has_perm(RUN_SCHEDULE),
         "may_change": found.source == ScheduleSource.CONSOLE
         and request.user.has_perm(CHANGE_SCHEDULE),
+        "its_tasks": urlencode({"schedule": found.name}),
+        "sees_tasks": request.user.has_perm(VIEW),
         "stream": stream_url(request),
     }
 
@@ -84,6 +99,12 @@ def _context(request: HttpRequest, found: Schedule) -> dict[str, Any]:
 def _offered(row: ScheduleRow) -> list[ShownRun]:
     """Return the newest due times without a task, for which *Run now* can create one."""
     return list(islice((run for run in row.runs if run.is_offered), _OFFERED))
+
+
+def _backfills(found: Schedule, now: datetime) -> list[Operation]:
+    """Return the newest back-fills that have not ended, or ended within a day."""
+    shown = Q(state__in=ACTIVE) | Q(finished_at__gt=now - _BACKFILL_SHOWN)
+    return list(Operation.objects.filter(shown, schedule=found).order_by("-pk")[:_BACKFILLS])
 
 
 def _preview(found: Schedule, timing: Timing, now: datetime) -> Preview:

@@ -14,9 +14,12 @@ from django.views.decorators.http import require_POST
 
 from taskmaster.taskmaster_site.pages.permissions import needs
 from taskmaster.taskmaster_site.pages.responses import toast
+from taskmaster.tasks.bulk import backfill as bulk_backfill
+from taskmaster.tasks.bulk import service as bulk
+from taskmaster.tasks.bulk_actions import format_run_count
 from taskmaster.tasks.errors import InvalidField, NotAllowed, NotFound, TaskMasterError
 from taskmaster.tasks.ids import MAX_ID
-from taskmaster.tasks.models import Schedule
+from taskmaster.tasks.models import Operation, Schedule
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE, VIEW_SCHEDULE
 from taskmaster.tasks.queries.schedule_reason import local_text
 from taskmaster.tasks.schedules import service
@@ -105,14 +108,30 @@ def preview_backfill(request: HttpRequest, schedule_id: int) -> HttpResponse:
 @require_POST
 @needs(VIEW_SCHEDULE, RUN_SCHEDULE)
 def backfill(request: HttpRequest, schedule_id: int) -> HttpResponse:
-    """Create a run for each due time of a range."""
+    """Start the creation of a run for each due time of a range. The page shows its progress."""
     schedule = find(schedule_id)
     try:
         start, end = _range(request, schedule)
-        count = service.backfill(schedule, start, end, user=request.user)
+        operation = bulk_backfill.start(schedule, start, end, user=request.user)
     except TaskMasterError as error:
         return _refused(request, error)
-    return _changed(request, f"{schedule.name}: {count:,} run{'' if count == 1 else 's'} created.")
+    runs = format_run_count(operation.total)
+    return _changed(request, f"{schedule.name}: the back-fill of {runs} has started.")
+
+
+@require_POST
+@needs(VIEW_SCHEDULE, RUN_SCHEDULE)
+def cancel_backfill(request: HttpRequest, schedule_id: int, operation_id: int) -> HttpResponse:
+    """Cancel a back-fill of the schedule. Runs that it has created stay."""
+    backfills = Operation.objects.filter(schedule=find(schedule_id))
+    if operation_id > MAX_ID or not backfills.filter(pk=operation_id).exists():
+        raise Http404
+    try:
+        operation = bulk.cancel(operation_id, request.user)
+    except TaskMasterError as error:
+        return _refused(request, error)
+    runs = format_run_count(operation.done)
+    return _changed(request, f"The back-fill is cancelled after {runs}.")
 
 
 @require_POST

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, tzinfo
 from itertools import islice
 
-from taskmaster.tasks.queries.schedules import ShownRun
+from taskmaster.tasks.queries.schedule_runs import ShownRun
 from taskmaster.tasks.timing.triggers import DueTime
 from taskmaster.tasks.timing.zones import zone_of
 

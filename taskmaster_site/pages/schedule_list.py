@@ -24,11 +24,18 @@ from taskmaster.tasks.permissions import (
     VIEW_SCHEDULE,
     may_shell,
 )
-from taskmaster.tasks.queries import schedules
+from taskmaster.tasks.queries import schedule_runs, schedules
 from taskmaster.tasks.queries.schedules import SEARCH_SILENT_S, VIEWS, SchedulePage, ScheduleState
 from taskmaster.tasks.registry import SHELL
 
 _STATES = {value: state for _, value, state in VIEWS if state is not None}
+#: Label and command of each source of an import.
+_IMPORTS = (
+    ("crontab", "manage.py taskmaster schedules import crontab FILE --timezone Europe/Berlin"),
+    ("django-celery-beat", "manage.py taskmaster schedules import celery-beat"),
+    ("Celery, beat_schedule", "manage.py taskmaster schedules import celery shop.celery:app"),
+    ("django-q2", "manage.py taskmaster schedules import django-q2"),
+)
 #: Colour token of the count of each view.
 _COLOURS = {"late": "pending", "failed": "failed", "paused": "operator"}
 
@@ -95,6 +102,7 @@ def _context(
         "views": _views(list_filter, page),
         "links": _links(list_filter, page),
         "everything": state,
+        "day": schedule_runs.last_day(),
         "searched_at": _silent_since(state, page, now),
         "named": [
             (name, page.named[name], page.counts[name] - len(page.named[name]))
@@ -102,6 +110,7 @@ def _context(
             if name in page.named
         ],
         "fine": page.counts[ScheduleState.ON_TIME] + page.counts[ScheduleState.RUNNING],
+        "imports": _IMPORTS,
         "shell": SHELL,
         "may_change": request.user.has_perm(CHANGE_SCHEDULE),
         "may_run": request.user.has_perm(RUN_SCHEDULE),

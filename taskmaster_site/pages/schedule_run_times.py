@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from taskmaster.tasks.queries.schedules import OUTCOMES, ShownRun
+from taskmaster.tasks.queries.schedule_runs import OUTCOMES, ShownRun
 from taskmaster.tasks.queries.timeline import precise
 
 #: Size of the drawing in SVG units; of a place for a bar, and of the bar.

@@ -18,7 +18,7 @@ from taskmaster.taskmaster_site.pages.task_table import (
     read_page,
 )
 from taskmaster.tasks import registry, retention
-from taskmaster.tasks.permissions import VIEW
+from taskmaster.tasks.permissions import VIEW, VIEW_SCHEDULE
 from taskmaster.tasks.queries.choices import known_queues
 from taskmaster.tasks.queries.search import REACH_TEXT
 from taskmaster.tasks.statistics import read as statistics
@@ -30,7 +30,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
     """Render the page, or for a script only the part that changes."""
     table_filter = TableFilter.from_query(request.GET)
     position = Position.from_query(request.GET)
-    page = read_page(table_filter, position)
+    page = read_page(table_filter, position, sees_schedules=request.user.has_perm(VIEW_SCHEDULE))
     url = reverse("taskmaster:tasks") + table_filter.query
     context = {
         "now": timezone.now(),

@@ -12,8 +12,14 @@ from django.http import QueryDict
 from taskmaster.tasks.ids import parse_id
 from taskmaster.tasks.models import Task
 from taskmaster.tasks.models.task import command_head
-from taskmaster.tasks.queries.filters import TaskFilter
-from taskmaster.tasks.queries.search import MAX_TEXT, search_limit, within_reach
+from taskmaster.tasks.permissions import VIEW_SCHEDULE, needed
+from taskmaster.tasks.queries.filters import ListedTaskFilter
+from taskmaster.tasks.queries.search import (
+    MAX_TEXT,
+    search_limit,
+    within_reach,
+    within_schedule,
+)
 
 #: Number of rows of the dashboard's table, and of a page of the task list.
 ROWS, PAGE_ROWS = 25, 50
@@ -30,7 +36,7 @@ CHIPS = (
 )
 _CHIP_VALUES = frozenset(value for _, value in CHIPS)
 #: Filters of the table, named as in `GET /api/tasks/`.
-NAMES = ("status", "queue", "name", "tag")
+NAMES = ("status", "queue", "name", "tag", "schedule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ class TableFilter:
     @property
     def admin_query(self) -> str | None:
         """Return the query string for the admin's list, or None if that has no such filter."""
-        return self.query if "tag" not in self.chosen else None
+        return None if {"tag", "schedule"} & self.chosen.keys() else self.query
 
     @property
     def query(self) -> str:
@@ -113,10 +119,17 @@ class TaskPage:
 
 
 def read_page(
-    table_filter: TableFilter, position: Position | None = None, rows: int = PAGE_ROWS
+    table_filter: TableFilter,
+    position: Position | None = None,
+    rows: int = PAGE_ROWS,
+    *,
+    sees_schedules: bool = False,
 ) -> TaskPage:
-    """Return the page at this position. Above the newest task, it is the first page."""
-    tasks, remark = _matching(table_filter)
+    """Return the page at this position. Above the newest task, it is the first page.
+
+    A filter by schedule is an error unless the user `sees_schedules`.
+    """
+    tasks, remark = _matching(table_filter, sees_schedules=sees_schedules)
     if tasks is None:
         return TaskPage([], remark)
     position = position or Position()
@@ -154,17 +167,24 @@ def _page(
     )
 
 
-def _matching(table_filter: TableFilter) -> tuple[QuerySet[Task] | None, str]:
+def _matching(
+    table_filter: TableFilter, *, sees_schedules: bool
+) -> tuple[QuerySet[Task] | None, str]:
     """Return the tasks that match and how far back they reach, or None and an error."""
     tasks = _head()
     if not table_filter.active:
         return tasks, ""
-    filter_set: Any = TaskFilter(table_filter.conditions, queryset=tasks)
+    schedule = table_filter.chosen.get("schedule")
+    if schedule and not sees_schedules:
+        return None, f"schedule: {needed(VIEW_SCHEDULE)}"
+    filter_set: Any = ListedTaskFilter(table_filter.conditions, queryset=tasks)
     if not filter_set.is_valid():
         name, errors = next(iter(filter_set.errors.items()))
         return None, f"{name}: {errors[0]}"
     if table_filter.search:
         return filter_set.qs, search_limit(table_filter.search)
+    if schedule:
+        return within_schedule(filter_set.qs, filter_set.form.cleaned_data["schedule"])
     return within_reach(filter_set.qs, filter(None, table_filter.status.split(",")))
 
 

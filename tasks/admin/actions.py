@@ -14,7 +14,7 @@ from django.shortcuts import redirect
 from taskmaster.tasks.admin.filters import conditions
 from taskmaster.tasks.bulk import service
 from taskmaster.tasks.bulk.request import parse
-from taskmaster.tasks.bulk_actions import RULES, Action
+from taskmaster.tasks.bulk_actions import TASK_ACTIONS, TASK_RULES, Action
 from taskmaster.tasks.errors import InvalidField, NotAllowed
 from taskmaster.tasks.permissions import DELETE
 
@@ -66,7 +66,7 @@ def _fields(request: HttpRequest, action: Action) -> dict[str, object]:
 
 
 def _action(action: Action) -> Callable[..., HttpResponse | None]:
-    permission = "delete_finished" if RULES[action].permission == DELETE else "control"
+    permission = "delete_finished" if TASK_RULES[action].change == DELETE else "control"
 
     @admin.action(description=_DESCRIPTIONS[action], permissions=[permission])
     def start_preview(model_admin: Any, request: HttpRequest, _chosen: Any) -> HttpResponse | None:
@@ -83,4 +83,4 @@ def _action(action: Action) -> Callable[..., HttpResponse | None]:
 
 
 #: One admin action per bulk action, under the same name as in REST.
-ACTIONS = tuple(_action(action) for action in Action)
+ACTIONS = tuple(_action(action) for action in TASK_ACTIONS)

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.response import TemplateResponse
@@ -20,7 +21,7 @@ from taskmaster.tasks.admin import show
 from taskmaster.tasks.admin.filters import NAMES
 from taskmaster.tasks.admin.model_admin import ModelAdmin, ReadOnly
 from taskmaster.tasks.bulk import service
-from taskmaster.tasks.bulk_actions import RULES, Action, format_task_count
+from taskmaster.tasks.bulk_actions import RULES, Action
 from taskmaster.tasks.errors import IllegalTransition, NotAllowed, OperationNotFound
 from taskmaster.tasks.models import Operation
 from taskmaster.tasks.models.operation import OperationState
@@ -35,6 +36,7 @@ _EXPLANATIONS = {
     Action.SET_QUEUE: "The tasks wait in the new queue, and its workers run them.",
     Action.SET_PRIORITY: "Tasks with a higher priority start first.",
     Action.DELETE: "Tasks, results and output are deleted permanently.",
+    Action.BACKFILL: "Each due time of the range runs.",
 }
 #: Destructive actions, which the page confirms with a red button.
 _DESTRUCTIVE = frozenset({Action.CANCEL, Action.DELETE})
@@ -66,6 +68,10 @@ class OperationAdmin(ReadOnly, ModelAdmin[Operation]):
     def has_view_permission(self, request: HttpRequest, obj: Operation | None = None) -> bool:
         """Permit every user who may view tasks."""
         return request.user.has_perm(VIEW)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Operation]:
+        """Leave out back-fills if the user may not view schedules."""
+        return service.visible(super().get_queryset(request), request.user)
 
     # ---- the list ---------------------------------------------------------------------------
 
@@ -107,7 +113,7 @@ class OperationAdmin(ReadOnly, ModelAdmin[Operation]):
             **self.admin_site.each_context(request),
             **_context(operation, request.user),
             "opts": self.opts,
-            "title": capfirst(_title(operation)),
+            "title": capfirst(operation.title),
         }
         return TemplateResponse(request, "admin/taskmaster_tasks/operation/page.html", context)
 
@@ -158,17 +164,19 @@ class OperationAdmin(ReadOnly, ModelAdmin[Operation]):
 def _context(operation: Operation, user: Any) -> dict[str, Any]:
     """Return the context of the page and of its panel."""
     action = Action(operation.action)
-    may = user.has_perms((VIEW, RULES[action].permission))
+    rule = RULES[action]
+    may = user.has_perms((rule.view, rule.change))
     preview = operation.state == OperationState.PREVIEW
     handled = operation.done + operation.refusals
     # If the count timed out, tasks may match although it found none.
     some = operation.total or operation.at_least
     return {
         "operation": operation,
-        "title_text": capfirst(_title(operation)),
+        "title_text": capfirst(operation.title),
         "explanation": _EXPLANATIONS[action],
         "destructive": action in _DESTRUCTIVE,
         "list_url": _list_url(operation),
+        "is_backfill": action is Action.BACKFILL,
         "may_confirm": preview and may and operation.created_by_id == user.pk and some,
         "may_cancel": may and (preview or operation.active),
         # Fewer or more tasks than counted may match by now.
@@ -177,17 +185,11 @@ def _context(operation: Operation, user: Any) -> dict[str, Any]:
     }
 
 
-def _title(operation: Operation) -> str:
-    """Format the operation, such as `cancel 1,284 tasks`."""
-    tasks = format_task_count(operation.total, at_least=operation.at_least)
-    template = RULES[Action(operation.action)].infinitive
-    return template.format(tasks=tasks, queue=operation.queue, priority=operation.priority)
-
-
 def _list_url(operation: Operation) -> str:
     """Return the URL of the task list with the operation's filter.
 
-    Returns an empty string if the tasks are named by ids, or if the list lacks one of the filters.
+    Returns an empty string if the tasks are named by ids, for a back-fill, or if the list lacks one
+    of the filters.
     """
     if operation.filter is None or not set(operation.filter) <= {*NAMES, "q"}:
         return ""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -21,11 +23,21 @@ from taskmaster.tasks.models import Schedule
 from taskmaster.tasks.permissions import RUN_SCHEDULE, VIEW_SCHEDULE
 from taskmaster.tasks.schedules import service
 from taskmaster.tasks.schedules.stored import timing_of
+from taskmaster.tasks.schedules.users import REASON_MAX
 from taskmaster.tasks.templatetags.schedules import badge
 from taskmaster.tasks.timing.words import describe
 
-#: The reason of a pause from this list, which has no field for one.
-_REASON = "Paused in the admin."
+
+class ScheduleActionForm(ActionForm):
+    """Select an action, and give the reason of a pause."""
+
+    reason = forms.CharField(
+        required=False,
+        label="Reason",
+        widget=forms.TextInput(
+            attrs={"data-of": "pause_selected", "maxlength": REASON_MAX, "size": 40}
+        ),
+    )
 
 
 @admin.register(Schedule)
@@ -46,12 +58,14 @@ class ScheduleAdmin(ReadOnly, ModelAdmin[Schedule]):
     sortable_by = ("name",)
     show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
+    action_form = ScheduleActionForm
     actions = ("pause_selected", "resume_selected", "run_selected")
     readonly_fields = ("state", "when", "in_console")
     exclude = ("version", "runs_made")
 
     class Media:
-        css = {"all": show.STYLES}
+        css = {"all": (*show.STYLES, "taskmaster/operations.css")}
+        js = ("taskmaster/operations.js",)
 
     def has_view_permission(self, request: HttpRequest, obj: Schedule | None = None) -> bool:
         """Permit every user who may view schedules."""
@@ -92,11 +106,13 @@ class ScheduleAdmin(ReadOnly, ModelAdmin[Schedule]):
 
     @admin.action(description="Pause the selected schedules", permissions=["run"])
     def pause_selected(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
+        reason = request.POST.get("reason", "").strip()
+        if not reason:
+            error = "No schedule was paused: the reason is empty. Fill in the field Reason."
+            self.message_user(request, error, messages.ERROR)
+            return
         self._apply(
-            request,
-            queryset,
-            lambda each: service.pause(each, _REASON, user=request.user),
-            "paused",
+            request, queryset, lambda each: service.pause(each, reason, user=request.user), "paused"
         )
 
     @admin.action(description="Resume the selected schedules", permissions=["run"])

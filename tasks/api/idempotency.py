@@ -46,17 +46,20 @@ HEADERS = [
         OpenApiTypes.STR,
         OpenApiParameter.HEADER,
         enum=["true"],
-        response=[201],
+        response=[201, 202],
         description="The tasks were submitted by an earlier request with the same key.",
     ),
 ]
 
 
-def submit_once(request: Request, submit: Callable[[], Response]) -> HttpResponseBase:
+def submit_once(
+    request: Request, submit: Callable[[], Response], *, status: int = 201
+) -> HttpResponseBase:
     """Return the response of `submit`, or the stored response to an earlier request with the key.
 
-    Of two concurrent requests, the second waits for the commit of the first. Raise InvalidField for
-    a malformed key, and KeyReused for a key that was used for another submission.
+    `status` is the HTTP status of the response, which is not stored. Of two concurrent requests,
+    the second waits for the commit of the first. Raise InvalidField for a malformed key, and
+    KeyReused for a key that was used for another submission.
     """
     key = request.headers.get(HEADER)
     if key is None:
@@ -69,7 +72,7 @@ def submit_once(request: Request, submit: Callable[[], Response]) -> HttpRespons
         first = store.take_idempotency_key(user_id, key, digest, kept_s=KEPT_S)
         stored = IdempotencyKey.objects.filter(user_id=user_id, key=key)
         if not first:
-            return _stored_response(stored.get(), digest)
+            return _stored_response(stored.get(), digest, status)
         response = submit()
         answer = JSONRenderer().render(response.data).decode()
         stored.update(answer=answer, location=response.headers.get("Location", ""))
@@ -82,7 +85,7 @@ def _digest(request: Request) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _stored_response(stored: IdempotencyKey, digest: str) -> HttpResponse:
+def _stored_response(stored: IdempotencyKey, digest: str, status: int) -> HttpResponse:
     if stored.request != digest:
         raise KeyReused(
             f"{HEADER}: {stored.key} was already used for another submission; "
@@ -91,4 +94,6 @@ def _stored_response(stored: IdempotencyKey, digest: str) -> HttpResponse:
     headers: dict[str, Any] = {REPLAYED: "true"}
     if stored.location:
         headers["Location"] = stored.location
-    return HttpResponse(stored.answer, status=201, headers=headers, content_type="application/json")
+    return HttpResponse(
+        stored.answer, status=status, headers=headers, content_type="application/json"
+    )

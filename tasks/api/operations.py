@@ -23,7 +23,7 @@ from taskmaster.tasks.api.parsers import JSONParser
 from taskmaster.tasks.api.views import JSON, problems
 from taskmaster.tasks.bulk import service
 from taskmaster.tasks.bulk.request import MAX_IDS, parse
-from taskmaster.tasks.bulk_actions import Action
+from taskmaster.tasks.bulk_actions import TASK_ACTIONS, Action
 from taskmaster.tasks.errors import OperationNotFound
 from taskmaster.tasks.ids import parse_id
 from taskmaster.tasks.models import Operation
@@ -37,6 +37,11 @@ _LISTED = [
     "filter",
     "queue",
     "priority",
+    "schedule_id",
+    "schedule_name",
+    "first_due_at",
+    "last_due_at",
+    "created_until",
     "state",
     "total",
     "at_least",
@@ -55,11 +60,18 @@ _LISTED = [
 class OperationRowSerializer(IsoTimes, serializers.ModelSerializer[Operation]):
     """Bulk operation in a list, without its ids."""
 
-    action = serializers.ChoiceField([action.value for action in Action])
+    # As choices they would share a name in the schema with those of a new operation.
+    action = serializers.CharField(help_text=", ".join(Action))
     state = serializers.ChoiceField([state.value for state in OperationState])
     filter = serializers.DictField(
-        child=serializers.CharField(), allow_null=True, help_text="Null if the operation has ids."
+        child=serializers.CharField(),
+        allow_null=True,
+        help_text="Null if the operation has ids, and for a back-fill.",
     )
+    schedule_id = serializers.IntegerField(
+        allow_null=True, help_text="Schedule of a back-fill. Null for an operation on tasks."
+    )
+    schedule_name = serializers.CharField(help_text="Empty for an operation on tasks.")
     refused = serializers.DictField(
         child=serializers.IntegerField(), help_text="Number of refused tasks by reason."
     )
@@ -77,7 +89,7 @@ class OperationSerializer(OperationRowSerializer):
     ids = serializers.ListField(
         child=serializers.IntegerField(),
         allow_null=True,
-        help_text="Null if the operation has a filter.",
+        help_text="Null if the operation has a filter, and for a back-fill.",
     )
 
     class Meta(OperationRowSerializer.Meta):
@@ -93,7 +105,7 @@ class _FilterField(serializers.Field[Any, Any, Any, Any]):
 class NewOperationSerializer(serializers.Serializer[Any]):
     """Request for a bulk operation. `taskmaster.tasks.bulk.request.parse` validates it."""
 
-    action = serializers.ChoiceField([action.value for action in Action])
+    action = serializers.ChoiceField([action.value for action in TASK_ACTIONS])
     filter = _FilterField(
         required=False,
         help_text=(
@@ -166,9 +178,14 @@ class OperationsView(ApiConventions, GenericAPIView[Operation]):
         },
     )
     def get(self, request: Request) -> Response:
-        """Return the operations without their ids. A single operation includes them."""
+        """Return the operations without their ids. A single operation includes them.
+
+        Back-fills of schedules are left out without the permission
+        `taskmaster_tasks.view_schedule`.
+        """
         require(request.user, VIEW)
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        operations = service.visible(self.get_queryset(), request.user)
+        page = self.paginate_queryset(self.filter_queryset(operations))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     @extend_schema(
@@ -215,11 +232,12 @@ class OperationView(ApiConventions, APIView):
         responses={200: OperationSerializer, **NOT_MODIFIED, **problems(404)},
     )
     def get(self, request: Request, operation_id: str) -> Response:
-        """Return the operation. `done` and `refused` increase while it runs."""
-        require(request.user, VIEW)
-        operation = Operation.objects.filter(pk=_parse_id(operation_id)).first()
-        if operation is None:
-            raise OperationNotFound(operation_id)
+        """Return the operation. `done` and `refused` increase while it runs.
+
+        The back-fill of a schedule needs the permission `taskmaster_tasks.view_schedule` in place
+        of `taskmaster_tasks.view_task`.
+        """
+        operation = service.find(_parse_id(operation_id), request.user)
         return Response(OperationSerializer(operation).data)
 
 
@@ -248,7 +266,10 @@ class CancelOperationView(ApiConventions, APIView):
         responses={200: OperationSerializer, **problems(404, 409)},
     )
     def post(self, request: Request, operation_id: str) -> Response:
-        """Cancel the operation. Tasks that it has already changed stay changed."""
+        """Cancel the operation. Tasks that it has already changed stay changed.
+
+        Runs that a back-fill has created stay. To cancel it needs `taskmaster_tasks.run_schedule`.
+        """
         operation = service.cancel(_parse_id(operation_id), request.user)
         return Response(OperationSerializer(operation).data)
 

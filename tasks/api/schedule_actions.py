@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiResponse
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from taskmaster.tasks.api import idempotency
@@ -18,6 +19,7 @@ from taskmaster.tasks.api.bodies import require_fields, take_flag
 from taskmaster.tasks.api.conditional import HEADERS, NOT_MODIFIED, conditional
 from taskmaster.tasks.api.conventions import ApiConventions, extend_schema
 from taskmaster.tasks.api.filters import StrictFilterBackend
+from taskmaster.tasks.api.operations import OperationSerializer
 from taskmaster.tasks.api.pagination import LatestDue
 from taskmaster.tasks.api.parsers import JSONParser
 from taskmaster.tasks.api.schedule_requests import (
@@ -33,6 +35,7 @@ from taskmaster.tasks.api.schedule_serializers import (
 )
 from taskmaster.tasks.api.schedules import find_schedule, shown
 from taskmaster.tasks.api.views import JSON, problems
+from taskmaster.tasks.bulk import backfill
 from taskmaster.tasks.models import ScheduleRun, Task
 from taskmaster.tasks.models.schedule import RunKind, RunState
 from taskmaster.tasks.permissions import RUN_SCHEDULE, VIEW, VIEW_SCHEDULE, require
@@ -142,14 +145,15 @@ class BackfillView(ApiConventions, APIView):
         parameters=idempotency.HEADERS,
         responses={
             200: OpenApiResponse(BackfillSerializer, description="Result of a dry run."),
-            201: BackfillSerializer,
+            202: OperationSerializer,
             **problems(400, 404, 409, 415, 422),
         },
     )
     def post(self, request: Request, schedule_id: str) -> HttpResponseBase:
-        """Create a run, due now, for each due time of the range: all or none.
+        """Start a bulk operation that creates a run, due now, for each due time of the range.
 
-        Due times that have run already run again, and the overlap rule does not apply. Send an
+        `Location` is its address, which shows the progress. Its `cancel/` ends it. Due times that
+        have run already run again, and the overlap rule does not apply. Send an
         `Idempotency-Key`, so that a repeated request creates nothing more. A shell command also
         requires the permission `taskmaster_tasks.submit_shell`.
         """
@@ -162,11 +166,13 @@ class BackfillView(ApiConventions, APIView):
             return Response(BackfillSerializer(preview).data)
 
         def create() -> Response:
-            preview = service.preview_backfill(schedule, start, end)
-            service.backfill(schedule, start, end, user=request.user)
-            return Response(BackfillSerializer(preview).data, status=201)
+            operation = backfill.start(schedule, start, end, user=request.user)
+            where = reverse("taskmaster:api:operation", [operation.pk], request=request)
+            return Response(
+                OperationSerializer(operation).data, status=202, headers={"Location": where}
+            )
 
-        return idempotency.submit_once(request, create)
+        return idempotency.submit_once(request, create, status=202)
 
 
 class ScheduleRunFilter(filters.FilterSet):

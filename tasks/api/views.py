@@ -44,7 +44,7 @@ from taskmaster.tasks.ids import parse_id
 from taskmaster.tasks.messages import list_notices
 from taskmaster.tasks.models import Task, TaskOutput
 from taskmaster.tasks.permissions import ADD, CHANGE, VIEW, check_submit, require
-from taskmaster.tasks.queries.filters import TaskFilter
+from taskmaster.tasks.queries.filters import ListedTaskFilter
 
 #: Media type of a list's response. `problems` gives its responses a media type, so drf-spectacular
 #: needs one here too; otherwise it omits the list and its filters from the schema.
@@ -63,7 +63,7 @@ class TasksView(ApiConventions, GenericAPIView[Task]):
     parser_classes = [JSONParser]
     serializer_class = TaskRowSerializer
     filter_backends = [StrictFilterBackend]
-    filterset_class = TaskFilter
+    filterset_class = ListedTaskFilter
     pagination_class = NewestFirst
     queryset = Task.objects.only(*TaskRowSerializer.Meta.fields)
 

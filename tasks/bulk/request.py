@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from taskmaster.tasks.bulk_actions import RULES, Action
+from taskmaster.tasks.bulk_actions import TASK_ACTIONS, TASK_RULES, Action
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.ids import parse_ids
 from taskmaster.tasks.models import Task
@@ -55,11 +55,9 @@ def parse(fields: Mapping[str, object]) -> BulkRequest:
 
 
 def _action(value: object) -> Action:
-    try:
-        return Action(str(value))
-    except ValueError:
-        known = ", ".join(Action)
-        raise InvalidField("action", f"must be one of {known}.") from None
+    if value not in TASK_ACTIONS:
+        raise InvalidField("action", f"must be one of {', '.join(TASK_ACTIONS)}.")
+    return Action(str(value))
 
 
 def _queue(value: object, action: Action) -> str:
@@ -93,7 +91,7 @@ def _filter(value: object, action: Action) -> dict[str, str]:
             raise InvalidField(f"filter.{name}", f"unknown filter; valid filters are {known}.")
     for name, rules in filterset.errors.items():
         raise InvalidField(f"filter.{name}", " ".join(map(str, rules)))
-    rule = RULES[action]
+    rule = TASK_RULES[action]
     if "status" in given and rule.sources.isdisjoint(given["status"].split(",")):
         raise InvalidField("filter.status", f"is {given['status']}, but {rule.refusal}.")
     return given

@@ -2,7 +2,8 @@
 
 A chunk locks the operation's row until its transaction ends, so no coordinator owns an operation.
 When a coordinator dies, its chunk is rolled back and another coordinator continues from the cursor.
-The cursor moves in the same transaction as the change, so each task is handled exactly once.
+The cursor moves in the same transaction as the change, so each task is handled exactly once. The
+same holds for the due times of a back-fill.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from django.utils import timezone
 from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 from psycopg_pool import PoolTimeout
 
-from taskmaster.tasks.bulk import apply
+from taskmaster.tasks.bulk import apply, backfill
 from taskmaster.tasks.bulk.selection import changeable, select_tasks
 from taskmaster.tasks.bulk.service import build_event
-from taskmaster.tasks.bulk_actions import RULES, Action
+from taskmaster.tasks.bulk_actions import TASK_RULES, Action
 from taskmaster.tasks.event import NewEvent
 from taskmaster.tasks.messages import ChangedTask
 from taskmaster.tasks.models import Operation, Task
@@ -31,7 +32,7 @@ from taskmaster.tasks.models.operation import ACTIVE, OperationState
 
 log = logging.getLogger(__name__)
 
-#: Maximum number of tasks in one chunk.
+#: Maximum number of tasks or due times in one chunk.
 CHUNK = 500
 #: Maximum number of tasks that one chunk examines. A filter that matches few tasks takes many
 #: chunks.
@@ -72,9 +73,12 @@ class ChunkResult:
     action: Action
     #: Name of the user; empty for the command line.
     by: str
+    #: Tasks that were changed, or created by a back-fill.
     changed: list[ChangedTask] = field(default_factory=list)
     #: Set when the operation ended with this chunk.
     ended: NewEvent | None = None
+    #: Name of the schedule; empty unless the operation is a back-fill.
+    schedule: str = ""
 
 
 def run_chunk(using: str = DEFAULT_DB_ALIAS) -> ChunkResult | None:
@@ -122,6 +126,25 @@ def _next(using: str) -> Operation | None:
 
 def _run(operation: Operation, using: str) -> ChunkResult:
     action = Action(operation.action)
+    if action is Action.BACKFILL:
+        changed, is_last = backfill.create_runs(operation, CHUNK, using)
+    else:
+        changed, is_last = _change_tasks(operation, action, using)
+    operation.done += len(changed)
+    operation.progressed_at = timezone.now()
+    operation.started_at = operation.started_at or operation.progressed_at
+    operation.state = OperationState.RUNNING
+    if is_last:
+        operation.state, operation.finished_at = OperationState.COMPLETE, operation.progressed_at
+    operation.save(using=using)
+    ended = build_event(operation, operation.outcome, operation.user) if is_last else None
+    return ChunkResult(action, operation.user, changed, ended, operation.schedule_name)
+
+
+def _change_tasks(
+    operation: Operation, action: Action, using: str
+) -> tuple[list[ChangedTask], bool]:
+    """Change the next tasks. Return those that were changed, and whether none is left."""
     chunk = _lock_chunk(operation, action, using)
     refused = Counter[str](operation.refused)
     if chunk.absent:
@@ -136,22 +159,12 @@ def _run(operation: Operation, using: str) -> ChunkResult:
     refused.update(denied)
     changed = apply.change(operation, [row.task_id for row in accepted], using)
     operation.refused = dict(refused)
-    operation.done += len(changed)
     operation.cursor = chunk.cursor
-    operation.progressed_at = timezone.now()
-    operation.started_at = operation.started_at or operation.progressed_at
-    operation.state = OperationState.RUNNING
-    if operation.cursor >= operation.upper_id:
-        operation.state, operation.finished_at = OperationState.COMPLETE, operation.progressed_at
-    operation.save(using=using)
-    ended = None
-    if operation.state == OperationState.COMPLETE:
-        ended = build_event(operation, operation.outcome, operation.user)
-    return ChunkResult(action, operation.user, changed, ended)
+    return changed, operation.cursor >= operation.upper_id
 
 
 def _refusal(action: Action, row: LockedTask) -> str | None:
-    rule = RULES[action]
+    rule = TASK_RULES[action]
     if row.status not in rule.sources:
         return f"{row.status}: {rule.refusal}"
     return "the task is already due" if action is Action.RUN_NOW and row.due else None
@@ -230,7 +243,11 @@ def _fail(operation_id: int, error: Exception, using: str) -> ChunkResult:
     operation.state, operation.finished_at = OperationState.FAILED, timezone.now()
     operation.error = (str(error).strip() or type(error).__name__)[:_ERROR_MAX]
     operation.save(using=using, update_fields=["state", "finished_at", "error"])
-    text = f"bulk operation failed after it {operation.outcome}: {operation.error}"
+    text = f"bulk operation failed after it {operation.outcome}"
+    if operation.action != Action.BACKFILL:
+        # The error of a back-fill may show the owner or the arguments of its schedule. Readers of
+        # events need no permission to view schedules.
+        text = f"{text}: {operation.error}"
     return ChunkResult(
         Action(operation.action), operation.user, [], build_event(operation, text, operation.user)
     )

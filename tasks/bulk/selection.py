@@ -13,7 +13,7 @@ from django.db.models import Min, QuerySet
 from django.db.models.functions import Now
 from psycopg.errors import QueryCanceled
 
-from taskmaster.tasks.bulk_actions import RULES, Action
+from taskmaster.tasks.bulk_actions import TASK_RULES, Action
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.models import Task
 from taskmaster.tasks.queries.filters import TaskFilter
@@ -57,7 +57,7 @@ def select_tasks(
 
 def changeable(tasks: QuerySet[Task], action: Action) -> QuerySet[Task]:
     """Return the tasks that the action can change."""
-    tasks = tasks.filter(status__in=sorted(RULES[action].sources))
+    tasks = tasks.filter(status__in=sorted(TASK_RULES[action].sources))
     return tasks.filter(scheduled_at__gt=Now()) if action is Action.RUN_NOW else tasks
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from taskmaster.tasks.bulk.request import BulkRequest
@@ -100,15 +101,19 @@ def confirm(
             raise IllegalTransition(
                 f"Operation {operation_id} is {operation.state}: only a preview can be confirmed."
             )
-        operation.state = OperationState.QUEUED
-        operation.confirmed_at = timezone.now()
-        operation.save(using=using, update_fields=["state", "confirmed_at"])
-        with connections[using].cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
-        publish_event(
-            operation, f"started a bulk operation: {operation.intent}", operation.user, using=using
-        )
+        queue(operation, using=using)
     return operation
+
+
+def queue(operation: Operation, *, using: str) -> None:
+    """Queue an operation in the caller's transaction. Its commit wakes the coordinators."""
+    operation.state = OperationState.QUEUED
+    operation.confirmed_at = timezone.now()
+    operation.save(using=using, update_fields=["state", "confirmed_at"])
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+    text = f"started a bulk operation: {operation.intent}"
+    publish_event(operation, text, operation.user, using=using)
 
 
 def start(
@@ -121,7 +126,7 @@ def start(
 def cancel(
     operation_id: int, user: OperationUser | None, *, using: str = DEFAULT_DB_ALIAS
 ) -> Operation:
-    """Cancel an operation. A running chunk completes, and changed tasks stay changed.
+    """Cancel an operation. A running chunk completes, and changed tasks and created runs stay.
 
     Raises OperationNotFound, IllegalTransition if the operation has ended, or NotAllowed.
     """
@@ -143,6 +148,22 @@ def cancel(
     return operation
 
 
+def find(
+    operation_id: int, user: OperationUser | None, *, using: str = DEFAULT_DB_ALIAS
+) -> Operation:
+    """Return an operation that the user may see. Raises NotAllowed or OperationNotFound.
+
+    Operations on tasks need the permission to view tasks, back-fills the one to view schedules.
+    """
+    return _find(operation_id, user, Operation.objects.using(using))
+
+
+def visible(operations: QuerySet[Operation], user: OperationUser) -> QuerySet[Operation]:
+    """Return the operations of a list that the user may see."""
+    hidden = [action for action, rule in RULES.items() if not user.has_perm(rule.view)]
+    return operations.exclude(action__in=hidden)
+
+
 def publish_event(operation: Operation, text: str, by: str, *, using: str) -> None:
     """Publish an event about an operation."""
     publish([build_event(operation, text, by)], using=using)
@@ -152,10 +173,12 @@ def build_event(operation: Operation, text: str, by: str) -> NewEvent:
     """Build the event.
 
     Its count is the previewed total while the operation is queued, and the number of changed tasks
-    afterwards.
+    or created runs afterwards.
     """
     number = operation.total if operation.state == OperationState.QUEUED else operation.done
-    return NewEvent(EventKind.OPERATOR, text, user=by, count=min(number, 2**31 - 1))
+    is_backfill = operation.action == Action.BACKFILL
+    kind = EventKind.SCHEDULE if is_backfill else EventKind.OPERATOR
+    return NewEvent(kind, text, user=by, count=min(number, 2**31 - 1))
 
 
 def _count(request: BulkRequest, upper_id: int, using: str) -> TaskCount:
@@ -166,19 +189,26 @@ def _count(request: BulkRequest, upper_id: int, using: str) -> TaskCount:
 
 def _lock(operation_id: int, user: OperationUser | None, using: str) -> Operation:
     """Lock an operation that the user may change. Raises NotAllowed or OperationNotFound."""
-    if user is not None:
-        require(user, VIEW)
-    operations = Operation.objects.using(using).select_for_update()
+    operation = _find(operation_id, user, Operation.objects.using(using).select_for_update())
+    _require_permission(user, Action(operation.action))
+    return operation
+
+
+def _find(
+    operation_id: int, user: OperationUser | None, operations: QuerySet[Operation]
+) -> Operation:
     operation = operations.filter(pk=operation_id).first()
+    if user is not None:
+        # An id that does not exist is refused as that of an operation on tasks.
+        require(user, VIEW if operation is None else RULES[Action(operation.action)].view)
     if operation is None:
         raise OperationNotFound(operation_id)
-    _require_permission(user, Action(operation.action))
     return operation
 
 
 def _require_permission(user: OperationUser | None, action: Action) -> None:
     if user is not None:
-        require(user, VIEW, RULES[action].permission)
+        require(user, RULES[action].view, RULES[action].change)
 
 
 def _username(user: OperationUser | None) -> str:

@@ -21,7 +21,7 @@ from taskmaster.tasks.ids import parse_id
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Task, TaskOutput
 from taskmaster.tasks.models.task import command_head
-from taskmaster.tasks.queries.filters import TaskFilter
+from taskmaster.tasks.queries.filters import ListedTaskFilter
 from taskmaster.tasks.queries.pending_reason import explain_pending
 from taskmaster.tasks.queries.search import search_limit
 
@@ -67,8 +67,8 @@ def submit(options: Mapping[str, Any], out: TerminalPrinter) -> None:
 def list_tasks(options: Mapping[str, Any], out: TerminalPrinter) -> None:
     """List the newest tasks that match every filter. Raises InvalidField."""
     limit = arguments.limit(options["limit"])
-    given = {name: options[name] for name in ("status", "queue", "name", "tag", "q")}
-    filterset = TaskFilter(
+    given = {name: options[name] for name in ("status", "queue", "name", "tag", "schedule", "q")}
+    filterset = ListedTaskFilter(
         {name: value for name, value in given.items() if value is not None},
         queryset=Task.objects.defer("args", "kwargs", "result", "errors"),
     )

@@ -174,6 +174,9 @@ def _add_submit(parser: ArgumentParser) -> None:
 def _add_list(parser: ArgumentParser) -> None:
     add_filters(parser)
     parser.add_argument(
+        "--schedule", metavar="NAME", help="only tasks that this schedule has submitted"
+    )
+    parser.add_argument(
         "--limit",
         metavar="N",
         default="20",

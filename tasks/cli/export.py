@@ -17,7 +17,7 @@ from taskmaster.tasks.cli.terminal import TerminalPrinter
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.extras import require_extra
 from taskmaster.tasks.models import Task, TaskOutput
-from taskmaster.tasks.queries.filters import TaskFilter
+from taskmaster.tasks.queries.filters import ListedTaskFilter
 from taskmaster.tasks.queries.search import newest_id
 
 EXAMPLES = """\
@@ -36,7 +36,7 @@ _TIMES = (
     "finished_after",
     "finished_before",
 )
-_FILTERS = ("status", "queue", "name", "tag", "q", *_TIMES)
+_FILTERS = ("status", "queue", "name", "tag", "schedule", "q", *_TIMES)
 #: Range of ids of one query, and number of tasks that are in memory. Within a range every plan is
 #: cheap, also for a filter that matches few tasks.
 _RANGE, _ROWS = 10_000, 100
@@ -47,6 +47,7 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("file", metavar="FILE", help="new file for the tasks, or - for standard output")
     arguments.add_filters(parser)
+    add("--schedule", metavar="NAME", help="only tasks that this schedule has submitted")
     for name in _TIMES:
         event, _, side = name.partition("_")
         limit = "from this time on" if side == "after" else "before this time"
@@ -82,7 +83,9 @@ def run(options: Mapping[str, Any], out: TerminalPrinter) -> None:
 
 def _filtered(options: Mapping[str, Any], newest: int) -> QuerySet[Task]:
     given = {name: options[name] for name in _FILTERS if options[name] is not None}
-    filterset = TaskFilter(given, queryset=Task.objects.select_related("created_by"), newest=newest)
+    filterset = ListedTaskFilter(
+        given, queryset=Task.objects.select_related("created_by"), newest=newest
+    )
     for field, rules in filterset.errors.items():
         raise InvalidField(f"--{field.replace('_', '-')}", " ".join(map(str, rules)))
     selected: QuerySet[Task] = filterset.qs

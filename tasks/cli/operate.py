@@ -10,7 +10,7 @@ from typing import Any
 
 from taskmaster.tasks.bulk import service
 from taskmaster.tasks.bulk.request import BulkRequest, parse
-from taskmaster.tasks.bulk_actions import RULES, Action, format_task_count
+from taskmaster.tasks.bulk_actions import TASK_ACTIONS, TASK_RULES, format_task_count
 from taskmaster.tasks.cli import arguments
 from taskmaster.tasks.cli.terminal import TerminalPrinter
 from taskmaster.tasks.errors import IllegalTransition, InvalidField, TaskMasterError
@@ -41,7 +41,7 @@ class NotDone(TaskMasterError):
 def add_options(parser: ArgumentParser) -> None:
     """Declare the options of `operate`."""
     add = parser.add_argument
-    add("operation", metavar="ACTION", help=", ".join(Action))
+    add("operation", metavar="ACTION", help=", ".join(TASK_ACTIONS))
     arguments.add_filters(parser)
     add("--to-queue", metavar="QUEUE", help="new queue, for set_queue")
     add("--to-priority", metavar="N", help="new priority, for set_priority; from -100 to 100")
@@ -101,7 +101,7 @@ def _print_count(request: BulkRequest, options: Mapping[str, Any], out: Terminal
         out.json({"count": count.number, "at_least": count.at_least})
         return
     tasks = format_task_count(count.number, at_least=count.at_least)
-    template = RULES[request.action].infinitive
+    template = TASK_RULES[request.action].infinitive
     would = template.format(tasks=tasks, queue=request.queue, priority=request.priority)
     out.line(f"Dry run: would {would}.")
 

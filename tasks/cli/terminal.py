@@ -14,6 +14,7 @@ from django.utils import timezone
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Task, TaskOutput
 from taskmaster.tasks.presentation import error_line
+from taskmaster.tasks.presentation.direction import show_direction
 from taskmaster.tasks.presentation.status_badge import MARKS
 from taskmaster.tasks.templatetags.taskmaster import duration, running_s
 
@@ -54,18 +55,21 @@ class TerminalPrinter:
         self._coloured = coloured and self._terminal
 
     def line(self, text: str = "") -> None:
-        """Write one line."""
+        """Write one line, with the codes of characters that change its direction."""
+        self._raw_line(show_direction(text))
+
+    def _raw_line(self, text: str) -> None:
         self._stream.write(f"{text}\n")
 
     def progress(self, text: str) -> None:
         """Replace the progress line; an empty text clears it. Does nothing without a terminal."""
         if self._terminal:
-            self._stream.write(f"\r\x1b[K{text}")
+            self._stream.write(f"\r\x1b[K{show_direction(text)}")
             self._stream.flush()
 
     def json(self, value: object) -> None:
         """Write indented JSON."""
-        self.line(json.dumps(value, indent=2, ensure_ascii=False))
+        self._raw_line(json.dumps(value, indent=2, ensure_ascii=False))
 
     def mark(self, status: str, width: int = 0) -> str:
         """Return the status, padded to `width`; on a terminal with its glyph and colour."""
@@ -126,7 +130,11 @@ class TerminalPrinter:
 
     def _block(self, text: str) -> None:
         text = text.rstrip("\n").replace("\n", "\n  ")
-        self.line(f"  {_CONTROL.sub('·', text) if self._terminal else text}")
+        if self._terminal:
+            self.line(f"  {_CONTROL.sub('·', text)}")
+        else:
+            # A pipe gets the text as it is.
+            self._raw_line(f"  {text}")
 
 
 def _cells(task: Task) -> tuple[str, ...]:
@@ -150,7 +158,7 @@ def _shortened(text: str) -> str:
 
 
 def _one_line(cell: str) -> str:
-    return _CONTROL.sub("·", cell.replace("\n", " "))
+    return show_direction(_CONTROL.sub("·", cell.replace("\n", " ")))
 
 
 def _facts(task: Task) -> Iterable[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Define the table of bulk operations: action, selected tasks, user and progress."""
+"""Define the table of bulk operations: action, selected tasks or due times, user and progress."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
-from taskmaster.tasks.bulk_actions import RULES, Action, format_task_count
+from taskmaster.tasks.bulk_actions import RULES, Action, format_run_count, format_task_count
 from taskmaster.tasks.options import MAX_QUEUE
+from taskmaster.tasks.timing.rules import MAX_SCHEDULE_NAME
 
 
 class OperationState(StrEnum):
@@ -34,34 +35,60 @@ class Operation(models.Model):
     Only `taskmaster.tasks.bulk` writes the rows. The operation applies to the tasks that `filter`
     selects or `ids` lists, and that its action can change. Tasks with an id above `upper_id` are
     not changed. All tasks up to the id `cursor` are processed, so none is processed twice.
+
+    The back-fill of a schedule has none of these. It creates a run for each due time from
+    `first_due_at` to `last_due_at`. All due times up to `created_until` have their runs.
     """
 
     id = models.BigAutoField(primary_key=True)
     action = models.CharField(max_length=16, choices=[(each.value, each.value) for each in Action])
     filter = models.JSONField(
-        null=True, help_text="Filters of the task list by name. Null if the operation has ids."
+        null=True,
+        help_text="Filters of the task list by name. Null for ids, and for a back-fill.",
     )
     ids = ArrayField(
         models.BigIntegerField(),
         null=True,
-        help_text="Sorted ids. Null if the operation has a filter.",
+        help_text="Sorted ids. Null for a filter, and for a back-fill.",
     )
     queue = models.CharField(
         max_length=MAX_QUEUE, default="", help_text="New queue, for set_queue only."
     )
     priority = models.SmallIntegerField(null=True, help_text="New priority, for set_priority only.")
+    schedule = models.ForeignKey(
+        "taskmaster_tasks.Schedule",
+        null=True,
+        # As in Task.schedule: the id stays when the schedule is deleted.
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        help_text="Schedule to back-fill. Null for an operation on tasks.",
+    )
+    schedule_name = models.CharField(max_length=MAX_SCHEDULE_NAME, default="", db_default="")
+    schedule_digest = models.CharField(
+        max_length=64,
+        default="",
+        db_default="",
+        help_text="SHA-256 of the fields that decide the due times and the tasks.",
+    )
+    first_due_at = models.DateTimeField(null=True, help_text="First due time of a back-fill.")
+    last_due_at = models.DateTimeField(null=True, help_text="Last due time of a back-fill.")
+    created_until = models.DateTimeField(
+        null=True, help_text="Due times of a back-fill up to this one have their runs."
+    )
     state = models.CharField(
         max_length=16,
         choices=[(each.value, each.value) for each in OperationState],
         default=OperationState.PREVIEW,
     )
     total = models.BigIntegerField(
-        help_text="Number of tasks to change, as counted for the preview."
+        help_text="Number of tasks to change, or of runs to create, as counted for the preview."
     )
     at_least = models.BooleanField(
         default=False, help_text="Whether `total` is a lower bound, because the count timed out."
     )
-    upper_id = models.BigIntegerField()
+    upper_id = models.BigIntegerField(default=0, db_default=0)
     cursor = models.BigIntegerField(default=0)
     done = models.BigIntegerField(default=0)
     refused = models.JSONField(default=dict, help_text="Number of refused tasks by reason.")
@@ -87,14 +114,20 @@ class Operation(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        # Permissions on tasks also apply to bulk operations.
+        # Permissions on tasks also apply to bulk operations, and those on schedules to back-fills.
         default_permissions = ()
         indexes = [
             models.Index(
                 "progressed_at",
                 name="taskmaster_operations_active",
                 condition=models.Q(state__in=[each.value for each in ACTIVE]),
-            )
+            ),
+            # Serves the page of a schedule.
+            models.Index(
+                fields=["schedule", "-id"],
+                name="taskmaster_operations_schedule",
+                condition=models.Q(schedule__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -113,6 +146,8 @@ class Operation(models.Model):
     @property
     def selection(self) -> str:
         """Return the selection as text: `queue=mail, status=failed`."""
+        if self.first_due_at is not None and self.last_due_at is not None:
+            return f"due from {self.first_due_at.isoformat()} to {self.last_due_at.isoformat()}"
         if self.ids is not None:
             return f"{len(self.ids):,} selected by id"
         return (
@@ -121,17 +156,32 @@ class Operation(models.Model):
         )
 
     @property
+    def title(self) -> str:
+        """Return the intended change without the selection: `cancel 1,284 tasks`."""
+        rule = RULES[Action(self.action)]
+        return self._format(rule.infinitive, self.total, at_least=self.at_least)
+
+    @property
     def intent(self) -> str:
         """Return the intended change as text: `cancel 1,284 tasks (status=failed)`."""
-        tasks = format_task_count(self.total, at_least=self.at_least)
-        return self._format(RULES[Action(self.action)].infinitive, tasks)
+        return f"{self.title}{self._suffix}"
 
     @property
     def outcome(self) -> str:
         """Return the result so far as text: `cancelled 1,284 tasks (status=failed), 3 refused`."""
-        text = self._format(RULES[Action(self.action)].past, format_task_count(self.done))
+        text = f"{self._format(RULES[Action(self.action)].past, self.done)}{self._suffix}"
         return f"{text}, {self.refusals:,} refused" if self.refused else text
 
-    def _format(self, text: str, tasks: str) -> str:
-        text = text.format(tasks=tasks, queue=self.queue, priority=self.priority)
-        return f"{text} ({self.selection})"
+    @property
+    def _suffix(self) -> str:
+        """Return the selection for events, whose readers may not see schedules' due times."""
+        return "" if self.action == Action.BACKFILL else f" ({self.selection})"
+
+    def _format(self, template: str, count: int, *, at_least: bool = False) -> str:
+        return template.format(
+            tasks=format_task_count(count, at_least=at_least),
+            runs=format_run_count(count),
+            queue=self.queue,
+            priority=self.priority,
+            schedule=self.schedule_name,
+        )

@@ -281,6 +281,8 @@ class ScheduleRun(models.Model):
         ]
         indexes = [
             models.Index(fields=["schedule", "-due_at", "-id"], name="taskmaster_runs_newest"),
+            # Serves the summary of the last day.
+            models.Index(fields=["-run_at"], name="taskmaster_runs_by_time"),
             # Finds the runs that have not ended, for the overlap policies.
             models.Index(
                 "schedule",

@@ -16,7 +16,9 @@ from django.db.models.functions import Coalesce
 from django.utils.dateparse import parse_datetime
 
 from taskmaster.tasks.lifecycle import Status
-from taskmaster.tasks.models import Task
+from taskmaster.tasks.models import Schedule, Task
+from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
+from taskmaster.tasks.permissions import VIEW_SCHEDULE, require
 from taskmaster.tasks.queries.search import MAX_TEXT, REACH, search
 
 _ZONED_RULE = "must be a time with a time zone, such as 2030-01-31T12:00:00Z (write + as %2B)."
@@ -44,6 +46,26 @@ class ZonedTimeFilter(filters.IsoDateTimeFilter):
 
 class TaskStatusFilter(filters.BaseInFilter, filters.ChoiceFilter):
     """Filter by one status, or by several separated by commas."""
+
+
+class _ScheduleNameField(forms.CharField):
+    """Convert the name of a schedule into its id."""
+
+    def clean(self, value: Any) -> int | None:
+        name = super().clean(value)
+        if not name:
+            return None
+        found = Schedule.objects.filter(name=name).values_list("pk", flat=True).first()
+        if found is None:
+            # The name is a parameter, since the message is a format string.
+            raise forms.ValidationError("No schedule has the name %(name)s.", params={"name": name})
+        return found
+
+
+class ScheduleNameFilter(filters.CharFilter):
+    """Filter by the name of a schedule. An unknown name is an error."""
+
+    field_class = _ScheduleNameField
 
 
 class TaskFilter(filters.FilterSet):
@@ -97,3 +119,26 @@ class TaskFilter(filters.FilterSet):
         lookup = self.filters[name].lookup_expr
         ended = Coalesce("completed_at", "failed_at", "cancelled_at")
         return tasks.alias(ended=ended).filter(**{f"ended__{lookup}": when})
+
+
+class ListedTaskFilter(TaskFilter):
+    """Select the tasks of a list. Only users who may view schedules may filter by schedule.
+
+    The permission is checked before the name is looked up, because an unknown name is an error.
+    """
+
+    schedule = ScheduleNameFilter(
+        "schedule_id",
+        max_length=MAX_SCHEDULE_NAME,
+        help_text=(
+            "Name of the schedule that submitted the task. "
+            "Requires the permission `taskmaster_tasks.view_schedule`."
+        ),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Create the filter. Raise NotAllowed if the user of the request may not use it."""
+        super().__init__(*args, **kwargs)
+        # REST passes the request. Pages check the permission themselves. A command needs none.
+        if self.request is not None and "schedule" in self.data:
+            require(self.request.user, VIEW_SCHEDULE)

@@ -7,12 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from taskmaster.tasks.models import Schedule, SchedulerState
-from taskmaster.tasks.queries.schedules import (
-    SEARCH_SILENT_S,
-    ScheduleRow,
-    ScheduleState,
-    ShownRun,
-)
+from taskmaster.tasks.queries.schedule_runs import ShownRun
+from taskmaster.tasks.queries.schedules import SEARCH_SILENT_S, ScheduleRow, ScheduleState
 from taskmaster.tasks.timing.timing import Timing
 from taskmaster.tasks.timing.zones import zone_of
 

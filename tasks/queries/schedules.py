@@ -1,7 +1,7 @@
-"""Read schedules for pages and interfaces: their states, and the outcomes of their newest runs.
+"""Read schedules for pages and interfaces: their states and their newest runs.
 
-A page of the list needs four statements, whatever the number of its schedules: the states of all,
-the rows of the page, the newest runs of these rows, and their runs that were created ahead.
+A page of the list needs four statements, whatever the number of its schedules: the counts with the
+names of the page, its rows, the newest runs of these rows, and their runs that were created ahead.
 """
 
 from __future__ import annotations
@@ -11,23 +11,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import groupby
-from operator import attrgetter
-
-from django.db.models import Min
-from django.db.models.functions import Now
 
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.messages import ListedRun, ListedSchedule
-from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun, Task
-from taskmaster.tasks.models.schedule import RunKind, RunState
+from taskmaster.tasks.models import Schedule, SchedulerState, Task
 from taskmaster.tasks.queries.pending_reason import explain_pending
+from taskmaster.tasks.queries.schedule_runs import OUTCOMES, ShownRun, newest_runs, outcomes
 from taskmaster.tasks.store import schedule_lists as store
 
 #: A schedule is late if a due run has no task, or its task has not started, after this time.
 LATE_S = 10.0
-#: Number of outcomes that a row of the list shows, and number of rows of a page.
-OUTCOMES, PAGE_ROWS = 30, 50
+#: Number of rows of a page.
+PAGE_ROWS = 50
 #: The leader stores the time of its search once a minute when it is idle. Three are missing.
 SEARCH_SILENT_S = 180.0
 #: Number of late rows of a page whose reason is read from the figures of the queue.
@@ -55,112 +50,6 @@ VIEWS = (
     ("Paused", "paused", ScheduleState.PAUSED),
     ("Ended", "ended", ScheduleState.ENDED),
 )
-
-#: Colour token, icon and name of a run with a task, by the status of the task.
-_RAN = {
-    Status.COMPLETE: ("complete", "complete", "complete"),
-    Status.FAILED: ("failed", "failed", "failed"),
-    Status.CANCELLED: ("cancelled", "cancelled", "cancelled"),
-    Status.STARTED: ("running", "running", "running"),
-}
-_PENDING = ("pending", "pending", "pending")
-_DELETED = ("cancelled", "unknown", "task deleted")
-#: The same for a run without a task.
-_DID_NOT_RUN = {
-    RunState.QUEUED: ("pending", "pending", "queued"),
-    RunState.PAUSED: ("operator", "pause", "paused"),
-    RunState.SKIPPED: ("operator", "skip", "skipped"),
-    RunState.OVERLAP: ("cancelled", "skip", "overlap"),
-    RunState.MISSED: ("pending", "skip", "missed"),
-    RunState.OUTSIDE_WINDOW: ("pending", "skip", "missed"),
-    RunState.REFUSED: ("failed", "failed", "refused"),
-    RunState.WITHDRAWN: ("cancelled", "cancelled", "withdrawn"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ShownRun:
-    """Hold a run with its colour token, its icon, and its outcome in one word."""
-
-    row: ListedRun
-    kind: str
-    icon: str
-    word: str
-
-    @property
-    def ran(self) -> bool:
-        """Return whether the run has a task whose state is known."""
-        return self.row.status is not None
-
-    @property
-    def bar(self) -> str:
-        """Return the class of its bar."""
-        return self.kind if self.ran else "none"
-
-    @property
-    def is_offered(self) -> bool:
-        """Return whether it is a single due time without a task, which a user can run now."""
-        return (
-            self.row.kind == RunKind.SCHEDULED
-            and self.row.task_id is None
-            and self.row.times == 1
-            and self.row.state != RunState.QUEUED
-        )
-
-    @property
-    def run_s(self) -> float | None:
-        """Return the run time of the newest attempt in seconds, or None if it has not ended."""
-        if self.row.started_at is None or self.row.finished_at is None:
-            return None
-        return max(0.0, (self.row.finished_at - self.row.started_at).total_seconds())
-
-    @property
-    def late_s(self) -> float | None:
-        """Return the seconds from its time to the start of the only attempt, or None."""
-        if (
-            self.row.attempt != 1
-            or self.row.started_at is None
-            or self.row.kind != RunKind.SCHEDULED
-        ):
-            return None
-        return max(0.0, (self.row.started_at - self.row.run_at).total_seconds())
-
-
-def shown(row: ListedRun) -> ShownRun:
-    """Return the run with its outcome."""
-    if row.status is not None:
-        return ShownRun(row, *_RAN.get(Status(row.status), _PENDING))
-    if row.task_id is not None:
-        return ShownRun(row, *_DELETED)
-    return ShownRun(row, *_DID_NOT_RUN.get(RunState(row.state), _PENDING))
-
-
-def newest_runs(ids: Sequence[int], *, most: int = OUTCOMES) -> dict[int, list[ShownRun]]:
-    """Return the newest runs of each schedule, newest first, with one statement."""
-    rows = store.list_schedule_runs(ids, most=most) if ids else []
-    by_schedule = groupby(rows, attrgetter("schedule_id"))
-    return {pk: [shown(row) for row in group] for pk, group in by_schedule}
-
-
-def outcomes(runs: Iterable[ShownRun]) -> list[ShownRun]:
-    """Return the last thirty outcomes, oldest first. A folded row stands for several."""
-    found: list[ShownRun] = []
-    for run in runs:
-        found += [run] * min(run.row.times, OUTCOMES - len(found))
-        if len(found) == OUTCOMES:
-            break
-    return found[::-1]
-
-
-def summary(found: Iterable[ShownRun]) -> str:
-    """Count the outcomes: `27 complete, 1 failed, 2 did not run`."""
-    names = ("complete", "failed", "cancelled", "running", "pending", "none")
-    counts = Counter(run.bar for run in found)
-    return ", ".join(
-        f"{counts[name]} {'did not run' if name == 'none' else name}"
-        for name in names
-        if counts[name]
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,30 +114,28 @@ NAMED = 3
 
 def read_page(view: str = "", search: str = "", number: int = 1) -> SchedulePage:
     """Return a page of the schedules of a view. A number out of range gives the nearest page."""
-    listed = store.list_schedule_states(search=search, late_s=LATE_S)
     state = next((state for _, value, state in VIEWS if value == view), None)
-    matching = [each for each in listed if state is None or each.state == state]
-    pages = max(1, -(-len(matching) // PAGE_ROWS))
-    number = min(max(1, number), pages)
-    named: dict[str, list[ListedSchedule]] = {}
-    for each in listed:
-        names = named.setdefault(each.state, [])
-        if len(names) < NAMED:
-            names.append(each)
+    number = max(1, number)
+    found = store.list_schedule_states(
+        search=search, state=state or "", late_s=LATE_S, page=number, rows=PAGE_ROWS, named=NAMED
+    )
+    total = found.counts.total()
+    matching = total if state is None else found.counts[state]
+    pages = max(1, -(-matching // PAGE_ROWS))
     return SchedulePage(
-        _rows(matching[(number - 1) * PAGE_ROWS : number * PAGE_ROWS]),
-        Counter(each.state for each in listed),
-        named,
-        len(matching),
-        len(listed),
-        number,
+        _rows(found.rows),
+        found.counts,
+        found.named,
+        matching,
+        total,
+        min(number, pages),
         pages,
     )
 
 
 def read_row(schedule: Schedule, *, most: int = OUTCOMES) -> ScheduleRow:
     """Return one schedule with its state and up to `most` of its newest runs."""
-    listed = store.list_schedule_states(schedule_id=schedule.pk, late_s=LATE_S)
+    listed = store.list_schedule_states(schedule_id=schedule.pk, late_s=LATE_S).rows
     state = listed[0].state if listed else ScheduleState.ENDED.value
     runs = newest_runs([schedule.pk], most=most).get(schedule.pk, [])
     row = ScheduleRow(schedule, state, runs, _next_times([schedule]).get(schedule.pk))
@@ -297,10 +184,7 @@ def _explained(rows: list[ScheduleRow]) -> list[ScheduleRow]:
 def _next_times(schedules: Iterable[Schedule]) -> dict[int, datetime | None]:
     """Return when the next run of each schedule starts. It may have been created ahead."""
     times = {schedule.pk: schedule.next_run_at for schedule in schedules}
-    ahead = ScheduleRun.objects.filter(
-        schedule__in=times, run_at__gt=Now(), kind=RunKind.SCHEDULED, state=RunState.CREATED
-    )
-    return times | dict(ahead.order_by().values_list("schedule").annotate(Min("run_at")))
+    return times | dict(store.list_runs_ahead(list(times)))
 
 
 def _is_unstarted(row: ListedRun) -> bool:

@@ -66,6 +66,18 @@ def within_reach(tasks: QuerySet[Task], statuses: Iterable[str] = ()) -> tuple[Q
     return tasks.filter(pk__gt=newest - REACH), REACH_TEXT
 
 
+def within_schedule(tasks: QuerySet[Task], schedule_id: int) -> tuple[QuerySet[Task], str]:
+    """Limit a filtered list of the tasks of a schedule, as `within_reach` does.
+
+    It covers the newest `FEW` tasks of the schedule, which an index lists.
+    """
+    of_schedule = Task.objects.filter(schedule_id=schedule_id).order_by("-pk")
+    last = of_schedule.values_list("pk", flat=True)[FEW : FEW + 1].first()
+    if last is None:
+        return tasks, ""
+    return tasks.filter(pk__gt=last), f"among its newest {FEW:,} tasks"
+
+
 def search(tasks: QuerySet[Task], text: str, *, newest: int | None = None) -> QuerySet[Task]:
     """Return the tasks among the newest `REACH` that match each word of `text`.
 

@@ -25,13 +25,15 @@ NEXT = ("next_due_at", "next_run_at", "ended_at", "ended_reason")
 CHANGED = (*NEXT, "version", "changed_at")
 
 
-def lock(schedule_id: int) -> tuple[Schedule, datetime]:
+def lock(schedule_id: int, *, to_delete: bool = False) -> tuple[Schedule, datetime]:
     """Lock the row of a schedule. Return it with the time of the database.
 
     Of two concurrent changes, the second sees the result of the first. The leader leaves out a
-    locked schedule. Raise ScheduleNotFound.
+    locked schedule. `to_delete` also waits until the running chunk of a back-fill has ended. Raise
+    ScheduleNotFound.
     """
-    schedule = Schedule.objects.select_for_update(no_key=True).filter(pk=schedule_id).first()
+    schedules = Schedule.objects.select_for_update(no_key=not to_delete)
+    schedule = schedules.filter(pk=schedule_id).first()
     if schedule is None:
         raise ScheduleNotFound(schedule_id)
     return schedule, store.read_clock()

@@ -118,7 +118,7 @@ def delete(schedule: Schedule, *, user: ScheduleUser | None, version: int | None
     """
     check_user(user, CHANGE_SCHEDULE)
     with transaction.atomic():
-        schedule, _ = changes.lock(schedule.pk)
+        schedule, _ = changes.lock(schedule.pk, to_delete=True)
         _require_version(schedule, version)
         if schedule.ended_reason != changes.NO_LONGER_DECLARED:
             _refuse_code(schedule, "deleted")

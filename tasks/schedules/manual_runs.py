@@ -1,11 +1,9 @@
-"""Run schedules for users: now, or for a range of past due times."""
+"""Run schedules for users, now or for a past due time, and count the runs of a back-fill."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice, takewhile
 
 from django.db import transaction
 
@@ -32,7 +30,7 @@ from taskmaster.tasks.timing.zones import zone_of
 from taskmaster.tasks.wakeup import wake_on_commit
 
 #: Most due times of one back-fill.
-BACKFILL_MAX = 10_000
+BACKFILL_MAX = 100_000
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -59,7 +57,7 @@ def run_now(
         schedule, now = changes.lock(schedule.pk)
         check_runs(user, schedule, RUN_SCHEDULE)
         due = now if due_at is None else _past_due_time(schedule, due_at, now)
-        [run_id] = _create_runs(schedule, RunKind.MANUAL, [due], user)
+        run_id = _create_run(schedule, due, user)
         publish_change(f"ran schedule {schedule.name}", user)
     return ScheduleRun.objects.get(pk=run_id)
 
@@ -67,61 +65,45 @@ def run_now(
 def preview_backfill(
     schedule: Schedule, start: datetime | str | None, end: datetime | str | None
 ) -> BackfillPreview:
-    """Count the runs that a back-fill would create.
+    """Count the due times from `start` to `end`, for each of which a back-fill would create a run.
 
-    The caller has checked the permission to view schedules. Raise the InvalidField of `backfill`.
+    Both ends are included and must be in the past. Without an offset they are local times. The
+    caller has checked the permission to view schedules. Raise InvalidField for a bad range, and for
+    more than 100,000 due times.
     """
-    due_times = _due_times_between(schedule, start, end, store.read_clock())
-    if not due_times:
-        return BackfillPreview(0, None, None)
-    return BackfillPreview(len(due_times), due_times[0], due_times[-1])
+    first, last = _range(schedule, start, end, store.read_clock())
+    count, found, newest = 0, None, None
+    for due in timing_of(schedule).after(first - _MICROSECOND):
+        if due.at > last:
+            break
+        if count == BACKFILL_MAX:
+            assert newest is not None
+            raise InvalidField(
+                "end",
+                f"the range has more than {BACKFILL_MAX:,} due times, the limit of one back-fill; "
+                f"the last possible end is {newest.isoformat()}.",
+            )
+        count, found, newest = count + 1, found or due.at, due.at
+    return BackfillPreview(count, found, newest)
 
 
-def backfill(
-    schedule: Schedule,
-    start: datetime | str | None,
-    end: datetime | str | None,
-    *,
-    user: ScheduleUser | None,
-) -> int:
-    """Create a run, due now, for each due time from `start` to `end`. Return their number.
-
-    Both ends are included and must be in the past. Without an offset they are local times. Due
-    times that have run already run again, and the overlap policy does not apply. All runs are
-    created in one transaction. Raise the errors of `run_now`, and InvalidField for more than 10,000
-    due times, or none.
-    """
-    check_user(user, RUN_SCHEDULE)
-    with transaction.atomic():
-        schedule, now = changes.lock(schedule.pk)
-        check_runs(user, schedule, RUN_SCHEDULE)
-        due_times = _due_times_between(schedule, start, end, now)
-        if not due_times:
-            raise InvalidField("end", "the range has no due time of the schedule.")
-        _create_runs(schedule, RunKind.BACKFILL, due_times, user)
-        publish_change(f"back-filled {len(due_times):,} runs of schedule {schedule.name}", user)
-    return len(due_times)
-
-
-def _create_runs(
-    schedule: Schedule, kind: RunKind, due_times: Sequence[datetime], user: ScheduleUser | None
-) -> list[int]:
-    """Create a run with its task for each due time. Return the ids of the runs."""
-    task = _submission(schedule)
-    rows = store.insert_schedule_runs(
+def _create_run(schedule: Schedule, due_at: datetime, user: ScheduleUser | None) -> int:
+    """Create a run with its task. Return the id of the run."""
+    task = submission_of(schedule)
+    [(run_id, task_id)] = store.insert_schedule_runs(
         schedule.pk,
         task,
-        due_times,
-        kind=kind,
+        [due_at],
+        kind=RunKind.MANUAL,
         user=name_of(user),
         created_by_id=schedule.owner_id,
     )
-    publish_submitted([task_id for _, task_id in rows], [task] * len(rows), name_of(user))
+    publish_submitted([task_id], [task], name_of(user))
     wake_on_commit()
-    return [run_id for run_id, _ in rows]
+    return run_id
 
 
-def _submission(schedule: Schedule) -> NewTask:
+def submission_of(schedule: Schedule) -> NewTask:
     """Return the submission of a run.
 
     Raise Conflict if the schedule cannot run: the owner may not submit it any more, its task does
@@ -155,9 +137,9 @@ def _past_due_time(schedule: Schedule, value: object, now: datetime) -> datetime
     )
 
 
-def _due_times_between(
+def _range(
     schedule: Schedule, start: object, end: object, now: datetime
-) -> list[datetime]:
+) -> tuple[datetime, datetime]:
     for field, value in (("start", start), ("end", end)):
         if value is None:
             raise InvalidField(field, "is required; give a time such as 2026-01-31T12:00:00Z.")
@@ -169,15 +151,7 @@ def _due_times_between(
             "end",
             f"{last.isoformat()} is in the future; only past due times can be back-filled.",
         )
-    coming = (due.at for due in timing_of(schedule).after(first - _MICROSECOND))
-    found = list(islice(takewhile(lambda due_at: due_at <= last, coming), BACKFILL_MAX + 1))
-    if len(found) > BACKFILL_MAX:
-        raise InvalidField(
-            "end",
-            f"the range has more than {BACKFILL_MAX:,} due times, the limit of one back-fill; the "
-            f"last possible end is {found[BACKFILL_MAX - 1].isoformat()}.",
-        )
-    return found
+    return first, last
 
 
 def _instant(schedule: Schedule, value: object, field: str, now: datetime) -> datetime:

@@ -1,6 +1,7 @@
 """Change and run schedules for users.
 
-Pages, REST, gRPC and commands call these functions and no others. Each function checks the
+Pages, REST, gRPC and commands call these functions, and no others except
+`taskmaster.tasks.bulk.backfill.start`. Each function checks the
 permissions of `user`, locks the schedule, and works in one transaction. `user` is None for the
 command line, which has all permissions.
 """
@@ -8,12 +9,7 @@ command line, which has all permissions.
 from __future__ import annotations
 
 from taskmaster.tasks.schedules.editing import create, delete, preview_new, update
-from taskmaster.tasks.schedules.manual_runs import (
-    BackfillPreview,
-    backfill,
-    preview_backfill,
-    run_now,
-)
+from taskmaster.tasks.schedules.manual_runs import BackfillPreview, preview_backfill, run_now
 from taskmaster.tasks.schedules.pausing import pause, resume, skip_next
 from taskmaster.tasks.schedules.pausing_all import pause_all, read_state, resume_all
 from taskmaster.tasks.schedules.stored import preview_stored
@@ -22,7 +18,6 @@ from taskmaster.tasks.schedules.users import ScheduleUser
 __all__ = [
     "BackfillPreview",
     "ScheduleUser",
-    "backfill",
     "create",
     "delete",
     "pause",

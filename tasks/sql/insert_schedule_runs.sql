@@ -1,6 +1,7 @@
 -- Purpose: store a manual or back-filled run for each due time, with its task, which is due now.
 -- There is no task without its run, since one statement stores both.
--- Called by taskmaster.tasks.schedules.manual_runs.
+-- Called by taskmaster.tasks.schedules.manual_runs for one run.
+-- Called by taskmaster.tasks.bulk.backfill for a chunk.
 WITH task AS (
     INSERT INTO taskmaster_tasks_task
         (

@@ -59,6 +59,11 @@ def notify_schedules(*, using: str = DEFAULT_DB_ALIAS) -> None:
     _run(using, "notify_schedules")
 
 
+def keep_schedule(schedule_id: int, *, using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Keep a schedule from being deleted until the transaction ends. Return whether it exists."""
+    return bool(_run(using, "keep_schedule", {"schedule_id": schedule_id}))
+
+
 def lock_unstarted_runs(
     schedule_id: int | None,
     since: datetime | str,

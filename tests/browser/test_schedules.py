@@ -1,4 +1,4 @@
-"""Test the pages of schedules in a browser: the preview, run now, pause, the keyboard, axe."""
+"""Test the pages of schedules in a browser: preview, run, back-fill, pause, keyboard, axe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ expect.set_options(timeout=WAIT_MS)
 NAME = "weekly-report"
 
 
-def test_a_schedule_is_created_with_a_preview_run_paused_and_resumed(
+def test_a_schedule_is_created_with_a_preview_run_back_filled_paused_and_resumed(
     page: Page, fleet: Fleet, errors: Errors, photograph: Callable[[Page, str], None]
 ) -> None:
     errors.expected.append(AXE_STYLES)
@@ -66,6 +66,19 @@ def test_a_schedule_is_created_with_a_preview_run_paused_and_resumed(
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.locator(".history li")).to_contain_text("complete")
     expect(page.locator(".history li")).to_contain_text("manual by ada")
+
+    # Back-fill a range: the dialog counts its due times, then the page shows the progress.
+    page.get_by_role("button", name="Back-fill…").click()
+    page.get_by_label("From", exact=True).fill("2026-01-01T00:00")
+    page.get_by_label("To", exact=True).fill("2026-01-14T00:00")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("2 due times, from Sun 04 Jan 02:30 to Sun 11 Jan 02:30.")
+    found += violations_in_every_face(page, "#backfill")
+    dialog.get_by_role("button", name="Create 2 runs").click()
+    expect(dialog).to_be_hidden()
+    expect(page.locator(".backfills li")).to_contain_text("2 of 2 runs created")
+    expect(page.locator(".backfills .mark")).to_have_text("complete")
+    expect(page.locator(".history li", has_text="back-fill by ada")).to_have_count(2)
 
     # Pause it with the keyboard alone: the reason has the focus, Escape keeps everything.
     pause = page.get_by_role("button", name="Pause…")

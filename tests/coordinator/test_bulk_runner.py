@@ -16,13 +16,14 @@ from taskmaster.coordinator import bulk_runner as module
 from taskmaster.coordinator.bulk_runner import BulkRunner
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.support.database import Database, conninfo
+from taskmaster.tasks.bulk import runner as chunks
 from taskmaster.tasks.bulk.runner import ChunkResult
 from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.models import Event, Operation
 from tests.factories import stored
 from tests.system.fleet import acount
-from tests.tasks.bulk.sample import an_operation
-from tests.waiting import until_counted
+from tests.tasks.bulk.sample import a_back_fill, an_operation, assert_each_due_time_has_run_once
+from tests.waiting import until, until_counted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,6 +79,25 @@ async def test_an_operation_that_another_session_has_locked_is_left_alone() -> N
             await other.rollback()
             # The runner looks again after a second.
             await until_counted(2, status="cancelled")
+
+
+async def test_two_runners_create_the_runs_of_a_back_fill_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(chunks, "CHUNK", 10)
+    operation = await sync_to_async(a_back_fill)(150)
+
+    async def has_done(number: int) -> bool:
+        await operation.arefresh_from_db()
+        return operation.done >= number
+
+    async with running():
+        async with running():
+            await until(lambda: has_done(40))
+        # The other one continues.
+        await until(lambda: has_done(150))
+    assert operation.state == "complete"
+    await sync_to_async(assert_each_due_time_has_run_once)(operation)
 
 
 async def test_an_error_of_django_s_connection_is_logged_and_retried(

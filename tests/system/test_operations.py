@@ -12,6 +12,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from taskmaster.coordinator.support.database import conninfo
+from taskmaster.tasks.bulk.runner import run_chunk
 from taskmaster.tasks.models import Event, Operation, Task
 from tests.factories import in_s, locked, stored
 from tests.system.fleet import (
@@ -24,7 +25,12 @@ from tests.system.fleet import (
     manage,
     serving,
 )
-from tests.tasks.bulk.sample import an_operation, in_status
+from tests.tasks.bulk.sample import (
+    a_back_fill,
+    an_operation,
+    assert_each_due_time_has_run_once,
+    in_status,
+)
 from tests.waiting import until, until_counted
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,6 +40,10 @@ store = sync_to_async(stored)
 LOOKING = (
     "SELECT pid FROM pg_locks "
     "WHERE relation = 'taskmaster_tasks_operation'::regclass AND NOT granted"
+)
+BLOCKED = (
+    "SELECT pid FROM pg_stat_activity "
+    "WHERE wait_event_type = 'Lock' AND query LIKE '%FROM taskmaster_tasks_schedule%'"
 )
 RESTING = "SELECT pid FROM pg_stat_activity WHERE pid = %s AND state = 'idle'"
 
@@ -87,6 +97,24 @@ async def test_another_coordinator_finishes_the_operation_of_a_killed_one() -> N
     assert (operation.done, operation.total, operation.refused) == (5_000, 5_000, {})
     # A second run would find no failed tasks, and `max_attempts` would be higher than 2.
     assert await Task.objects.filter(pk__in=ids, status="pending", max_attempts=2).acount() == 5_000
+
+
+async def test_another_coordinator_finishes_the_back_fill_of_a_killed_one() -> None:
+    operation = await sync_to_async(a_back_fill)(1_200)
+    await sync_to_async(run_chunk)()
+    port = free_port()
+    with psycopg.connect(conninfo()) as other, psycopg.connect(conninfo(), autocommit=True) as look:
+        # The next chunk waits with an open transaction.
+        other.execute("SELECT FROM taskmaster_tasks_schedule FOR UPDATE")
+        first = manage("runcoordinator", "--port", str(port))
+        await until(lambda: look.execute(BLOCKED).fetchone())
+        end(first, signal.SIGKILL)
+    await operation.arefresh_from_db()
+    assert (operation.state, operation.done) == ("running", 500)
+    async with coordinator():
+        await until_state(operation, "complete")
+    assert operation.done == 1_200
+    await sync_to_async(assert_each_due_time_has_run_once)(operation)
 
 
 async def test_a_running_coordinator_continues_the_operation_before_its_poll() -> None:

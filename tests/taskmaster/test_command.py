@@ -346,6 +346,21 @@ def test_a_terminal_gets_glyphs_and_colours_but_no_control_characters(
     assert head.index("QUEUE") == row.index("default")
 
 
+def test_a_terminal_gets_the_codes_of_characters_that_change_the_direction() -> None:
+    screen = io.StringIO()
+    screen.isatty = lambda: True  # type: ignore[method-assign]
+    printer = TerminalPrinter(screen, coloured=False)
+    printer.line("exe\u202egnp")
+    printer.columns(("A", "B"), [("exe\u202egnp", "b")], marked=False)
+    task = Task.objects.get(pk=in_status("failed"))
+    task.worker = "exe\u202egnp"
+    printer.task(task, [TaskOutput(attempt=1, text="exe\u202egnp")])
+    assert screen.getvalue().count("exeU+202Egnp") == 4
+    assert "\u202e" not in screen.getvalue()
+    printer.json({"name": "exe\u202egnp"})
+    assert "exe\u202egnp" in screen.getvalue()
+
+
 def test_a_pipe_gets_the_output_as_it_was_printed() -> None:
     stream = io.StringIO()
     printed = TaskOutput(attempt=1, text="\x1b[1mbold\n")

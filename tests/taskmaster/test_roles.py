@@ -17,6 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, resolve
 
 from taskmaster.roles import ADMIN as ADMIN_ROLE
 from taskmaster.roles import ROLES, TABLE, VIEWER, permissions_of, roles_with
+from taskmaster.tasks.bulk import backfill
 from taskmaster.tasks.models import Operation, Task
 from taskmaster.tasks.permissions import (
     ADD,
@@ -81,6 +82,7 @@ PAGES = [
         RUN,
         form="start=2026-01-01T00:00&end=2026-01-01T05:00",
     ),
+    Request("POST", "/schedules/{schedule}/backfill/{backfill}/cancel/", RUN),
     Request("POST", "/schedules/{command}/run/", (*RUN, SUBMIT_SHELL)),
     Request("POST", "/schedules/{command}/resume/", (*RUN, SUBMIT_SHELL)),
     Request("GET", "/workers/", (VIEW_WORKER,)),
@@ -117,6 +119,8 @@ API = [
     Request("GET", "/api/operations/{operation}/", (VIEW,)),
     Request("POST", "/api/operations/{operation}/confirm/", (VIEW, CHANGE)),
     Request("POST", "/api/operations/{operation}/cancel/", (VIEW, CHANGE)),
+    Request("GET", "/api/operations/{backfill}/", (VIEW_SCHEDULE,)),
+    Request("POST", "/api/operations/{backfill}/cancel/", RUN),
     Request("GET", "/api/schedules/", (VIEW_SCHEDULE,)),
     Request("POST", "/api/schedules/", EDIT, {"name": "new", **HOURLY}),
     Request(
@@ -186,6 +190,11 @@ ADMIN = [
     Request("GET", "/admin/taskmaster_tasks/task/add/", (ADD,)),
     Request("GET", "/admin/taskmaster_tasks/task/{task}/change/", (VIEW,)),
     Request("GET", "/admin/taskmaster_tasks/operation/", (VIEW,)),
+    Request(
+        "GET",
+        "/admin/taskmaster_tasks/operation/{backfill}/change/",
+        (VIEW, VIEW_SCHEDULE),
+    ),
     Request("GET", "/admin/taskmaster_tasks/event/", (VIEW,)),
     Request("GET", "/admin/taskmaster_tasks/schedule/", (VIEW_SCHEDULE,)),
     Request("GET", "/admin/taskmaster_tasks/schedule/{schedule}/change/", (VIEW_SCHEDULE,)),
@@ -224,6 +233,7 @@ def ids(user: User) -> dict[str, Any]:
         "failed": failed,
         "worker": a_worker().pk,
         "operation": operation.pk,
+        "backfill": backfill.start(hourly, **PAST, user=None).pk,
         "schedule": hourly.pk,
         "command": command.pk,
     }
@@ -300,7 +310,7 @@ def test_every_url_is_walked_or_public() -> None:
         if isinstance(each, URLResolver) and each.app_name == "taskmaster"
     ]
     example = {"task": 1, "failed": 1, "worker": UUID(int=1), "operation": 1, "schedule": 1}
-    example["command"] = 1
+    example["command"] = example["backfill"] = 1
     walked = {
         resolve(urlsplit(request.address.format(**example)).path).url_name
         for request in (*PAGES, *API)

@@ -93,11 +93,12 @@ def test_a_released_task_returns_to_the_queue() -> None:
         (Action.CANCEL, EventKind.CANCELLED, "cancelled by eve"),
         (Action.RETRY, EventKind.SUBMITTED, "retried (was failed) by eve"),
         (Action.RUN_NOW, EventKind.SUBMITTED, "made due now by eve"),
+        (Action.BACKFILL, EventKind.SUBMITTED, "to mail by eve, back-filling schedule nightly"),
     ],
 )
 def test_a_task_of_a_bulk_operation_is_named_with_the_action_and_the_user(
     action: Action, kind: EventKind, text: str
 ) -> None:
     row = ChangedTask(7, "a.task", "mail", "failed")
-    event = messages.changed_in_bulk(ChunkResult(action, "eve"))(row, None)
+    event = messages.changed_in_bulk(ChunkResult(action, "eve", schedule="nightly"))(row, None)
     assert (event.kind, event.text, event.user) == (kind, text, "eve")

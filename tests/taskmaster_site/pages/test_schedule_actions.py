@@ -9,10 +9,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from taskmaster.tasks.models import Schedule, ScheduleRun, Task
+from taskmaster.tasks.models import Operation, Schedule, ScheduleRun, Task
 from tests.schedule_rows import a_run, nightly
 from tests.taskmaster_site.pages.people import client, press, text
 from tests.taskmaster_site.pages.test_schedule_list import plain
+from tests.tasks.bulk.sample import run_all
 
 pytestmark = pytest.mark.django_db
 CHANGED = "taskmaster:changed"
@@ -103,7 +104,7 @@ def test_a_paused_schedule_skips_nothing() -> None:
     assert answer.headers["HX-Retarget"] == "#skip .error"
 
 
-def test_a_back_fill_is_previewed_and_then_created() -> None:
+def test_a_back_fill_is_previewed_followed_and_cancelled() -> None:
     schedule = nightly(timezone="Europe/Berlin")
     browser = operator()
     days = {"start": "2026-03-01T00:00", "end": "2026-03-03T23:59"}
@@ -112,10 +113,41 @@ def test_a_back_fill_is_previewed_and_then_created() -> None:
     assert "Create 3 runs" in found
     assert not Task.objects.exists()
     answer = press(browser, at(schedule, "backfill"), **days)
-    assert "nightly-backup: 3 runs created." in text(answer)
+    assert "nightly-backup: the back-fill of 3 runs has started." in text(answer)
+    assert answer.headers["HX-Trigger"] == CHANGED
+    shown = backfills(browser, schedule)
+    assert "queued Sun 01 Mar 02:30 to Tue 03 Mar 02:30 by eve" in shown
+    assert "0 of 3 runs created; waiting for a coordinator Cancel the back-fill" in shown
+    operation = run_all(Operation.objects.get())
+    shown = backfills(browser, schedule)
+    assert "3 of 3 runs created" in shown
+    assert "Cancel" not in shown
     first = datetime(2026, 3, 1, 1, 30, tzinfo=UTC)
     expected = [first + timedelta(days=day) for day in range(3)]
     assert list(Task.objects.order_by("pk").values_list("scheduled_for", flat=True)) == expected
+    cancel = at(schedule, f"backfill/{operation.pk}/cancel")
+    refused = press(browser, cancel)
+    assert (refused.status_code, "is complete" in text(refused)) == (409, True)
+    Operation.objects.update(state="running", done=1, finished_at=None)
+    for elsewhere in (
+        at(nightly("other"), f"backfill/{operation.pk}/cancel"),
+        at(schedule, f"backfill/{10**30}/cancel"),
+        f"/schedules/{10**30}/backfill/{operation.pk}/cancel/",
+    ):
+        assert press(browser, elsewhere).status_code == 404
+    assert "cancelled after 1 run." in text(press(browser, cancel))
+    assert "cancelled by eve" in backfills(browser, schedule)
+    Operation.objects.update(state="failed", error="Schedule <b> was edited.")
+    assert "created Schedule &lt;b&gt; was edited." in backfills(browser, schedule)
+    Operation.objects.update(finished_at=timezone.now() - timedelta(days=2))
+    assert 'class="backfills"' not in text(browser.get(f"/schedules/{schedule.pk}/"))
+
+
+def backfills(browser: Client, schedule: Schedule) -> str:
+    """Return the back-fills that the page of the schedule shows, as text."""
+    html = text(browser.get(f"/schedules/{schedule.pk}/"))
+    assert ("data-active" in html) == Operation.objects.get().active
+    return plain(html.partition('<ul class="backfills">')[2].partition("</ul>")[0])
 
 
 @pytest.mark.parametrize(
@@ -162,7 +194,7 @@ def test_a_shell_schedule_needs_the_permission_for_shell_commands(verb: str) -> 
     ("verb", "permissions"),
     [
         *((verb, ("view_schedule", "change_schedule")) for verb in (
-            "run", "pause", "resume", "skip", "backfill", "backfill/preview",
+            "run", "pause", "resume", "skip", "backfill", "backfill/preview", "backfill/1/cancel",
         )),
         ("delete", ("view_schedule", "run_schedule")),
         ("run", ("run_schedule",)),

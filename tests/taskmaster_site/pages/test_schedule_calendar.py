@@ -8,7 +8,7 @@ from typing import Any
 
 from taskmaster.taskmaster_site.pages.schedule_calendar import CalendarDay, calendar
 from taskmaster.tasks.messages import ListedRun
-from taskmaster.tasks.queries.schedules import ShownRun, shown
+from taskmaster.tasks.queries.schedule_runs import ShownRun, shown
 from taskmaster.tasks.timing.timing import Timing
 from taskmaster.tasks.timing.triggers import CronTrigger, DueTime
 from taskmaster.tasks.timing.zones import zone_of

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from argparse import ArgumentParser
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from taskmaster.tasks.cli.schedules import add_actions
 from taskmaster.tasks.models import Schedule, SchedulerState
-from taskmaster.tasks.queries import schedules
+from taskmaster.tasks.queries import schedule_runs, schedules
 from tests.factories import in_s
 from tests.schedule_rows import a_run, nightly
 from tests.taskmaster_site.pages.people import client, press, text
@@ -111,7 +113,38 @@ def test_a_missed_or_refused_run_shows_its_reason(state: str) -> None:
 def test_the_summary_names_what_needs_a_person_and_counts_the_rest() -> None:
     birds()
     html = page(client("view_schedule"))
-    assert summary(html) == "failing failed. slow is late. held is paused. 1 other is on time."
+    assert summary(html) == (
+        "In the last day 1 of 2 runs succeeded; 1 failed. "
+        "failing failed. slow is late. held is paused. 1 other is on time."
+    )
+
+
+def test_the_summary_counts_the_runs_of_the_last_day_and_links_to_the_newest_that_did_not_succeed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schedule = nightly()
+    for seconds, state, status in [
+        (-90_000, "created", "failed"),
+        (-80_000, "created", "failed"),
+        (-80_001, "created", "complete"),
+        (-70_000, "refused", ""),
+        (-50, "skipped", ""),
+        (-40, "created", "started"),
+        (-30, "created", "cancelled"),
+    ]:
+        a_run(schedule, in_s(seconds), state, status)
+    newest = a_run(nightly("<other>"), in_s(-60), "missed", count=3)
+    browser = client("view_schedule")
+    html = page(browser)
+    assert "In the last day 1 of 7 runs succeeded;" in summary(html)
+    assert "succeeded; 1 cancelled, 1 failed, 3 missed, 1 refused." in summary(html)
+    assert (
+        f'<a href="/schedules/{newest.schedule_id}/#run-{newest.pk}" '
+        'title="The newest: &lt;other&gt;">3 missed</a>'
+    ) in html
+    monkeypatch.setattr(schedule_runs, "DAY_RUNS", 3)
+    expected = "Of the newest 4 runs of the last day, 0 succeeded; 1 cancelled, 3 missed."
+    assert expected in summary(page(browser))
 
 
 def test_the_summary_of_schedules_that_are_all_fine() -> None:
@@ -205,6 +238,21 @@ def test_buttons_are_shown_only_to_those_who_may_press_them(
     main = page(client(*permissions)).partition("<main")[2].partition("<dialog")[0]
     found = {"Run now", "Pause everything…", "New schedule"}
     assert {label for label in found if label in main} == shown
+
+
+def test_the_dialog_of_the_import_has_commands_that_the_command_line_accepts() -> None:
+    html = page(client("view_schedule", "change_schedule"))
+    assert 'data-open="import"' in html
+    dialog = html.partition('<dialog id="import"')[2].partition("</dialog>")[0]
+    commands = re.findall(r'<code id="(.*?)">manage.py taskmaster schedules (.*?)</code>', dialog)
+    assert len(commands) == 4
+    parser = ArgumentParser()
+    add_actions(parser)
+    for name, command in commands:
+        assert parser.parse_args(command.split()).schedule_action == "import"
+        assert f'data-copy="#{name}"' in dialog
+    User.objects.all().delete()
+    assert 'id="import"' not in page(client("view_schedule", "run_schedule"))
 
 
 def test_everything_is_paused_with_a_reason_and_resumed() -> None:

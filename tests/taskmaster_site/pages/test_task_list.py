@@ -13,7 +13,8 @@ from django.test import Client
 from taskmaster.taskmaster_site.pages.task_table import PAGE_ROWS
 from taskmaster.tasks.models import QueueDepth, Task
 from taskmaster.tasks.queries import search
-from tests.factories import stored
+from tests.factories import in_s, stored
+from tests.schedule_rows import a_run, nightly
 from tests.taskmaster_site.pages.people import client, text
 
 pytestmark = pytest.mark.django_db
@@ -122,6 +123,38 @@ def test_an_invalid_filter_is_named() -> None:
     answer = client("view_task").get("/tasks/?status=nonsense")
     assert answer.status_code == 200
     assert "No task matches: status:" in text(answer)
+
+
+def test_the_tasks_of_a_schedule_are_shown_only_to_those_who_may_view_schedules() -> None:
+    run = a_run(nightly("nightly & co"), in_s(-60), status="failed")
+    stored()
+    browser = client("view_task", "view_schedule")
+    page = text(browser.get(f"/schedules/{run.schedule_id}/"))
+    [address] = re.findall(r'id="its-tasks" href="([^"]*)"', page)
+    assert shown(browser.get(unescape(address))) == [run.task_id]
+    assert shown(browser.get(f"{unescape(address)}&status=complete")) == []
+    assert "schedule: No schedule has the name x." in text(browser.get("/tasks/?schedule=x"))
+    User.objects.all().delete()
+    browser = client("view_task")
+    known, unknown = (
+        text(browser.get("/tasks/", {"schedule": name})).replace(name, "?")
+        for name in ("nightly & co", "x-y-z")
+    )
+    assert shown(browser.get(unescape(address))) == []
+    for page in (known, unknown):
+        assert "schedule: This needs the permission taskmaster_tasks.view_schedule." in page
+
+
+def test_the_tasks_of_a_schedule_are_limited_to_its_newest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schedule = nightly()
+    ids = [a_run(schedule, in_s(-60 * n), status="complete").task_id for n in range(1, 5)]
+    stored(3)
+    monkeypatch.setattr(search, "FEW", 2)
+    answer = client("view_task", "view_schedule").get("/tasks/?schedule=nightly-backup")
+    assert shown(answer) == ids[:1:-1]
+    assert "among its newest 2 tasks" in text(answer)
 
 
 def test_pages_neither_repeat_nor_skip_a_task_while_others_are_stored() -> None:

@@ -11,10 +11,11 @@ from django.test import Client
 from django.utils import timezone
 
 from taskmaster.tasks import task_actions
-from taskmaster.tasks.bulk import request, service
+from taskmaster.tasks.bulk import backfill, request, service
 from taskmaster.tasks.models import Operation, Task
 from tests.factories import stored
 from tests.tasks.admin.pages import LIST, client, page
+from tests.tasks.schedules.sample import created
 
 pytestmark = pytest.mark.django_db
 
@@ -235,6 +236,23 @@ def test_a_user_without_permission_sees_no_operation() -> None:
         assert browser.post(operation_url(operation, verb)).status_code == 403
         assert browser.get(operation_url(operation, verb)).status_code == 405
     assert browser.get(OPERATIONS).status_code == 403
+
+
+def test_a_back_fill_is_shown_to_users_who_may_view_schedules() -> None:
+    schedule = created(name="hourly-invoices", cron="0 * * * *", interval_s=None, anchor=None)
+    operation = backfill.start(schedule, "2026-01-01T00:00", "2026-01-01T05:00", user=None)
+    browser = client("view_task", "view_schedule", "run_schedule")
+    assert "Back-fill 6 runs of schedule hourly-invoices" in page(browser.get(OPERATIONS))
+    shown = page(browser.get(operation_url(operation)))
+    assert "due from 2026-01-01T00:00:00+00:00 to 2026-01-01T05:00:00+00:00" in shown
+    answer = browser.post(operation_url(operation, "cancel"), follow=True)
+    assert "Cancelled by operator; runs that were already created stay." in page(answer)
+    User.objects.all().delete()
+    browser = client("view_task", "change_task")
+    assert "hourly-invoices" not in page(browser.get(OPERATIONS))
+    for verb in ("change", "progress"):
+        assert browser.get(operation_url(operation, verb)).status_code == 404
+    assert browser.post(operation_url(operation, "cancel")).status_code == 404
 
 
 def test_an_unknown_operation() -> None:

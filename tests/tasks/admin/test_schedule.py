@@ -17,8 +17,8 @@ pytestmark = pytest.mark.django_db
 SCHEDULES = "/admin/taskmaster_tasks/schedule/"
 
 
-def act(browser: Client, action: str, *ids: int) -> Any:
-    data = {"action": action, "_selected_action": [str(each) for each in ids]}
+def act(browser: Client, action: str, *ids: int, **fields: str) -> Any:
+    data = {"action": action, "_selected_action": [str(each) for each in ids], **fields}
     return browser.post(SCHEDULES, data, follow=True)
 
 
@@ -42,13 +42,25 @@ def test_a_schedule_is_shown_read_only_with_a_link_to_its_page() -> None:
 def test_the_actions_pause_resume_and_run_through_the_service() -> None:
     first, second = nightly(), nightly("second")
     browser = client("view_schedule", "run_schedule")
-    assert "2 schedules paused." in page(act(browser, "pause_selected", first.pk, second.pk))
+    assert 'name="reason" data-of="pause_selected"' in page(browser.get(SCHEDULES))
+    answer = act(browser, "pause_selected", first.pk, second.pk, reason=" new tax rates ")
+    assert "2 schedules paused." in page(answer)
     first.refresh_from_db()
-    assert (first.pause_reason, first.version) == ("Paused in the admin.", 1)
+    assert (first.pause_reason, first.version) == ("new tax rates", 1)
     assert first.paused_by
     assert "1 schedule resumed." in page(act(browser, "resume_selected", first.pk))
     assert "1 schedule run." in page(act(browser, "run_selected", first.pk))
     assert ScheduleRun.objects.get().kind == "manual"
+
+
+@pytest.mark.parametrize("reason", [" ", "x" * 301])
+def test_a_pause_without_a_valid_reason_changes_nothing(reason: str) -> None:
+    schedule = nightly()
+    browser = client("view_schedule", "run_schedule")
+    html = page(act(browser, "pause_selected", schedule.pk, reason=reason))
+    assert "eason" in html.partition('class="messagelist"')[2].partition("</ul>")[0]
+    schedule.refresh_from_db()
+    assert (schedule.paused_at, schedule.version) == (None, 0)
 
 
 def test_an_error_of_one_schedule_does_not_stop_the_others() -> None:

@@ -13,7 +13,8 @@ from rest_framework.test import APIClient
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Task
 from tests.factories import in_s, stored
-from tests.tasks.api.people import assert_problem
+from tests.schedule_rows import a_run, nightly
+from tests.tasks.api.people import assert_problem, client_with
 
 URL = "/api/tasks/"
 
@@ -71,6 +72,29 @@ def test_filter_by_queue_name_and_tag(client: APIClient) -> None:
     assert ids(client, tag="nightly") == ids(client, tag="b") == [three]
     assert ids(client, tag="night") == ids(client, queue="re") == ids(client, queue="gone") == []
     assert ids(client, queue="default", name="shell") == [three]
+
+
+def test_filter_by_schedule(client: APIClient) -> None:
+    url = f"{URL}?schedule="
+    permitted = client_with("taskmaster_tasks.view_task", "taskmaster_tasks.view_schedule")
+    nightly_run = a_run(nightly("nightly"), in_s(-60), status="failed").task_id
+    a_run(nightly("other"), in_s(-60), status="failed")
+    assert ids(permitted, schedule="nightly") == [nightly_run]
+    assert ids(permitted, schedule="nightly", status="complete") == []
+    unknown = permitted.get(f"{url}night")
+    assert_problem(
+        unknown, HTTPStatus.BAD_REQUEST, "No schedule has the name night.", field="schedule"
+    )
+
+
+def test_without_the_permission_the_filter_does_not_tell_whether_a_schedule_exists(
+    client: APIClient,
+) -> None:
+    nightly("nightly")
+    answers = [client.get(f"{URL}?schedule={name}") for name in ("nightly", "unknown")]
+    for answer in answers:
+        assert_problem(answer, HTTPStatus.FORBIDDEN, "taskmaster_tasks.view_schedule")
+    assert answers[0].json() == answers[1].json()
 
 
 def test_filter_by_creation(client: APIClient) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from taskmaster.tasks.models import Schedule, ScheduleRun, Task
+from taskmaster.tasks.bulk import backfill
+from taskmaster.tasks.models import Operation, Schedule, ScheduleRun, Task
 from taskmaster.tasks.permissions import RUN_SCHEDULE, VIEW, VIEW_SCHEDULE
 from taskmaster.tasks.schedules import service
 from tests.tasks.api.people import assert_problem, client_with
+from tests.tasks.bulk.sample import an_operation, run_all
 from tests.tasks.schedules.sample import ALL, ahead, created
 
 pytestmark = pytest.mark.django_db
@@ -58,15 +60,15 @@ def test_a_schedule_is_run_now_and_for_a_missed_due_time(
 
 
 def test_a_repeated_key_runs_a_schedule_only_once(client: APIClient, schedule: Schedule) -> None:
-    for verb, body in (("run", {}), ("backfill", RANGE)):
-        before = Task.objects.count()
+    for verb, body, status in (("run", {}, 201), ("backfill", RANGE, 202)):
         address = f"{URL}{schedule.pk}/{verb}/"
         answers = [
             client.post(address, body, "json", headers={"Idempotency-Key": verb}) for _ in "ab"
         ]
-        assert [each.status_code for each in answers] == [201, 201]
+        assert [each.status_code for each in answers] == [status, status]
         assert answers[0].json() == answers[1].json()
-        assert Task.objects.count() == before + (1 if verb == "run" else 6)
+        assert answers[0].headers.get("Location") == answers[1].headers.get("Location")
+    assert (Task.objects.count(), Operation.objects.count()) == (1, 1)
 
 
 def test_a_schedule_that_cannot_run_is_a_conflict(client: APIClient, schedule: Schedule) -> None:
@@ -107,18 +109,36 @@ def test_the_next_run_is_skipped(client: APIClient, schedule: Schedule) -> None:
     assert_problem(post(client, schedule, "skip"), HTTPStatus.CONFLICT, "is paused")
 
 
-def test_a_back_fill_is_previewed_and_created(client: APIClient, schedule: Schedule) -> None:
-    expected = {"count": 6, "first": "2026-01-01T00:00:00Z", "last": "2026-01-01T05:00:00Z"}
+def test_a_back_fill_is_previewed_and_its_operation_followed(schedule: Schedule) -> None:
+    client = client_with(VIEW_SCHEDULE, RUN_SCHEDULE)
+    first, last = "2026-01-01T00:00:00Z", "2026-01-01T05:00:00Z"
     preview = post(client, schedule, "backfill", **RANGE, dry_run=True)
-    assert (preview.status_code, preview.json()) == (HTTPStatus.OK, expected)
-    assert not Task.objects.exists()
-    made = post(client, schedule, "backfill", **RANGE)
-    assert (made.status_code, made.json()) == (HTTPStatus.CREATED, expected)
+    assert (preview.status_code, preview.json()) == (
+        HTTPStatus.OK, {"count": 6, "first": first, "last": last}
+    )  # fmt: skip
+    assert not Operation.objects.exists()
+    answer = post(client, schedule, "backfill", **RANGE)
+    assert answer.status_code == HTTPStatus.ACCEPTED, answer.content
+    operation = Operation.objects.get()
+    where = answer.headers["Location"]
+    assert where == f"http://testserver/api/operations/{operation.pk}/"
+    shown = answer.json()
+    assert (shown["id"], shown["action"], shown["state"]) == (operation.pk, "backfill", "queued")
+    assert (shown["schedule_id"], shown["schedule_name"]) == (schedule.pk, schedule.name)
+    assert (shown["total"], shown["first_due_at"], shown["last_due_at"]) == (6, first, last)
+    assert client.get(where).json() == shown
+    run_all(operation)
+    shown = client.get(where).json()
+    assert (shown["state"], shown["done"], shown["created_until"]) == ("complete", 6, last)
     assert Task.objects.filter(schedule=schedule).count() == 6
+    assert_problem(client.post(f"{where}cancel/"), HTTPStatus.CONFLICT, "is complete")
+
+
+def test_a_bad_back_fill_is_refused(client: APIClient, schedule: Schedule) -> None:
     for body, field, rule in (
         ({"start": RANGE["start"]}, "end", "is required"),
         ({**RANGE, "end": "2099-01-01T00:00:00Z"}, "end", "is in the future"),
-        ({**RANGE, "start": "2020-01-01T00:00:00Z"}, "end", "more than 10,000 due times"),
+        ({**RANGE, "start": "2010-01-01T00:00:00Z"}, "end", "more than 100,000 due times"),
         ({**RANGE, "dry_run": 1}, "dry_run", "must be true or false"),
         ({**RANGE, "limit": 1}, "limit", "unknown field"),
     ):
@@ -126,10 +146,39 @@ def test_a_back_fill_is_previewed_and_created(client: APIClient, schedule: Sched
         assert_problem(answer, HTTPStatus.BAD_REQUEST, rule, field=field)
 
 
+def test_a_back_fill_is_shown_to_users_who_may_view_schedules(schedule: Schedule) -> None:
+    mine = backfill.start(schedule, RANGE["start"], RANGE["end"], user=None)
+    other = an_operation("cancel", filter={})
+    address = "/api/operations/"
+    tasks, schedules, both = (
+        client_with(VIEW), client_with(VIEW_SCHEDULE), client_with(VIEW, VIEW_SCHEDULE)
+    )  # fmt: skip
+    listed = [each["id"] for each in both.get(address).json()["results"]]
+    assert listed == [other.pk, mine.pk]
+    assert [each["id"] for each in tasks.get(address).json()["results"]] == [other.pk]
+    assert_problem(schedules.get(address), HTTPStatus.FORBIDDEN, VIEW)
+    for client, number, missing in (
+        (tasks, mine.pk, VIEW_SCHEDULE),
+        (schedules, other.pk, VIEW),
+        (schedules, 10**9, VIEW),
+    ):
+        for answer in (
+            client.get(f"{address}{number}/"),
+            client.post(f"{address}{number}/cancel/"),
+        ):
+            assert_problem(answer, HTTPStatus.FORBIDDEN, missing)
+            assert schedule.name not in answer.content.decode()
+    answer = schedules.post(f"{address}{mine.pk}/cancel/")
+    assert_problem(answer, HTTPStatus.FORBIDDEN, RUN_SCHEDULE)
+    assert set(Operation.objects.values_list("state", flat=True)) == {"queued"}
+    canceller = client_with(VIEW_SCHEDULE, RUN_SCHEDULE)
+    assert canceller.post(f"{address}{mine.pk}/cancel/").json()["state"] == "cancelled"
+
+
 def test_runs_are_listed_with_the_latest_due_time_first(
     client: APIClient, schedule: Schedule
 ) -> None:
-    service.backfill(schedule, RANGE["start"], RANGE["end"], user=None)
+    run_all(backfill.start(schedule, RANGE["start"], RANGE["end"], user=None))
     missed = ScheduleRun.objects.create(
         schedule=schedule,
         due_at=FIRST + timedelta(hours=2),

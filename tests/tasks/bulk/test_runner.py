@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.utils import timezone
 
 from taskmaster.coordinator.support.database import conninfo
@@ -19,8 +18,13 @@ from taskmaster.tasks.bulk.runner import run_chunk
 from taskmaster.tasks.models import IdleCoordinator, Operation, Statistic, Task, TaskOutput
 from taskmaster.tasks.statistics.read import overview
 from tests.factories import in_s, locked, stored, user_with
-from tests.tasks.bulk.sample import an_operation, in_status, statuses
-from tests.waiting import wait_until
+from tests.tasks.bulk.sample import (
+    an_operation,
+    in_status,
+    in_thread,
+    statuses,
+    wait_for_blocked_session,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -289,7 +293,7 @@ def test_a_chunk_waits_for_a_lock_only_while_it_holds_none() -> None:
     ids = stored(5)
     an_operation("cancel", filter={})
     with locked(ids[0]) as other:
-        waiting = threading.Thread(target=in_thread)
+        waiting = threading.Thread(target=in_thread, args=(run_chunk,))
         waiting.start()
         wait_for_blocked_session()
         # In a deadlock one of the two would fail.
@@ -299,24 +303,11 @@ def test_a_chunk_waits_for_a_lock_only_while_it_holds_none() -> None:
     assert statuses(ids[:1]) == ["cancelled"]
 
 
-def in_thread() -> None:
-    try:
-        run_chunk()
-    finally:
-        connection.close()
-
-
-def wait_for_blocked_session() -> None:
-    query = "SELECT pid FROM pg_locks WHERE NOT granted"
-    with psycopg.connect(conninfo(), autocommit=True) as watching:
-        wait_until(lambda: watching.execute(query).fetchone(), "a session waits for a lock", 5)
-
-
 def test_a_locked_task_that_no_longer_matches_is_left_alone() -> None:
     ids = stored(2)
     operation = an_operation("cancel", filter={"status": "pending"})
     with locked(ids[0]) as other:
-        waiting = threading.Thread(target=in_thread)
+        waiting = threading.Thread(target=in_thread, args=(run_chunk,))
         waiting.start()
         wait_for_blocked_session()
         other.execute("UPDATE taskmaster_tasks_task SET status = 'started' WHERE id = %s", [ids[0]])

@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 
 from taskmaster.tasks.cli import export as module
 from taskmaster.tasks.models import Task, TaskOutput
-from tests.factories import in_s, stored
+from tests.factories import a_schedule, in_s, stored
 from tests.tasks.api.people import client_with
 
 pytestmark = pytest.mark.django_db
@@ -67,6 +67,9 @@ def test_every_filter_selects() -> None:
     assert exported("--finished-before", hour_ago) == [first]
     assert exported("--finished-after", hour_ago) == [second]
     assert exported("--created-before", hour_ago) == []
+    schedule = a_schedule()
+    Task.objects.filter(pk=other).update(schedule=schedule)
+    assert exported("--schedule", schedule.name) == [other]
 
 
 def test_no_query_reads_more_than_a_few_tasks(monkeypatch: pytest.MonkeyPatch) -> None:

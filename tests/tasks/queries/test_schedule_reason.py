@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from taskmaster.tasks.models import Schedule, SchedulerState
-from taskmaster.tasks.queries import schedules
+from taskmaster.tasks.queries import schedule_runs, schedules
 from taskmaster.tasks.queries.schedule_reason import ScheduleReason, explain_now, explain_time
 from taskmaster.tasks.schedules.stored import timing_of
 from tests.factories import in_s
@@ -88,7 +88,7 @@ def test_a_failed_run_names_its_error_and_its_task() -> None:
 
 
 def at(schedule: Schedule, moment: datetime) -> str:
-    runs = schedules.newest_runs([schedule.pk]).get(schedule.pk, [])
+    runs = schedule_runs.newest_runs([schedule.pk]).get(schedule.pk, [])
     return text(explain_time(schedule, timing_of(schedule), runs, moment, in_s(0)))
 
 

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from taskmaster.tasks.models import Schedule, SchedulerState, Task
-from taskmaster.tasks.queries import schedules
+from taskmaster.tasks.queries import schedule_runs, schedules
 from tests.factories import in_s
 from tests.schedule_rows import a_run, nightly
 
@@ -107,13 +107,13 @@ def test_a_row_shows_the_last_thirty_outcomes_and_a_folded_row_counts_as_several
     assert len(row.runs) == 30
     bars = [run.bar for run in row.outcomes]
     assert bars == ["none"] + ["complete"] * 28 + ["failed"]
-    assert schedules.summary(row.outcomes) == "28 complete, 1 failed, 1 did not run"
+    assert schedule_runs.summary(row.outcomes) == "28 complete, 1 failed, 1 did not run"
 
 
 def test_a_long_pause_fills_the_bars() -> None:
     schedule = nightly()
     a_run(schedule, in_s(-60), "paused", count=500, last_due_at=in_s(-30))
-    assert schedules.summary(schedules.read_row(schedule).outcomes) == "30 did not run"
+    assert schedule_runs.summary(schedules.read_row(schedule).outcomes) == "30 did not run"
 
 
 @pytest.mark.parametrize(

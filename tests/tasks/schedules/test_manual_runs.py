@@ -1,4 +1,4 @@
-"""Test that users run a schedule now, or for past due times, and what is refused."""
+"""Test that users run a schedule now, preview its past due times, and what is refused."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_schedule_that_cannot_run_says_why() -> None:
         service.run_now(schedule, user=None)
     User.objects.all().delete()
     with pytest.raises(Conflict, match="The owner was deleted"):
-        service.backfill(schedule, past(3), past(1), user=None)
+        service.run_now(schedule, user=None)
     assert not Task.objects.exists()
     assert not ScheduleRun.objects.exists()
 
@@ -120,41 +120,15 @@ def test_a_shell_schedule_needs_the_permission_of_the_user_and_of_the_owner(
 ) -> None:
     owner = a_planner()
     schedule = hourly(owner, task=None, args=None, command="true")
-    for run in (
-        lambda: service.run_now(schedule, user=operator),
-        lambda: service.backfill(schedule, past(3), past(1), user=operator),
-    ):
-        with pytest.raises(NotAllowed, match="submit_shell"):
-            run()
+    with pytest.raises(NotAllowed, match="submit_shell"):
+        service.run_now(schedule, user=operator)
     assert service.run_now(schedule, user=a_planner()).task_id
     owner.user_permissions.clear()
     with pytest.raises(Conflict, match="may not submit shell commands"):
         service.run_now(schedule, user=a_planner())
 
 
-def test_a_back_fill_creates_one_run_for_each_due_time(operator: User) -> None:
-    schedule = hourly(overlap="skip", jitter_s=60)
-    start, end = past(30), past(7)
-    preview = service.preview_backfill(schedule, start, end)
-    assert (preview.count, preview.first, preview.last) == (24, start, end)
-    assert not Task.objects.exists()
-    assert service.backfill(schedule, start.isoformat(), end, user=operator) == 24
-    runs = ScheduleRun.objects.order_by("due_at")
-    assert [run.due_at for run in runs] == [past(hours) for hours in range(30, 6, -1)]
-    assert {(run.kind, run.state, run.user) for run in runs} == {
-        ("backfill", "created", operator.username)
-    }
-    tasks = Task.objects.in_bulk([run.task_id for run in runs])
-    assert [tasks[run.task_id].scheduled_for for run in runs] == [run.due_at for run in runs]
-    # They are claimed in the order of their due times.
-    assert sorted(tasks) == [run.task_id for run in runs]
-    assert len({task.scheduled_at for task in tasks.values()}) == 1
-    # Another back-fill runs them again.
-    assert service.backfill(schedule, past(8), past(7), user=None) == 2
-    assert Task.objects.count() == 26
-
-
-def test_a_back_fill_stays_within_the_start_of_the_schedule() -> None:
+def test_a_preview_stays_within_the_start_of_the_schedule() -> None:
     schedule = hourly(starts_at=past(10).isoformat())
     assert service.preview_backfill(schedule, past(500), past(9)).count == 2
 
@@ -165,13 +139,11 @@ def test_times_without_an_offset_are_local_times_of_the_schedule() -> None:
     assert (preview.count, preview.first) == (2, datetime(2026, 7, 1, 10, tzinfo=UTC))
 
 
-def test_a_range_without_a_due_time_is_previewed_and_refused() -> None:
+def test_a_range_without_a_due_time_is_previewed() -> None:
     schedule = hourly()
     start, end = past(3) + timedelta(minutes=1), past(3) + timedelta(minutes=2)
     preview = service.preview_backfill(schedule, start, end)
     assert (preview.count, preview.first, preview.last) == (0, None, None)
-    with pytest.raises(InvalidField, match="end: the range has no due time"):
-        service.backfill(schedule, start, end, user=None)
 
 
 @pytest.mark.parametrize(
@@ -192,8 +164,6 @@ def test_a_bad_range_is_refused(
     with pytest.raises(InvalidField) as caught:
         service.preview_backfill(schedule, start, end)
     assert (caught.value.field, rule in caught.value.rule) == (field, True)
-    with pytest.raises(InvalidField):
-        service.backfill(schedule, start, end, user=None)
 
 
 def test_a_range_of_too_many_due_times_names_the_last_possible_end(
@@ -201,11 +171,10 @@ def test_a_range_of_too_many_due_times_names_the_last_possible_end(
 ) -> None:
     monkeypatch.setattr(manual_runs, "BACKFILL_MAX", 5)
     schedule = hourly()
-    assert service.backfill(schedule, past(8), past(4), user=None) == 5
+    assert service.preview_backfill(schedule, past(8), past(4)).count == 5
     with pytest.raises(InvalidField) as caught:
-        service.backfill(schedule, past(8), past(3), user=None)
+        service.preview_backfill(schedule, past(8), past(3))
     assert caught.value.rule == (
         "the range has more than 5 due times, the limit of one back-fill; the last possible end "
         f"is {past(4).isoformat()}."
     )
-    assert Task.objects.count() == 5

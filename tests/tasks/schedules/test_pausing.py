@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 
+from taskmaster.tasks.bulk import backfill
 from taskmaster.tasks.errors import Conflict, InvalidField, NotAllowed, ScheduleNotFound
 from taskmaster.tasks.models import Schedule, ScheduleRun, Task
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE, VIEW_SCHEDULE
@@ -166,7 +167,7 @@ def test_pauses_need_two_permissions(missing: str) -> None:
         lambda: service.pause_all("", user=user),
         lambda: service.resume_all(user=user),
         lambda: service.run_now(schedule, user=user),
-        lambda: service.backfill(schedule, None, None, user=user),
+        lambda: backfill.start(schedule, None, None, user=user),
     ):
         with pytest.raises(NotAllowed, match=missing):
             change()
