@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from taskmaster.coordinator.pruning.pace import Batches
 from taskmaster.coordinator.pruning.tables import TablePruner
 from taskmaster.coordinator.pruning.tasks import TaskPruner
 from taskmaster.coordinator.support.database import Database
@@ -33,8 +34,9 @@ class Pruning:
     """Hold the parts that delete old rows."""
 
     def __init__(self, database: Database, conf: Settings, *, leading: asyncio.Event) -> None:
-        self.tables = TablePruner(database, conf, leading=leading)
-        self.tasks = TaskPruner(database, leading=leading)
+        batches = Batches(database)
+        self.tables = TablePruner(batches, conf, leading=leading)
+        self.tasks = TaskPruner(batches, leading=leading)
 
     async def run(self) -> None:
         """Log the retention, and prune while this coordinator leads, until cancelled."""

@@ -23,11 +23,24 @@ _PAUSE_S: Final = 0.01
 _PAUSE_SHARE: Final = 19.0
 
 
-@asynccontextmanager
-async def batch(database: Database) -> AsyncIterator[Connection]:
-    """Yield a connection for one batch. Pause after it, without the connection."""
-    async with database.connection() as connection:
-        started_at = time.monotonic()
-        yield connection
-        took_s = time.monotonic() - started_at
-    await asyncio.sleep(max(_PAUSE_S, _PAUSE_SHARE * took_s))
+class Batches:
+    """Run the batches of all tables one at a time, on the connections of one coordinator.
+
+    Claims and reports have the other connections for themselves.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def next(self) -> AsyncIterator[Connection]:
+        """Yield a connection for one batch. Pause after it, without the connection.
+
+        Raises the errors in OUTAGE_ERRORS.
+        """
+        async with self._lock, self._database.connection() as connection:
+            started_at = time.monotonic()
+            yield connection
+            took_s = time.monotonic() - started_at
+        await asyncio.sleep(max(_PAUSE_S, _PAUSE_SHARE * took_s))

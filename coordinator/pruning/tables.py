@@ -7,7 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from taskmaster.coordinator.pruning import pace
-from taskmaster.coordinator.support.database import OUTAGE_ERRORS, Database
+from taskmaster.coordinator.pruning.pace import Batches
+from taskmaster.coordinator.support.database import OUTAGE_ERRORS
 from taskmaster.tasks import retention
 from taskmaster.tasks.backoff import Backoff, run_every
 from taskmaster.tasks.conf import Settings
@@ -27,13 +28,13 @@ class TablePruner:
 
     def __init__(
         self,
-        database: Database,
+        batches: Batches,
         conf: Settings,
         *,
         leading: asyncio.Event,
         read_retention: Callable[[], Retention] = retention.current,
     ) -> None:
-        self._database = database
+        self._batches = batches
         self._conf = conf
         self._leading = leading
         self._read_retention = read_retention
@@ -73,7 +74,7 @@ class TablePruner:
         """Run a statement until it finds less than a batch. Return the number of deleted rows."""
         total, deleted = 0, pace.BATCH
         while deleted >= pace.BATCH and self._leading.is_set():
-            async with pace.batch(self._database) as connection:
+            async with self._batches.next() as connection:
                 deleted = await delete(connection)
             total += deleted
         return total

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from taskmaster.coordinator.pruning import pace
-from taskmaster.coordinator.support.database import OUTAGE_ERRORS, Database
+from taskmaster.coordinator.pruning.pace import Batches
+from taskmaster.coordinator.support.database import OUTAGE_ERRORS
 from taskmaster.tasks import retention
 from taskmaster.tasks.backoff import Backoff, run_every
 from taskmaster.tasks.ids import MAX_ID
@@ -44,13 +45,13 @@ class TaskPruner:
 
     def __init__(
         self,
-        database: Database,
+        batches: Batches,
         *,
         leading: asyncio.Event,
         read_retention: Callable[[], Retention] = retention.current,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._database = database
+        self._batches = batches
         self._leading = leading
         self._read_retention = read_retention
         self._clock = clock
@@ -111,7 +112,7 @@ class TaskPruner:
                 log.info("tasks deleted after their retention time", extra={"tasks": deleted})
 
     async def _examine(self, part: _Part, kept: Retention) -> PrunedPart:
-        async with pace.batch(self._database) as connection:
+        async with self._batches.next() as connection:
             return await store.prune_tasks(
                 connection, kept, after=part.after, upper=part.upper, batch=pace.BATCH
             )

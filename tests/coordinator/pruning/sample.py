@@ -10,6 +10,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from taskmaster.coordinator.pruning.pace import Batches
 from taskmaster.coordinator.pruning.tables import TablePruner
 from taskmaster.coordinator.pruning.tasks import TaskPruner
 from taskmaster.coordinator.support.database import Database, conninfo
@@ -64,14 +65,15 @@ class Leader:
         self.clock = Clock()
         conf = Settings(**settings)
         self.database = Database(conninfo(), conf)
+        batches = Batches(self.database)
         self.tasks = TaskPruner(
-            self.database,
+            batches,
             leading=self.leading,
             read_retention=lambda: self.retention,
             clock=self.clock,
         )
         self.tables = TablePruner(
-            self.database, conf, leading=self.leading, read_retention=lambda: self.retention
+            batches, conf, leading=self.leading, read_retention=lambda: self.retention
         )
 
     def pass_time(self, **parts: float) -> None:
