@@ -1,11 +1,11 @@
 -- Purpose: examine the next `batch` tasks after an id, and delete those whose retention time is over,
--- with their output. `kept_s` is the time for each pair of `queues` and `statuses`, and NULL is for
+-- with their output. The run of a schedule keeps the status of its task. `kept_s` is the time for each pair of `queues` and `statuses`, and NULL is for
 -- ever. The queue '' holds for all queues that are not listed. The statement returns the last id that
 -- it examined, the number of examined and of deleted tasks, the age of the youngest examined task, and
 -- the time until the next of the remaining ones may expire (NULL: never). The ages are in seconds.
 -- Guard: the task has ended, and did so at least `shortest_s` ago. A task that another transaction has
 -- locked is skipped. So a task that is retried concurrently stays.
--- Index: primary key. The history is walked by id, so the tasks need no index on their end.
+-- Index: primary key; taskmaster_runs_newest. The history is walked by id, so the tasks need no index on their end.
 -- Called by taskmaster.coordinator.pruning.tasks.
 WITH examined AS MATERIALIZED (
     SELECT
@@ -67,12 +67,21 @@ deleted AS (
         AND task.status || '' IN ('complete', 'failed', 'cancelled')
         AND COALESCE(task.completed_at, task.failed_at, task.cancelled_at)
             <= now() - make_interval(secs => %(shortest_s)s::float8)
-    RETURNING task.id
+    RETURNING task.id, task.status, task.schedule_id, task.scheduled_for
 ),
 printed AS (
     DELETE FROM taskmaster_tasks_taskoutput AS output
     USING deleted
     WHERE output.task_id = deleted.id
+),
+noted AS (
+    UPDATE taskmaster_tasks_schedulerun AS run
+    SET outcome = deleted.status
+    FROM deleted
+    WHERE
+        run.schedule_id = deleted.schedule_id
+        AND run.due_at = deleted.scheduled_for
+        AND run.task_id = deleted.id
 )
 SELECT
     (SELECT max(id) FROM examined),

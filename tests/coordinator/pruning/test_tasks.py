@@ -15,12 +15,14 @@ from taskmaster.tasks.retention import parse
 from taskmaster.tasks.statistics.read import overview
 from taskmaster.tasks.store import prune_store, sync_store
 from tests.coordinator.pruning.sample import (
+    DAY,
     aended,
     akept,
     aunfinished,
     leader,
 )
 from tests.factories import in_s, locked
+from tests.schedule_rows import a_run, nightly
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,6 +85,15 @@ async def test_unfinished_tasks_are_never_deleted() -> None:
     async with leader() as me:
         await me.tasks.prune()
     assert await akept() == set(ids)
+
+
+async def test_the_run_of_a_schedule_keeps_the_outcome_of_its_task() -> None:
+    run = await sync_to_async(lambda: a_run(nightly(), in_s(-31 * DAY), status="failed"))()
+    async with leader() as me:
+        await me.tasks.prune()
+    assert await akept() == set()
+    await run.arefresh_from_db()
+    assert run.outcome == "failed"
 
 
 async def test_all_batches_of_a_long_history_are_deleted_in_one_pass() -> None:
