@@ -15,6 +15,7 @@ from benchmarks import fleet
 from benchmarks.report import Figure
 from benchmarks.tasks import noop
 from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun, Task
+from taskmaster.tasks.store.schedule_changes import notify_schedules
 from taskmaster.tasks.timing.timing import jitter
 
 _SCHEDULES = 300
@@ -50,7 +51,7 @@ def _store(dues: list[datetime], **fields: object) -> None:
     Schedule.objects.bulk_create(schedules, batch_size=1_000)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE taskmaster_tasks_schedule")
-        cursor.execute("SELECT pg_notify('taskmaster_schedule', '')")
+    notify_schedules()
 
 
 def _clean() -> None:

@@ -1,6 +1,6 @@
-"""Run recurring schedules beside the load, and judge their runs when the run is over.
+"""Create recurring schedules beside the load, and judge their runs at the end.
 
-Every due time within the run must have a row, every row with a task exactly one task, and every run
+Every due time until then must have a row, every row with a task exactly one task, and every run
 that was created late a reason.
 """
 
@@ -73,6 +73,7 @@ def create(seconds: float) -> None:
     from django.utils import timezone
 
     from taskmaster.tasks.models import Schedule
+    from taskmaster.tasks.store.schedule_changes import notify_schedules
 
     start = timezone.now().replace(microsecond=0) + timedelta(seconds=2)
     for number, (every_s, overlap) in enumerate(SCHEDULES):
@@ -92,8 +93,7 @@ def create(seconds: float) -> None:
             next_due_at=start,
             next_run_at=start,
         )
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify('taskmaster_schedule', '')")
+    notify_schedules()
     connection.close()
 
 

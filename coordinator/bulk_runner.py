@@ -11,13 +11,11 @@ import asyncio
 import logging
 from concurrent.futures import Executor
 
-from django.db import Error as DatabaseError
-
 from taskmaster.coordinator.events import messages
 from taskmaster.coordinator.events.publisher import EventPublisher
-from taskmaster.coordinator.support.database import OUTAGE_ERRORS, Database
-from taskmaster.coordinator.support.django_thread import run_in_thread
-from taskmaster.tasks.backoff import Backoff, run_every
+from taskmaster.coordinator.support.database import Database
+from taskmaster.coordinator.support.django_thread import repeat, run_in_thread
+from taskmaster.tasks.backoff import Backoff, wait_until_set
 from taskmaster.tasks.bulk.runner import ChunkResult, run_chunk
 from taskmaster.tasks.bulk_actions import Action
 from taskmaster.tasks.conf import Settings
@@ -63,28 +61,21 @@ class BulkRunner:
 
     async def run(self) -> None:
         """Run chunks until cancelled."""
-        await run_every(
-            0,
+        await repeat(
             self._iterate,
-            retry_on=(*OUTAGE_ERRORS, DatabaseError),
             backoff=Backoff(*_RETRY_S),
-            on_error=self._log_error,
+            log=log,
+            failure="bulk operation failed; retrying",
         )
-
-    @staticmethod
-    def _log_error(error: Exception) -> None:
-        """Log an error of Django's connections. `Database` logs the others."""
-        if isinstance(error, DatabaseError):
-            log.warning("bulk operation failed; retrying", extra={"error": str(error).strip()})
 
     async def _iterate(self) -> None:
         self._woken.clear()
         if not await self._has_pending():
-            await self._wait_for_wake(self._conf.poll_interval_s)
+            await wait_until_set(self._woken, self._conf.poll_interval_s)
         elif await self._run_next_chunk():
             await asyncio.sleep(_PAUSE_S)
         else:
-            await self._wait_for_wake(_OTHERS_S)
+            await wait_until_set(self._woken, _OTHERS_S)
 
     async def _has_pending(self) -> bool:
         async with self._database.connection() as connection:
@@ -105,13 +96,6 @@ class BulkRunner:
         if result is not None:
             self._publish(result)
         return result is not None
-
-    async def _wait_for_wake(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
 
     def _publish(self, chunk: ChunkResult) -> None:
         kind = _EVENT_KINDS.get(chunk.action)

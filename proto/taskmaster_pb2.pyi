@@ -909,7 +909,7 @@ class Offer(_message.Message):
     scheduled_for_us: _builtins.int
     """Due time of the schedule that submitted the task, in Unix microseconds. 0: no schedule did."""
     unused_leases: _builtins.int
-    """Number of leases under which certainly no attempt has run unreported."""
+    """Number of leases under which no attempt can have run."""
     def __init__(
         self,
         *,

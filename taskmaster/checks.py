@@ -9,6 +9,8 @@ from django.core import checks
 from django.core.management import get_commands
 from django.urls import NoReverseMatch, URLResolver, get_resolver, reverse
 
+from taskmaster.tasks.checks import TAG
+
 #: Management commands by name, each with its app.
 _COMMANDS = {
     "runcoordinator": "taskmaster.coordinator",
@@ -17,7 +19,7 @@ _COMMANDS = {
 }
 
 
-@checks.register()
+@checks.register(TAG)
 def commands_belong_to_taskmaster(**_: Any) -> list[checks.CheckMessage]:
     """Warn if another app overrides a command. Channels, for example, has a `runworker`."""
     found = get_commands()
@@ -32,7 +34,7 @@ def commands_belong_to_taskmaster(**_: Any) -> list[checks.CheckMessage]:
     ]
 
 
-@checks.register()
+@checks.register(checks.Tags.urls)
 def urls_can_be_reversed(**_: Any) -> list[checks.CheckMessage]:
     """Check that URLs reverse in the namespace `taskmaster` without arguments, as all links do."""
     if not getattr(settings, "ROOT_URLCONF", None) or not _includes_taskmaster(get_resolver()):

@@ -1,4 +1,4 @@
-"""Repeat a duty forever, and back off while it fails."""
+"""Repeat a duty forever, back off while it fails, and wait for a wake-up."""
 
 from __future__ import annotations
 
@@ -66,3 +66,13 @@ async def run_every(
             if backoff is not None:
                 backoff.reset()
             await asyncio.sleep(interval_s)
+
+
+async def wait_until_set(event: asyncio.Event, seconds: float) -> bool:
+    """Wait until the event is set. Return False if the time runs out first."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True

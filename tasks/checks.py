@@ -13,8 +13,11 @@ from taskmaster.tasks import conf, registry
 from taskmaster.tasks.errors import ConfigurationError
 from taskmaster.tasks.schedules import declarations
 
+#: The tag of TaskMaster's system checks.
+TAG = "taskmaster"
 
-@register()
+
+@register(TAG)
 def wrong_settings(**_: Any) -> list[CheckMessage]:
     """Check that every field of the setting TASKMASTER is known and within its bounds."""
     try:
@@ -24,7 +27,7 @@ def wrong_settings(**_: Any) -> list[CheckMessage]:
     return []
 
 
-@register()
+@register(TAG)
 def task_modules(**_: Any) -> list[CheckMessage]:
     """Check that the module `tasks` of every app and TASKMASTER_TASK_MODULES can be imported."""
     try:
@@ -34,7 +37,7 @@ def task_modules(**_: Any) -> list[CheckMessage]:
     return []
 
 
-@register()
+@register(TAG)
 def declared_schedules(**_: Any) -> list[CheckMessage]:
     """Check that the schedules that code declares are valid.
 
@@ -52,7 +55,7 @@ def declared_schedules(**_: Any) -> list[CheckMessage]:
     return []
 
 
-@register()
+@register(TAG)
 def apps_are_installed(**_: Any) -> list[CheckMessage]:
     """Check that all four apps are installed. They need each other's tables and templates."""
     needed = ("taskmaster", "taskmaster.tasks", "taskmaster.workers", "taskmaster.coordinator")
@@ -67,7 +70,7 @@ def apps_are_installed(**_: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register(TAG)
 def tasks_have_a_backend(**_: Any) -> list[CheckMessage]:
     """Check that one alias of TASKS uses TaskMaster's backend.
 
@@ -88,7 +91,7 @@ def tasks_have_a_backend(**_: Any) -> list[CheckMessage]:
     ]
 
 
-@register()
+@register(TAG)
 def database_is_postgresql(**_: Any) -> list[CheckMessage]:
     """Check that the default database, which stores the tasks, is PostgreSQL."""
     vendor = connections[DEFAULT_DB_ALIAS].vendor

@@ -109,7 +109,7 @@ class ClaimedTask(NamedTuple):
     created_at: datetime
     #: Either `continue` or `stop`.
     on_lost_contact: str
-    #: Number of leases under which certainly no attempt has run unreported.
+    #: Number of leases under which no attempt can have run.
     unused_leases: int = 0
     #: Due time of the schedule that submitted the task, if one did.
     scheduled_for: datetime | None = None
@@ -220,7 +220,7 @@ class Release(NamedTuple):
     """Report a task to release.
 
     `handed_back` is true if the worker hands the task back. The attempt may have started then.
-    `unused` is true if certainly no worker runs the task under this lease.
+    `unused` is true if no worker can run the task under this lease.
     """
 
     task_id: int

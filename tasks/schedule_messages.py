@@ -54,6 +54,8 @@ class DueSchedule(NamedTuple):
     next_due_at: datetime
     next_run_at: datetime
     runs_made: int
+    #: Later due times that have a run already, for example one that a user skipped.
+    taken: list[datetime]
 
 
 class QueuedRun(NamedTuple):

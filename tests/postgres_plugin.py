@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 from taskmaster.taskmaster_site.embedded_postgres.server import EmbeddedPostgres
@@ -52,6 +53,10 @@ def _remove(cluster: EmbeddedPostgres, owner: int) -> None:
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 if not os.environ.get("DATABASE_URL"):
     _start()
+# The tests start hundreds of processes. Each takes up to 0.4 s longer if it must compile all
+# modules, as the environment of containers often demands.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # The tests submit shell commands and the example tasks, which are off outside the demo, and start
 # pools with these variables.
 os.environ.update(

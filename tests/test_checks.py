@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 from django.conf import settings
 from django.core.checks import CheckMessage, run_checks
+from django.core.checks.registry import registry as check_registry
 from django.core.management import get_commands
 from django.test import override_settings
 
+from taskmaster.coordinator.management.commands.runcoordinator import Command
 from taskmaster.tasks import checks, conf, registry
 
 
@@ -30,6 +32,13 @@ def check_messages() -> list[CheckMessage]:
 
 def test_the_site_itself_has_no_messages() -> None:
     assert check_messages() == []
+
+
+def test_a_coordinator_checks_its_settings_but_no_urls() -> None:
+    tags = set(Command.requires_system_checks)
+    ran = {each.__name__ for each in check_registry.get_checks() if tags & set(each.tags)}
+    assert {"wrong_settings", "task_modules", "commands_belong_to_taskmaster"} <= ran
+    assert ran.isdisjoint({"urls_can_be_reversed", "check_url_config"})
 
 
 def test_a_command_of_another_app_with_precedence_is_named() -> None:

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 #: Long, because the machine may be busy with other tests.
 DEADLINE_S = 60.0
-_PAUSE_S = 0.05
-_SHORT_PAUSE_S = 0.01
+#: The first pause and the longest one. Each is half as long again as the one before it: a condition
+#: that holds soon is seen soon, and a long wait takes no processor time from what is waited for.
+_FIRST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 0.05
 
 
 def wait_until(
@@ -28,7 +30,7 @@ def wait_until(
 
     An error in `retry_on`, for example of an API that restarts, counts as false.
     """
-    deadline, reason = time.monotonic() + deadline_s, ""
+    deadline, reason, pause_s = time.monotonic() + deadline_s, "", _FIRST_PAUSE_S
     while True:
         try:
             if found := condition():
@@ -37,13 +39,15 @@ def wait_until(
             reason = f" ({error})"
         message = f"timed out after {deadline_s:.0f} s waiting for: {what}{reason}"
         assert time.monotonic() < deadline, message
-        time.sleep(_PAUSE_S)
+        time.sleep(pause_s)
+        pause_s = _longer(pause_s)
 
 
 async def until(
     condition: Callable[[], object | Awaitable[object]], deadline_s: float = 25.0
 ) -> Any:
     """Wait for a true value and return it. Raise TimeoutError after the deadline."""
+    pause_s = _FIRST_PAUSE_S
     async with asyncio.timeout(deadline_s):
         while True:
             found = condition()
@@ -51,7 +55,12 @@ async def until(
                 found = await found
             if found:
                 return found
-            await asyncio.sleep(_SHORT_PAUSE_S)
+            await asyncio.sleep(pause_s)
+            pause_s = _longer(pause_s)
+
+
+def _longer(pause_s: float) -> float:
+    return min(pause_s * 1.5, _LONGEST_PAUSE_S)
 
 
 async def until_counted(number: int, deadline_s: float = 30.0, **filters: object) -> None:

@@ -48,9 +48,9 @@ class Dispatching:
 
         `on_release` is called with the leases of offers that must be released, `on_release_held`
         with those of tasks that were not offered, and `on_refuse` with a task that no worker can
-        receive and the reason. `acknowledgements_late` returns whether
-        reports wait longer than usual to be written. `sign` returns the token of an offer.
-        `is_leader` returns whether this coordinator is the leading one.
+        receive and the reason. `acknowledgements_late` returns whether reports wait longer than
+        usual to be written. `sign` returns the token of an offer. `is_leader` returns whether this
+        coordinator is the leading one.
         """
 
         # The dispatcher wakes the parts that feed it. They are built after it, because they need

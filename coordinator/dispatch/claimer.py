@@ -27,7 +27,7 @@ from taskmaster.coordinator.dispatch.parking import Parking
 from taskmaster.coordinator.events import messages
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.support.database import OUTAGE_ERRORS, Database
-from taskmaster.tasks.backoff import Backoff, run_every
+from taskmaster.tasks.backoff import Backoff, run_every, wait_until_set
 from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.event import EventKind
 from taskmaster.tasks.events.aggregate import EventBatch
@@ -299,13 +299,10 @@ class Claimer:
 
     async def _wait_for_wake(self, seconds: float) -> bool:
         """Wait for a wake-up. If the time runs out first, request a scan and return False."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            self._scanned_at = float("-inf")
-            return False
-        return True
+        if await wait_until_set(self._woken, seconds):
+            return True
+        self._scanned_at = float("-inf")
+        return False
 
     async def _count_wake(self) -> None:
         """Request a scan after a wake-up. Mark this coordinator busy if it is woken often.

@@ -4,7 +4,8 @@ The look-ahead claims tasks that fall due soon, so that they start on time. A he
 cancelled or rescheduled in the database. When it falls due, its lease is checked there, and the
 task is dropped if the lease is not held any more. A due task that finds no free slot within
 `hold_release_s` is released, so that a worker of another coordinator can run it. Tasks that the
-slots take soon at the present pace are kept, because a release and a new claim cost more.
+slots take soon at the present pace are kept, because a release and a new claim cost more. Their
+leases are checked again then.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class LookaheadQueue:
         self._release_at = 0.0
         #: Number of due tasks that were offered since the search before.
         self._offered = 0
+        #: Whether tasks were kept for longer than `hold_release_s` since their leases were checked.
+        self._unconfirmed = False
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -105,6 +108,8 @@ class LookaheadQueue:
                 pass
             self._changed.clear()
             self._offer_ready()
+            if self._unconfirmed:
+                await self._confirm_ready()
             await self._offer_due()
 
     def _wait_s(self) -> float | None:
@@ -138,6 +143,17 @@ class LookaheadQueue:
         due.clear()
         self._offer_ready()
 
+    async def _confirm_ready(self) -> None:
+        """Drop the waiting tasks whose leases are not held any more, such as cancelled ones."""
+        leases = [Lease(task.task_id, task.lease) for _, task in self._ready]
+        try:
+            async with self._database.connection() as connection:
+                held = await store.filter_held_leases(connection, leases)
+        except OUTAGE_ERRORS:
+            return
+        self._ready = [each for each in self._ready if each[1].task_id in held]
+        self._unconfirmed = False
+
     def _offer_ready(self) -> None:
         """Offer due tasks in their order. Release those that wait for too long.
 
@@ -165,5 +181,6 @@ class LookaheadQueue:
         self._offered = 0
         again_at = now + self._conf.hold_release_s
         self._release_at = min((at for at, _ in self._ready if at > now), default=again_at)
+        self._unconfirmed = bool(self._ready)
         if late:
             self._on_release(late)

@@ -13,14 +13,19 @@ from taskmaster.proto import taskmaster_pb2 as pb
 from taskmaster.proto import taskmaster_pb2_grpc as rpc
 from taskmaster.tasks.errors import InvalidField, ScheduleNotFound
 from taskmaster.tasks.models import Schedule
-from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
 from taskmaster.tasks.options import short_text
 from taskmaster.tasks.permissions import RUN_SCHEDULE, VIEW_SCHEDULE, require
 from taskmaster.tasks.schedules import service
-from taskmaster.tasks.schedules.stored import timing_of
+from taskmaster.tasks.schedules.stored import state_of, timing_of
+from taskmaster.tasks.timing.rules import MAX_SCHEDULE_NAME
 from taskmaster.tasks.timing.words import describe
 
 _PAGE_SIZE, _PAGE_SIZE_MAX = 100, 500
+_STATES = {
+    "active": pb.SCHEDULE_STATE_ACTIVE,
+    "paused": pb.SCHEDULE_STATE_PAUSED,
+    "ended": pb.SCHEDULE_STATE_ENDED,
+}
 _TIMES = ("next_due_at", "next_run_at", "paused_at", "ended_at")
 
 
@@ -118,18 +123,13 @@ def _due_at(request: pb.RunScheduleRequest) -> str | None:
 
 
 def _message(schedule: Schedule) -> pb.Schedule:
-    state = pb.SCHEDULE_STATE_ACTIVE
-    if schedule.ended_at is not None:
-        state = pb.SCHEDULE_STATE_ENDED
-    elif schedule.paused_at is not None:
-        state = pb.SCHEDULE_STATE_PAUSED
     message = pb.Schedule(
         id=schedule.pk,
         name=schedule.name,
         task=schedule.task,
         words=describe(timing_of(schedule)),
         timezone=schedule.timezone,
-        state=state,
+        state=_STATES[state_of(schedule)],
         paused_by=schedule.paused_by,
         pause_reason=schedule.pause_reason,
         ended_reason=schedule.ended_reason,

@@ -42,7 +42,7 @@ class GapFinder:
         self._gaps: deque[Gap] = deque(maxlen=_KEPT)
         #: Until when this coordinator was at work or waited as planned, by the clock of the
         #: database, and the time of this process then. None: it did not lead.
-        self._fine_until: tuple[datetime, float] | None = None
+        self._planned_until: tuple[datetime, float] | None = None
 
     @property
     def gaps(self) -> Sequence[Gap]:
@@ -51,17 +51,17 @@ class GapFinder:
 
     def plan_until(self, at: datetime, in_s: float = 0.0) -> None:
         """Record that the work is done until `at`, which is `in_s` seconds from now."""
-        self._fine_until = (at, self._clock() + in_s)
+        self._planned_until = (at, self._clock() + in_s)
 
     def stop_leading(self) -> None:
         """Record that this coordinator does not lead any more."""
-        self._fine_until = None
+        self._planned_until = None
 
     def add(self, search: ScheduleSearch, last_seen_at: datetime | None) -> None:
         """Record a search. `last_seen_at` is the last heartbeat of the leader before, if known."""
         start, continues = search.previous_at, False
-        if self._fine_until is not None and search.previous_leader == self._coordinator:
-            start, continues = self._fine_until[0], True
+        if self._planned_until is not None and search.previous_leader == self._coordinator:
+            start, continues = self._planned_until[0], True
         elif start is not None and last_seen_at is not None:
             start = max(start, last_seen_at)
         if start is None or search.now - start <= _NORMAL:
@@ -72,8 +72,8 @@ class GapFinder:
         elapsed_s = (end - start).total_seconds()
         period = _period(start, end)
         if continues:
-            assert self._fine_until is not None
-            jump_s = elapsed_s - (self._clock() - self._fine_until[1])
+            assert self._planned_until is not None
+            jump_s = elapsed_s - (self._clock() - self._planned_until[1])
             if jump_s > _CLOCK_JUMP_S:
                 return f"The database's clock went forward by {jump_s:,.0f} s, {period}."
         if self._had_outage(elapsed_s + 1):

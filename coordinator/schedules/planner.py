@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from django.db import Error as DatabaseError
 
 from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.schedule_messages import DueSchedule, Plan, QueuedRun, ScheduleSearch
@@ -63,16 +65,32 @@ class SchedulePlanner:
         owners = find_owners([*search.schedules, *(run.schedule for run in search.queued)])
         queued = []
         for run in search.queued:
-            submission = self._submissions.submission(run.schedule, owners)
+            submission = self._submission(run.schedule, owners)
             queued.append(StartableRun(run, submission.task, submission.refusal))
         plans: list[Plan] = []
         deadline = self._clock() + _PLANNING_S
         for schedule in search.schedules:
-            submission = self._submissions.submission(schedule, owners)
+            submission = self._submission(schedule, owners)
             plans.append(self._plan(schedule, submission, search, conditions))
             if self._clock() > deadline:
                 break
         return PlannedBatch(plans, queued)
+
+    def _submission(self, schedule: DueSchedule, owners: Mapping[Any, Any]) -> Submission:
+        """Return the submission of a schedule, or the refusal.
+
+        An error of the project, such as one of its authentication backend, refuses the run. It
+        disturbs no other schedule.
+        """
+        try:
+            return self._submissions.submission(schedule, owners)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            log.exception(
+                "run of a schedule cannot be submitted", extra={"schedule": schedule.name}
+            )
+            return Submission(None, f"It cannot be submitted: {type(error).__name__}: {error}")
 
     def _plan(
         self,

@@ -20,25 +20,17 @@ from concurrent.futures import Executor
 from datetime import UTC, datetime
 from uuid import UUID
 
-from django.db import Error as DatabaseError
-
 from taskmaster.coordinator import store as coordinator_store
-from taskmaster.coordinator.events import messages
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.schedules.gaps import GapFinder
-from taskmaster.coordinator.schedules.planner import SchedulePlanner, StartableRun
-from taskmaster.coordinator.support.database import OUTAGE_ERRORS, REJECTED_ERRORS, Database
-from taskmaster.coordinator.support.django_thread import run_in_thread
-from taskmaster.tasks.backoff import Backoff, run_every
+from taskmaster.coordinator.schedules.planner import SchedulePlanner
+from taskmaster.coordinator.schedules.run_writer import RunWriter
+from taskmaster.coordinator.support.database import Database
+from taskmaster.coordinator.support.django_thread import repeat, run_in_thread
+from taskmaster.tasks.backoff import Backoff, wait_until_set
 from taskmaster.tasks.conf import Settings
-from taskmaster.tasks.event import EventKind
-from taskmaster.tasks.events.aggregate import EventBatch
-from taskmaster.tasks.messages import ChangedTask, EndedTasks
-from taskmaster.tasks.schedule_messages import Plan, ScheduleSearch, StoredRun
-from taskmaster.tasks.statements import Connection
-from taskmaster.tasks.store import async_store as task_store
+from taskmaster.tasks.schedule_messages import Plan, ScheduleSearch
 from taskmaster.tasks.store import schedule_store as store
-from taskmaster.tasks.timing.rules import OverlapPolicy
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +46,6 @@ _QUEUED_S = 0.3
 _LOCKED_S = 0.05
 #: Maximum number of schedules of one statement.
 _BATCH = 500
-#: Probability that a stored run leads to a search for old runs of its schedule.
-_PRUNE_CHANCE = 1 / 32
 #: First and longest back-off in seconds after a database error.
 _RETRY_S = (0.1, 2.0)
 
@@ -82,20 +72,18 @@ class ScheduleRunner:
         self._database = database
         self._conf = conf
         self._coordinator = coordinator
-        self._publisher = publisher
         #: Runs the planner in a thread that may use Django's connections.
         self._executor = executor
         self._leading = leading
-        self._on_pending = on_pending
         self._clock = clock
-        self._chance = chance
         self._woken = asyncio.Event()
         self._planner = SchedulePlanner(conf.lookahead_s, clock=clock)
+        self._writer = RunWriter(
+            database, conf, coordinator, publisher, on_pending=on_pending, chance=chance
+        )
         self._gaps = GapFinder(
             coordinator, had_outage=database.outage.had_error_within, clock=clock
         )
-        #: Versions of the schedules whose runs PostgreSQL rejects. They wait for a change.
-        self._rejected: dict[int, int] = {}
         #: Number of searches since the start.
         self.searches = 0
 
@@ -105,19 +93,12 @@ class ScheduleRunner:
 
     async def run(self) -> None:
         """Create runs while this coordinator leads, until cancelled."""
-        await run_every(
-            0,
+        await repeat(
             self._iterate,
-            retry_on=(*OUTAGE_ERRORS, DatabaseError),
             backoff=Backoff(*_RETRY_S),
-            on_error=self._log_error,
+            log=log,
+            failure="schedules not planned; retrying",
         )
-
-    @staticmethod
-    def _log_error(error: Exception) -> None:
-        """Log an error of Django's connections. `Database` logs the others."""
-        if isinstance(error, DatabaseError):
-            log.warning("schedules not planned; retrying", extra={"error": str(error).strip()})
 
     async def _iterate(self) -> None:
         if not self._leading.is_set():
@@ -128,10 +109,10 @@ class ScheduleRunner:
         gaps = self._gaps.gaps
         batch = await run_in_thread(self._executor, lambda: self._planner.plan_all(search, gaps))
         now = self._clock() + offset
-        plans = [each for each in batch.plans if not self._is_rejected(each)]
+        plans = [each for each in batch.plans if not self._writer.is_rejected(each)]
         due = [each for each in plans if each.act_at.timestamp() <= now]
-        stored = await self._start_queued(batch.queued, search)
-        stored += await self._create(due, search)
+        stored = await self._writer.start_queued(batch.queued, search)
+        stored += await self._writer.create(due, search)
         self._plan_wait(0.0, offset)
         if stored:
             return
@@ -139,12 +120,12 @@ class ScheduleRunner:
         locked = bool(due or batch.queued)
         wait_s = _LOCKED_S if locked else self._wait_s(search, waiting, self._clock() + offset)
         self._plan_wait(wait_s, offset)
-        if not await self._wait_for_wake(wait_s) and self._leading.is_set():
+        if not await wait_until_set(self._woken, wait_s) and self._leading.is_set():
             now = self._clock() + offset
-            await self._create([each for each in waiting if each.act_at.timestamp() <= now], search)
+            await self._writer.create(
+                [each for each in waiting if each.act_at.timestamp() <= now], search
+            )
             self._plan_wait(0.0, offset)
-
-    # ---- search and wait --------------------------------------------------------------------
 
     async def _search(self) -> tuple[ScheduleSearch, float]:
         """Search for due schedules, and find out whether a gap precedes.
@@ -185,98 +166,3 @@ class ScheduleRunner:
         """Record that nothing is to do for a number of seconds."""
         at = datetime.fromtimestamp(self._clock() + offset + seconds, UTC)
         self._gaps.plan_until(at, seconds)
-
-    async def _wait_for_wake(self, seconds: float) -> bool:
-        """Wait for a wake-up. Return False if the time runs out first."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    # ---- store ------------------------------------------------------------------------------
-
-    async def _create(self, plans: Sequence[Plan], search: ScheduleSearch) -> int:
-        """Store plans and their tasks. Return the number of stored runs."""
-        if not plans:
-            return 0
-        cancels = any(each.schedule.overlap == OverlapPolicy.CANCEL_RUNNING for each in plans)
-        connect = self._database.transaction if cancels else self._database.connection
-        try:
-            async with connect() as connection:
-                runs = await store.create_schedule_runs(
-                    connection, plans, halted_at=search.halted_at
-                )
-                cancelled = await self._cancel(connection, runs)
-        except REJECTED_ERRORS as error:
-            return await self._create_apart(plans, search, error)
-        self._publish(runs, {each.schedule.id: each.schedule.name for each in plans})
-        self._publisher.add_batch(
-            EventBatch(EventKind.CANCELLED, cancelled, messages.cancelled_by_schedule)
-        )
-        await self._prune(runs)
-        return len(runs)
-
-    async def _create_apart(
-        self, plans: Sequence[Plan], search: ScheduleSearch, error: Exception
-    ) -> int:
-        """Store the halves of a batch that PostgreSQL rejects. One bad schedule stops no other."""
-        if len(plans) > 1:
-            middle = len(plans) // 2
-            return await self._create(plans[:middle], search) + await self._create(
-                plans[middle:], search
-            )
-        [plan] = plans
-        self._rejected[plan.schedule.id] = plan.schedule.version
-        log.error(
-            "runs of a schedule rejected; edit or resume it to try again",
-            extra={"schedule": plan.schedule.name, "error": str(error).strip()},
-        )
-        return 0
-
-    def _is_rejected(self, plan: Plan) -> bool:
-        return self._rejected.get(plan.schedule.id) == plan.schedule.version
-
-    async def _cancel(self, connection: Connection, runs: Sequence[StoredRun]) -> list[ChangedTask]:
-        """Cancel the earlier tasks that runs replace. Return the cancelled ones."""
-        ids = [task_id for run in runs for task_id in run.cancels]
-        if not ids:
-            return []
-        cancelled = await store.cancel_tasks(connection, ids)
-        if cancelled:
-            ended = EndedTasks(cancelled=len(cancelled))
-            await task_store.record_completions(connection, ended, self._coordinator)
-        return cancelled
-
-    async def _start_queued(self, queued: Sequence[StartableRun], search: ScheduleSearch) -> int:
-        """Start queued runs whose earlier run has ended. Return their number."""
-        if not queued:
-            return 0
-        async with self._database.connection() as connection:
-            runs = await store.start_queued_runs(connection, queued, halted_at=search.halted_at)
-        self._publish(runs, {each.run.schedule.id: each.run.schedule.name for each in queued})
-        return len(runs)
-
-    def _publish(self, runs: Sequence[StoredRun], names: dict[int, str]) -> None:
-        """Wake the claimers, and publish the runs."""
-        for run in runs:
-            event = messages.run_without_task(run, names[run.schedule_id])
-            if run.inserted and event is not None:
-                self._publisher.add(event)
-        created = [run for run in runs if run.task_id is not None]
-        if not created:
-            return
-        self._on_pending()
-        tasks = [ChangedTask(run.task_id or 0, run.name, run.queue) for run in created]
-        by_task = {run.task_id or 0: names[run.schedule_id] for run in created}
-        self._publisher.add_batch(
-            EventBatch(EventKind.SUBMITTED, tasks, messages.submitted_by_schedule(by_task))
-        )
-
-    async def _prune(self, runs: Sequence[StoredRun]) -> None:
-        """Delete the old runs of some schedules: of each one with one run in many."""
-        ids = {run.schedule_id for run in runs if run.inserted and self._chance() < _PRUNE_CHANCE}
-        if ids:
-            async with self._database.connection() as connection:
-                await store.prune_schedule_runs(connection, ids, kept=self._conf.schedule_runs_kept)

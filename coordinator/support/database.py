@@ -95,6 +95,15 @@ def prepare_threshold(alias: str = DEFAULT_DB_ALIAS) -> int | None:
     return threshold
 
 
+async def _use_utc(connection: Connection) -> None:
+    """Return times in UTC on this connection, as Django does.
+
+    In the zone of the server, Python's arithmetic would ignore changes of the clocks. PgBouncer
+    keeps this parameter for each of its clients.
+    """
+    await connection.execute("SELECT set_config('TimeZone', 'UTC', false)")
+
+
 class Database:
     """Manage the connection pool of one coordinator and record outages."""
 
@@ -111,6 +120,7 @@ class Database:
             timeout=conf.db_pool_wait_s,
             reconnect_timeout=_RECONNECT_S,
             kwargs={"autocommit": True, "prepare_threshold": prepare_threshold()},
+            configure=_use_utc,
             check=self._check,
             open=False,
         )

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
+from django.db import Error as DatabaseError
 from django.db import connections
+
+from taskmaster.coordinator.support.database import OUTAGE_ERRORS
+from taskmaster.tasks.backoff import Backoff, run_every
 
 _Result = TypeVar("_Result")
 
@@ -25,3 +30,25 @@ async def run_in_thread(executor: Executor, work: Callable[[], _Result]) -> _Res
             connections.close_all()
 
     return await asyncio.get_running_loop().run_in_executor(executor, run)
+
+
+async def repeat(
+    duty: Callable[[], Awaitable[object]],
+    *,
+    backoff: Backoff,
+    log: logging.Logger,
+    failure: str,
+) -> NoReturn:
+    """Repeat a duty that also uses Django's connections, until cancelled.
+
+    Back off after an error of the database. `failure` is logged with an error of Django's
+    connections. `Database` logs the errors of the others.
+    """
+
+    def log_error(error: Exception) -> None:
+        if isinstance(error, DatabaseError):
+            log.warning(failure, extra={"error": str(error).strip()})
+
+    await run_every(
+        0, duty, retry_on=(*OUTAGE_ERRORS, DatabaseError), backoff=backoff, on_error=log_error
+    )

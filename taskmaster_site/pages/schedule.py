@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -11,7 +11,6 @@ from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from taskmaster.taskmaster_site.pages.permissions import needs
@@ -59,7 +58,7 @@ def schedule(request: HttpRequest, schedule_id: int) -> HttpResponse:
 
 
 def _context(request: HttpRequest, found: Schedule) -> dict[str, Any]:
-    now = timezone.now()
+    now = datetime.now(UTC)
     timing = timing_of(found)
     row = schedules.read_row(found, most=_RUNS)
     ended = row.state == ScheduleState.ENDED

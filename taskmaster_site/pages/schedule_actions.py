@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import escape
 from django.views.decorators.http import require_POST
@@ -228,7 +227,7 @@ def _confirmed(request: HttpRequest) -> int:
 
 def local_time(name: str, text: str, zone: str) -> datetime:
     """Return the instant of a local time that a form sends. Raise InvalidField."""
-    return point_in_time(text, name, zone_of(zone), timezone.now())
+    return point_in_time(text, name, zone_of(zone), datetime.now(UTC))
 
 
 def _next_text(schedule: Schedule) -> str:

@@ -12,12 +12,11 @@ from django.conf import settings as django_settings
 
 from taskmaster.tasks.errors import InvalidField, TaskMasterError
 from taskmaster.tasks.models import Schedule
-from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
 from taskmaster.tasks.options import MAX_QUEUE, ON_LOST_CONTACT
 from taskmaster.tasks.presentation.json_view import indented
 from taskmaster.tasks.registry import MAX_NAME
 from taskmaster.tasks.timing.parse import TIMING_FIELDS
-from taskmaster.tasks.timing.rules import MAX_CRON, MAX_ZONE, TriggerKind
+from taskmaster.tasks.timing.rules import MAX_CRON, MAX_SCHEDULE_NAME, MAX_ZONE, TriggerKind
 from taskmaster.tasks.timing.zones import zone_of
 
 _UNITS = ((1, "seconds"), (60, "minutes"), (3_600, "hours"), (86_400, "days of 24 hours"))

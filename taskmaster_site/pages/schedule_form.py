@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from taskmaster.taskmaster_site.pages.permissions import needs
@@ -99,7 +99,7 @@ def _usual(names: Iterable[str]) -> list[str]:
 
 def _preview(form: ScheduleForm) -> dict[str, Any]:
     """Return the preview, or the error of a field of the timing."""
-    now = timezone.now()
+    now = datetime.now(UTC)
     try:
         parsed = parse_timing(form.timing_fields(), now)
     except InvalidField as error:

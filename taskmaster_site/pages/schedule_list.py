@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from taskmaster.taskmaster_site.pages.permissions import needs
 from taskmaster.taskmaster_site.pages.responses import current_url, is_fragment
 from taskmaster.tasks.models import SchedulerState
-from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
 from taskmaster.tasks.permissions import (
     CHANGE_SCHEDULE,
     RUN_SCHEDULE,
@@ -27,6 +25,7 @@ from taskmaster.tasks.permissions import (
 from taskmaster.tasks.queries import schedule_runs, schedules
 from taskmaster.tasks.queries.schedules import SEARCH_SILENT_S, VIEWS, SchedulePage, ScheduleState
 from taskmaster.tasks.registry import SHELL
+from taskmaster.tasks.timing.rules import MAX_SCHEDULE_NAME
 
 _STATES = {value: state for _, value, state in VIEWS if state is not None}
 #: Label and command of each source of an import.
@@ -79,7 +78,7 @@ def schedule_list(request: HttpRequest) -> HttpResponse:
     page = schedules.read_page(
         list_filter.view, list_filter.q, int(number) if number[:9].isdecimal() else 1
     )
-    context = _context(request, list_filter, page, timezone.now())
+    context = _context(request, list_filter, page, datetime.now(UTC))
     if not is_fragment(request):
         return render(request, "taskmaster/schedules.html", context)
     response = render(request, "taskmaster/fragments/schedule_list.html", context)

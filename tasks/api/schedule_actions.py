@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http.response import HttpResponseBase
 from django_filters import rest_framework as filters
@@ -271,5 +272,7 @@ def _with_status(request: Request, runs: QuerySet[ScheduleRun]) -> QuerySet[Sche
 
 
 def _run(request: Request, run: ScheduleRun) -> Any:
-    found = _with_status(request, ScheduleRun.objects.filter(pk=run.pk)).get()
+    found = _with_status(
+        request, ScheduleRun.objects.using(DEFAULT_DB_ALIAS).filter(pk=run.pk)
+    ).get()
     return ScheduleRunSerializer(found).data

@@ -9,11 +9,11 @@ from rest_framework import serializers
 from taskmaster.tasks import registry
 from taskmaster.tasks.api.conventions import IsoDateTimeField
 from taskmaster.tasks.api.serializers import NewTaskSerializer
-from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
 from taskmaster.tasks.schedules.manual_runs import BACKFILL_MAX
 from taskmaster.tasks.schedules.users import REASON_MAX
 from taskmaster.tasks.timing.rules import (
     MAX_CRON,
+    MAX_SCHEDULE_NAME,
     MAX_ZONE,
     MissedPolicy,
     OverlapPolicy,
@@ -23,7 +23,7 @@ from taskmaster.tasks.timing.rules import (
 
 
 class TimingSerializer(serializers.Serializer[Any]):
-    """When a schedule is due, and its rules for what is in the way."""
+    """Timing of a schedule, and its rules for clock changes, missed runs and overlaps."""
 
     cron = serializers.CharField(
         max_length=MAX_CRON,

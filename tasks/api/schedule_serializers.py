@@ -13,7 +13,7 @@ from taskmaster.tasks.api.conventions import IsoDateTimeField, IsoTimes
 from taskmaster.tasks.api.serializers import NOTICE
 from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun
-from taskmaster.tasks.schedules.stored import timing_of
+from taskmaster.tasks.schedules.stored import state_of, timing_of
 from taskmaster.tasks.timing.preview import PreviewRow
 from taskmaster.tasks.timing.words import describe
 
@@ -103,10 +103,8 @@ class ScheduleRowSerializer(IsoTimes, serializers.ModelSerializer[Schedule]):
         return [field.to_representation(each) for each in schedule.dates] or None
 
     def get_state(self, schedule: Schedule) -> str:
-        """Return whether the schedule is active. A pause of all schedules is not part of it."""
-        if schedule.ended_at is not None:
-            return "ended"
-        return "paused" if schedule.paused_at is not None else "active"
+        """Return the state. A pause of all schedules is not part of it."""
+        return state_of(schedule)
 
 
 class ScheduleSerializer(ScheduleRowSerializer):

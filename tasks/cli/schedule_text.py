@@ -15,7 +15,8 @@ from taskmaster.tasks.cli.terminal import TerminalPrinter, ago
 from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun, Task
 from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.queries.schedules import next_run_times
-from taskmaster.tasks.schedules.stored import timing_of
+from taskmaster.tasks.schedules.fields import OPTIONS
+from taskmaster.tasks.schedules.stored import state_of, timing_of
 from taskmaster.tasks.schedules.sync import Difference, SyncReport
 from taskmaster.tasks.timing.preview import Preview, PreviewRow
 from taskmaster.tasks.timing.words import describe
@@ -40,16 +41,6 @@ _RULES = (
     "catch_up_s",
     "overlap",
 )
-_OPTIONS = (
-    "queue",
-    "priority",
-    "max_attempts",
-    "timeout_s",
-    "retry_base_s",
-    "retry_cap_s",
-    "on_lost_contact",
-    "tags",
-)
 
 
 def with_last_run(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
@@ -63,13 +54,6 @@ def with_last_run(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
         last_task=Subquery(newest.values("task_id")[:1]),
         last_status=Subquery(status),
     )
-
-
-def state_of(schedule: Schedule) -> str:
-    """Return `ended`, `paused` or `active`."""
-    if schedule.ended_at is not None:
-        return "ended"
-    return "paused" if schedule.paused_at is not None else "active"
 
 
 def next_run(schedule: Schedule) -> str:
@@ -141,7 +125,7 @@ def _facts(schedule: Schedule) -> Iterator[tuple[str, str]]:
     for name in ("args", "kwargs"):
         if value := getattr(schedule, name):
             yield name, json.dumps(value, ensure_ascii=False)
-    for name in (*_OPTIONS, *_RULES):
+    for name in (*OPTIONS, *_RULES):
         value = getattr(schedule, name)
         if value is not None and value != getattr(_DEFAULTS, name):
             yield name, _value(value)

@@ -17,12 +17,14 @@ from taskmaster.tasks.cli.schedule_import import add_import, import_schedules
 from taskmaster.tasks.cli.terminal import TerminalPrinter
 from taskmaster.tasks.errors import InvalidField, NotFound, TaskMasterError
 from taskmaster.tasks.models import Schedule, SchedulerState
+from taskmaster.tasks.options import short_text
 from taskmaster.tasks.schedules import service
 from taskmaster.tasks.schedules.stored import preview_stored
 from taskmaster.tasks.schedules.sync import Difference, sync
 from taskmaster.tasks.store import schedule_changes as store
 from taskmaster.tasks.timing.parse import parse_timing
 from taskmaster.tasks.timing.preview import preview
+from taskmaster.tasks.timing.rules import MAX_SCHEDULE_NAME
 from taskmaster.tasks.timing.timing import Timing
 
 EXAMPLES = """\
@@ -219,7 +221,8 @@ def _sync(options: Mapping[str, Any], out: TerminalPrinter) -> None:
 
 
 def _named(name: str) -> Schedule:
-    """Return the schedule of this name. Raises NotFound with the closest names."""
+    """Return the schedule of this name. Raises NotFound with the closest names, or InvalidField."""
+    name = short_text(name, "NAME", MAX_SCHEDULE_NAME)
     schedule = Schedule.objects.filter(name=name).first()
     if schedule is None:
         names = Schedule.objects.values_list("name", flat=True)

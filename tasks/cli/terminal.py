@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, TextIO
-
-from django.utils import timezone
 
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Task, TaskOutput
@@ -17,6 +15,7 @@ from taskmaster.tasks.presentation import error_line
 from taskmaster.tasks.presentation.direction import show_direction
 from taskmaster.tasks.presentation.status_badge import MARKS
 from taskmaster.tasks.templatetags.taskmaster import duration, running_s
+from taskmaster.tasks.utc_time import in_utc
 
 _ANSI = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "bright_black": 90}
 #: Control characters in a task's output, which could control the reader's terminal.
@@ -188,5 +187,5 @@ def _facts(task: Task) -> Iterable[tuple[str, str]]:
 
 def ago(when: datetime) -> str:
     """Return a time relative to now: `3.0 s ago` or `in 3.0 s`."""
-    seconds = (timezone.now() - when).total_seconds()
+    seconds = (datetime.now(UTC) - in_utc(when)).total_seconds()
     return f"{duration(seconds)} ago" if seconds >= 0 else f"in {duration(-seconds)}"

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='task',
             name='unused_leases',
-            field=models.PositiveIntegerField(db_default=0, default=0, editable=False, help_text='Number of leases under which certainly no attempt has run unreported.'),
+            field=models.PositiveIntegerField(db_default=0, default=0, editable=False, help_text='Number of leases under which no attempt can have run.'),
         ),
     ]

@@ -10,12 +10,16 @@ from django.db import models
 from django.db.models.functions import Now
 
 from taskmaster.tasks.models.json_text import JSONTextField
+from taskmaster.tasks.models.time_limits import readable_times
+from taskmaster.tasks.models.utc_field import UtcDateTimeField
 from taskmaster.tasks.options import MAX_QUEUE, MAX_TAG, ON_LOST_CONTACT
 from taskmaster.tasks.registry import MAX_NAME
-from taskmaster.tasks.timing import rules
 from taskmaster.tasks.timing.rules import (
+    CATCH_UP_S,
     MAX_CRON,
+    MAX_SCHEDULE_NAME,
     MAX_ZONE,
+    MISSED_MAX,
     MissedPolicy,
     OverlapPolicy,
     RepeatedTime,
@@ -23,8 +27,7 @@ from taskmaster.tasks.timing.rules import (
     TriggerKind,
 )
 
-#: Declarations in code have this limit too, and import no models.
-MAX_SCHEDULE_NAME = rules.MAX_SCHEDULE_NAME
+#: Maximum number of characters of the reason of a run, a pause or an end.
 MAX_REASON = 500
 
 
@@ -72,7 +75,7 @@ def _choices(kind: type[StrEnum]) -> list[tuple[str, str]]:
 
 
 class Schedule(models.Model):
-    """Store a recurring schedule: what it runs, when, and the rules for what is in the way.
+    """Store a recurring schedule: what it runs, when, and the rules for missed runs and overlaps.
 
     Only `taskmaster.tasks.schedules` and the coordinators write the rows. Options of the submission
     that are null are those that the task declares when a run is created.
@@ -130,10 +133,10 @@ class Schedule(models.Model):
         max_length=MAX_CRON, default="", db_default="", blank=True, help_text="Five fields."
     )
     interval_s = models.FloatField(null=True, blank=True)
-    anchor = models.DateTimeField(
+    anchor = UtcDateTimeField(
         null=True, blank=True, help_text="A time at which the interval is due."
     )
-    dates = ArrayField(models.DateTimeField(), default=list, db_default=[], blank=True)
+    dates = ArrayField(UtcDateTimeField(), default=list, db_default=[], blank=True)
     timezone = models.CharField(max_length=MAX_ZONE, help_text="Name in the IANA database.")
     skipped_time = models.CharField(
         max_length=8,
@@ -147,8 +150,8 @@ class Schedule(models.Model):
         default=RepeatedTime.CRON,
         db_default=RepeatedTime.CRON.value,
     )
-    starts_at = models.DateTimeField(null=True, blank=True)
-    ends_at = models.DateTimeField(null=True, blank=True)
+    starts_at = UtcDateTimeField(null=True, blank=True)
+    ends_at = UtcDateTimeField(null=True, blank=True)
     max_runs = models.PositiveIntegerField(null=True, blank=True)
     jitter_s = models.FloatField(
         default=0,
@@ -162,11 +165,13 @@ class Schedule(models.Model):
         db_default=MissedPolicy.LATEST.value,
     )
     missed_max = models.PositiveIntegerField(
-        default=10, db_default=10, help_text="Number of missed runs that the policy `all` makes up."
+        default=MISSED_MAX,
+        db_default=MISSED_MAX,
+        help_text="Number of missed runs that the policy `all` makes up.",
     )
     catch_up_s = models.FloatField(
-        default=86_400,
-        db_default=86_400,
+        default=CATCH_UP_S,
+        db_default=CATCH_UP_S,
         help_text="Missed runs are made up for this number of seconds.",
     )
     overlap = models.CharField(
@@ -176,22 +181,22 @@ class Schedule(models.Model):
         db_default=OverlapPolicy.ALLOW.value,
     )
 
-    paused_at = models.DateTimeField(null=True, editable=False)
+    paused_at = UtcDateTimeField(null=True, editable=False)
     paused_by = models.CharField(max_length=150, default="", db_default="", editable=False)
     pause_reason = models.CharField(
         max_length=MAX_REASON, default="", db_default="", editable=False
     )
-    ended_at = models.DateTimeField(null=True, editable=False)
+    ended_at = UtcDateTimeField(null=True, editable=False)
     ended_reason = models.CharField(
         max_length=MAX_REASON, default="", db_default="", editable=False
     )
 
-    next_due_at = models.DateTimeField(
+    next_due_at = UtcDateTimeField(
         null=True,
         editable=False,
         help_text="The earliest due time without a row. Null after the last one.",
     )
-    next_run_at = models.DateTimeField(
+    next_run_at = UtcDateTimeField(
         null=True, editable=False, help_text="`next_due_at` with jitter."
     )
     runs_made = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
@@ -201,14 +206,21 @@ class Schedule(models.Model):
         editable=False,
         help_text="Increases with every change by a user. Fences runs of an older version.",
     )
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    changed_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = UtcDateTimeField(db_default=Now(), editable=False)
+    changed_at = UtcDateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["name"]
         # A user who may change schedules may also create and delete them.
         default_permissions = ("view", "change")
         permissions = [("run_schedule", "Can run, pause and back-fill schedules")]
+        constraints = [
+            readable_times(
+                "taskmaster_schedule_times_1970_to_9000",
+                *("anchor", "starts_at", "ends_at", "paused_at", "next_due_at", "next_run_at"),
+                arrays=("dates",),
+            )
+        ]
         indexes = [
             # Serve the search for schedules whose runs are to be created: ahead of time if overlaps
             # are allowed, else when they are due.
@@ -251,10 +263,10 @@ class ScheduleRun(models.Model):
         default=RunKind.SCHEDULED,
         db_default=RunKind.SCHEDULED.value,
     )
-    due_at = models.DateTimeField()
-    last_due_at = models.DateTimeField(null=True)
+    due_at = UtcDateTimeField()
+    last_due_at = UtcDateTimeField(null=True)
     count = models.PositiveBigIntegerField(default=1, db_default=1)
-    run_at = models.DateTimeField(help_text="`due_at` with jitter: when its task may start.")
+    run_at = UtcDateTimeField(help_text="`due_at` with jitter: when its task may start.")
     state = models.CharField(max_length=16, choices=_choices(RunState))
     reason = models.CharField(max_length=MAX_REASON, default="", db_default="")
     task_id = models.BigIntegerField(null=True)
@@ -266,7 +278,7 @@ class ScheduleRun(models.Model):
     user = models.CharField(
         max_length=150, default="", db_default="", help_text="Who ran or skipped it."
     )
-    created_at = models.DateTimeField(db_default=Now())
+    created_at = UtcDateTimeField(db_default=Now())
 
     class Meta:
         ordering = ["-due_at", "-id"]
@@ -302,11 +314,11 @@ class SchedulerState(models.Model):
     """Store the state of all schedules in one row."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    checked_at = models.DateTimeField(
+    checked_at = UtcDateTimeField(
         null=True, help_text="When the leading coordinator last searched for due schedules."
     )
     leader = models.UUIDField(null=True, help_text="Coordinator that made this search.")
-    paused_at = models.DateTimeField(null=True, help_text="Since when everything is paused.")
+    paused_at = UtcDateTimeField(null=True, help_text="Since when everything is paused.")
     paused_by = models.CharField(max_length=150, default="", db_default="")
     pause_reason = models.CharField(max_length=MAX_REASON, default="", db_default="")
     missed_total = models.BigIntegerField(
@@ -315,6 +327,9 @@ class SchedulerState(models.Model):
 
     class Meta:
         default_permissions = ()
+        constraints = [
+            readable_times("taskmaster_pause_times_1970_to_9000", "checked_at", "paused_at")
+        ]
 
     def __str__(self) -> str:
         return f"checked {self.checked_at}"

@@ -15,6 +15,7 @@ from django.db.models.functions import Left, Now
 
 from taskmaster.tasks.lifecycle import Status, WaitingReason
 from taskmaster.tasks.models.json_text import JSONTextField
+from taskmaster.tasks.models.time_limits import readable_times
 from taskmaster.tasks.options import (
     CONTINUE,
     MAX_PRIORITY,
@@ -142,7 +143,7 @@ class Task(models.Model):
         default=0,
         db_default=0,
         editable=False,
-        help_text="Number of leases under which certainly no attempt has run unreported.",
+        help_text="Number of leases under which no attempt can have run.",
     )
     attempt = models.PositiveIntegerField(
         default=0,
@@ -196,6 +197,11 @@ class Task(models.Model):
 
     class Meta:
         permissions = [("submit_shell", "Can submit shell commands")]
+        constraints = [
+            readable_times(
+                "taskmaster_task_times_1970_to_9000", "scheduled_at", "created_at", "scheduled_for"
+            )
+        ]
         indexes = [
             # Serves the claim with a range scan of each (queue, priority).
             models.Index(

@@ -17,9 +17,9 @@ from django.utils.dateparse import parse_datetime
 
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.models import Schedule, Task
-from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
 from taskmaster.tasks.permissions import VIEW_SCHEDULE, require
 from taskmaster.tasks.queries.search import MAX_TEXT, REACH, search
+from taskmaster.tasks.timing.rules import MAX_SCHEDULE_NAME
 
 _ZONED_RULE = "must be a time with a time zone, such as 2030-01-31T12:00:00Z (write + as %2B)."
 

@@ -11,13 +11,12 @@ from django.db import DEFAULT_DB_ALIAS
 from taskmaster.tasks.errors import ScheduleNotFound
 from taskmaster.tasks.models import Schedule, ScheduleRun
 from taskmaster.tasks.models.schedule import RunKind, RunState
+from taskmaster.tasks.schedules.planning import PAUSED_STEP
 from taskmaster.tasks.schedules.reasons import end_text
 from taskmaster.tasks.schedules.stored import timing_of
 from taskmaster.tasks.store import schedule_changes as store
 from taskmaster.tasks.timing.timing import jitter
 
-#: A paused schedule is searched at most once in this time, however often it is due.
-PAUSED_SEARCH = timedelta(seconds=60)
 #: Why a schedule has ended that code declared before. Only a new declaration continues it.
 NO_LONGER_DECLARED = "The code no longer declares it."
 #: The columns that `set_next` computes, and those of every change.
@@ -41,9 +40,11 @@ def lock(schedule_id: int, *, to_delete: bool = False) -> tuple[Schedule, dateti
 
 def taken_due_times(schedule_ids: Collection[int], after: datetime) -> dict[int, set[datetime]]:
     """Return the due times after `after` that have a run, except withdrawn ones, by schedule."""
-    runs = ScheduleRun.objects.filter(
-        schedule__in=schedule_ids, kind=RunKind.SCHEDULED, due_at__gt=after
-    ).exclude(state=RunState.WITHDRAWN)
+    runs = (
+        ScheduleRun.objects.using(DEFAULT_DB_ALIAS)
+        .filter(schedule__in=schedule_ids, kind=RunKind.SCHEDULED, due_at__gt=after)
+        .exclude(state=RunState.WITHDRAWN)
+    )
     taken = defaultdict(set)
     for schedule_id, due_at in runs.values_list("schedule_id", "due_at"):
         taken[schedule_id].add(due_at)
@@ -84,7 +85,7 @@ def set_due(schedule: Schedule, due_at: datetime, now: datetime) -> None:
     """Set the next due time, and when the leader searches it."""
     run_at = due_at + jitter(schedule.name, due_at, schedule.jitter_s)
     if schedule.paused_at is not None:
-        run_at = max(run_at, now + PAUSED_SEARCH)
+        run_at = max(run_at, now + PAUSED_STEP)
     schedule.next_due_at, schedule.next_run_at = due_at, run_at
 
 
@@ -100,11 +101,21 @@ def _ended_reason(schedule: Schedule) -> str:
 
 
 def coming_runs(schedule: Schedule, now: datetime) -> Iterator[tuple[datetime, str | None]]:
-    """Yield the due times after `now`, each with the state of its run, or None without a run."""
-    runs = ScheduleRun.objects.filter(schedule=schedule, kind=RunKind.SCHEDULED, due_at__gt=now)
+    """Yield the due times that start after `now`, each with the state of its run, or None.
+
+    With jitter, the first of them may have passed. It is left out if it belongs to no run of the
+    schedule, for example because the schedule was created after it.
+    """
+    since = now - timedelta(seconds=schedule.jitter_s)
+    runs = ScheduleRun.objects.using(DEFAULT_DB_ALIAS).filter(
+        schedule=schedule, kind=RunKind.SCHEDULED, due_at__gt=since
+    )
     states = dict(runs.exclude(state=RunState.WITHDRAWN).values_list("due_at", "state"))
-    for due in timing_of(schedule).after(now):
-        yield due.at, states.get(due.at)
+    for due in timing_of(schedule).after(since):
+        starts = due.at + jitter(schedule.name, due.at, schedule.jitter_s) > now
+        known = due.at > now or due.at in states or due.at == schedule.next_due_at
+        if starts and known:
+            yield due.at, states.get(due.at)
 
 
 def save(schedule: Schedule, now: datetime, columns: Iterable[str]) -> None:

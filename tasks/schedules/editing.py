@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from django.db import IntegrityError, transaction
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, transaction
 
 from taskmaster.tasks.errors import Conflict, InvalidField, VersionChanged
 from taskmaster.tasks.models import Schedule
@@ -52,7 +52,7 @@ def create(fields: Mapping[str, object], *, user: ScheduleUser | None) -> Schedu
         changes.wake_leader()
         publish_change(f"created schedule {schedule.name}", user)
     # The database has set the times of creation.
-    return Schedule.objects.get(pk=schedule.pk)
+    return Schedule.objects.using(DEFAULT_DB_ALIAS).get(pk=schedule.pk)
 
 
 def preview_new(fields: Mapping[str, object], *, user: ScheduleUser | None) -> Preview:
@@ -93,7 +93,7 @@ def update(
         reason = sentence("The schedule was edited", user)
         record_passed(schedule, now, RunState.MISSED, reason)
         withdraw_runs(schedule.pk, reason, by=name_of(user))
-        schedule.refresh_from_db(fields=["runs_made"])
+        schedule.refresh_from_db(using=DEFAULT_DB_ALIAS, fields=["runs_made"])
         for name, value in columns.items():
             setattr(schedule, name, value)
         check_runs(user, schedule, CHANGE_SCHEDULE)

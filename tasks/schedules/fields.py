@@ -16,10 +16,9 @@ from taskmaster.tasks import submission
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.models import Schedule
-from taskmaster.tasks.models.schedule import MAX_SCHEDULE_NAME
 from taskmaster.tasks.options import TaskOptions, parse_options, short_text
 from taskmaster.tasks.timing.parse import TIMING_FIELDS, TRIGGER_FIELDS, ParsedTiming, parse_timing
-from taskmaster.tasks.timing.rules import TriggerKind
+from taskmaster.tasks.timing.rules import MAX_SCHEDULE_NAME, TriggerKind
 
 #: Options of the tasks. A schedule has a time of its own.
 OPTIONS = tuple(option for option in TaskOptions._fields if option != "scheduled_at")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from taskmaster.tasks.errors import Conflict, InvalidField
 from taskmaster.tasks.events.publish import publish_submitted
@@ -59,7 +59,7 @@ def run_now(
         due = now if due_at is None else _past_due_time(schedule, due_at, now)
         run_id = _create_run(schedule, due, user)
         publish_change(f"ran schedule {schedule.name}", user)
-    return ScheduleRun.objects.get(pk=run_id)
+    return ScheduleRun.objects.using(DEFAULT_DB_ALIAS).get(pk=run_id)
 
 
 def preview_backfill(
@@ -130,7 +130,8 @@ def _past_due_time(schedule: Schedule, value: object, now: datetime) -> datetime
     if due is not None and due.at == due_at:
         return due_at
     # The timing may have been edited since then.
-    if ScheduleRun.objects.filter(schedule=schedule, due_at=due_at).exists():
+    runs = ScheduleRun.objects.using(DEFAULT_DB_ALIAS)
+    if runs.filter(schedule=schedule, due_at=due_at).exists():
         return due_at
     following = f"; the next one is {due.at.isoformat()}" if due is not None else ""
     raise InvalidField(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from taskmaster.tasks.errors import Conflict, NotAllowed
-from taskmaster.tasks.models import Schedule, ScheduleRun
+from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun
 from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
@@ -44,7 +44,7 @@ def pause(schedule: Schedule, reason: str, *, user: ScheduleUser | None) -> Sche
             return schedule
         withdrawn = sentence("The schedule was paused", user, reason)
         withdraw_runs(schedule.pk, withdrawn, by=name_of(user))
-        schedule.refresh_from_db(fields=["runs_made"])
+        schedule.refresh_from_db(using=DEFAULT_DB_ALIAS, fields=["runs_made"])
         schedule.paused_at, schedule.paused_by, schedule.pause_reason = now, name_of(user), reason
         if schedule.next_due_at is None:
             changes.set_next(schedule, now)
@@ -106,12 +106,12 @@ def skip_next(schedule: Schedule, reason: str, *, user: ScheduleUser | None) -> 
             reason=text,
             user=name_of(user),
         )
-        schedule.refresh_from_db(fields=["runs_made"])
+        schedule.refresh_from_db(using=DEFAULT_DB_ALIAS, fields=["runs_made"])
         if schedule.next_due_at is None or schedule.next_due_at == due_at:
             changes.set_next(schedule, now)
         changes.save(schedule, now, ())
         publish_change(f"skipped {due_at:%Y-%m-%d %H:%M:%S} UTC of schedule {schedule.name}", user)
-    return ScheduleRun.objects.get(pk=run.pk)
+    return ScheduleRun.objects.using(DEFAULT_DB_ALIAS).get(pk=run.pk)
 
 
 def _free_next(schedule: Schedule, now: datetime, reason: str, by: str) -> datetime:
@@ -132,4 +132,16 @@ def record_passed(schedule: Schedule, now: datetime, state: RunState, reason: st
     if schedule.paused_at is not None:
         state = RunState.PAUSED
         reason = pause_text("Paused", schedule.paused_at, schedule.paused_by, schedule.pause_reason)
+    elif text := pause_of_all():
+        state, reason = RunState.PAUSED, text
     record([find_passed(schedule, now, state, reason)])
+
+
+def pause_of_all() -> str:
+    """Return since when, by whom and why everything is paused. Empty: it is not."""
+    state = SchedulerState.objects.using(DEFAULT_DB_ALIAS).filter(pk=1).first()
+    if state is None or state.paused_at is None:
+        return ""
+    return pause_text(
+        "All schedules are paused", state.paused_at, state.paused_by, state.pause_reason
+    )

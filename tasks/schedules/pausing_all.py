@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun
@@ -12,7 +12,7 @@ from taskmaster.tasks.models.schedule import RunState
 from taskmaster.tasks.permissions import RUN_SCHEDULE
 from taskmaster.tasks.schedules import changes
 from taskmaster.tasks.schedules.passed import find_passed, record
-from taskmaster.tasks.schedules.reasons import pause_text
+from taskmaster.tasks.schedules.pausing import pause_of_all
 from taskmaster.tasks.schedules.users import (
     ScheduleUser,
     check_user,
@@ -64,11 +64,8 @@ def resume_all(*, user: ScheduleUser | None) -> SchedulerState:
         state = _lock_state()
         if state.paused_at is None:
             return state
-        reason = pause_text(
-            "All schedules are paused", state.paused_at, state.paused_by, state.pause_reason
-        )
         now = store.read_clock()
-        _move_on(state.paused_at, now, reason)
+        _move_on(state.paused_at, now, pause_of_all())
         state.paused_at, state.paused_by, state.pause_reason = None, "", ""
         state.save(update_fields=["paused_at", "paused_by", "pause_reason"])
         changes.wake_leader()
@@ -78,7 +75,7 @@ def resume_all(*, user: ScheduleUser | None) -> SchedulerState:
 
 def _lock_state() -> SchedulerState:
     """Lock the row of the state. The leader creates runs under this lock."""
-    SchedulerState.objects.get_or_create(pk=1)
+    SchedulerState.objects.using(DEFAULT_DB_ALIAS).get_or_create(pk=1)
     return SchedulerState.objects.select_for_update(no_key=True).get(pk=1)
 
 
@@ -86,10 +83,10 @@ def _move_on(paused_at: datetime, now: datetime, reason: str) -> None:
     """Record the due times that the leader has not searched yet, and compute the next ones.
 
     That concerns schedules that were due within the last minute, and those whose runs were
-    withdrawn when the pause began: they may be due after now.
+    withdrawn when the pause began: they may be due after now, or be the last ones of `max_runs`.
     """
-    withdrawn = ScheduleRun.objects.filter(
-        schedule=OuterRef("pk"), state=RunState.WITHDRAWN, due_at__gte=paused_at
+    withdrawn = ScheduleRun.objects.using(DEFAULT_DB_ALIAS).filter(
+        schedule=OuterRef("pk"), state=RunState.WITHDRAWN, run_at__gte=paused_at
     )
     schedules = list(
         Schedule.objects.select_for_update(no_key=True)

@@ -16,14 +16,14 @@ from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.models.schedule import MAX_REASON, RunState
 from taskmaster.tasks.schedule_messages import DueSchedule, Plan, PlannedRun
 from taskmaster.tasks.schedules.reasons import end_text, rule_text, schedule_pause_text
-from taskmaster.tasks.timing.rules import MissedPolicy, OverlapPolicy
+from taskmaster.tasks.timing.rules import MISSED_AFTER_S, MissedPolicy, OverlapPolicy
 from taskmaster.tasks.timing.timing import Timing, jitter
 
 #: A run is missed if it was not created within this time after its start time.
-MISSED_AFTER = timedelta(seconds=60)
+MISSED_AFTER = timedelta(seconds=MISSED_AFTER_S)
 #: A run that is created later than this after its start time gets a reason.
 LATE_AFTER = timedelta(seconds=1)
-#: The due times of a paused schedule are recorded at most once in this time.
+#: The due times of a paused schedule are searched and recorded at most once in this time.
 PAUSED_STEP = timedelta(seconds=60)
 #: A plan must be stored within this time. A coordinator that was stopped in between plans again.
 _VALID = timedelta(seconds=10)
@@ -129,36 +129,34 @@ def plan(
         next_run_at = max(next_run_at, now + PAUSED_STEP)
     return Plan(
         schedule,
-        submission.task,
-        act_at,
-        now + _VALID,
-        tuple(runs.rows),
-        following and following.at,
-        next_run_at,
-        "" if following else end_text(schedule),
-        submission.refusal if submission.pauses and not halted else "",
-        missed,
+        task=submission.task,
+        act_at=act_at,
+        valid_until=now + _VALID,
+        runs=tuple(runs.rows),
+        next_due_at=following and following.at,
+        next_run_at=next_run_at,
+        ended_reason="" if following else end_text(schedule),
+        pause_reason=submission.refusal if submission.pauses and not halted else "",
+        missed=missed,
     )
 
 
 def plan_end(schedule: DueSchedule, now: datetime, reason: str) -> Plan:
     """Return the plan that refuses the next run of a schedule and ends it for this reason."""
     act_at = schedule.next_run_at
-    due = _Due(schedule.next_due_at, act_at)
     runs = _Runs()
-    runs.add_reason(due, RunState.REFUSED, reason[:MAX_REASON])
-    valid_until = max(now, act_at) + _VALID
+    runs.add_reason(_Due(schedule.next_due_at, act_at), RunState.REFUSED, reason)
     return Plan(
         schedule,
-        None,
-        act_at,
-        valid_until,
-        tuple(runs.rows),
-        None,
-        None,
-        reason[:MAX_REASON],
-        "",
-        0,
+        task=None,
+        act_at=act_at,
+        valid_until=max(now, act_at) + _VALID,
+        runs=tuple(runs.rows),
+        next_due_at=None,
+        next_run_at=None,
+        ended_reason=reason[:MAX_REASON],
+        pause_reason="",
+        missed=0,
     )
 
 
@@ -236,8 +234,10 @@ def _read(
     Return at most `most` due times. The first one is always among them: the index has its time.
     """
     dues: list[_Due] = []
-    first = schedule.next_due_at
+    first, taken = schedule.next_due_at, set(schedule.taken)
     for at in chain([first], (due.at for due in timing.after(first))):
+        if at in taken:
+            continue
         run_at = at
         if schedule.jitter_s:
             run_at += jitter(schedule.name, at, schedule.jitter_s)

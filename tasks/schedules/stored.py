@@ -1,4 +1,4 @@
-"""Read the timing of a stored schedule, and preview its due times."""
+"""Read the timing and the state of a stored schedule, and preview its due times."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ from taskmaster.tasks.timing.zones import zone_of
 def timing_of(schedule: Schedule | DueSchedule) -> Timing:
     """Return the timing of a stored schedule, whose fields are valid."""
     return Timing(_trigger_of(schedule), schedule.starts_at, schedule.ends_at)
+
+
+def state_of(schedule: Schedule) -> str:
+    """Return `active`, `paused` or `ended`. A pause of all schedules is not part of it."""
+    if schedule.ended_at is not None:
+        return "ended"
+    return "paused" if schedule.paused_at is not None else "active"
 
 
 def preview_stored(schedule: Schedule, count: int = 20) -> Preview:

@@ -11,6 +11,7 @@ from taskmaster.tasks import submission
 from taskmaster.tasks.errors import InvalidField, TaskMasterError
 from taskmaster.tasks.messages import NewTask
 from taskmaster.tasks.schedule_messages import DueSchedule
+from taskmaster.tasks.schedules.fields import OPTIONS
 from taskmaster.tasks.schedules.owners import check_owner
 from taskmaster.tasks.schedules.planning import Submission
 from taskmaster.tasks.schedules.stored import timing_of
@@ -19,16 +20,6 @@ from taskmaster.tasks.timing.timing import Timing
 #: Number of schedules that are kept. A larger text of arguments is parsed again at each run.
 _KEPT_MAX = 20_000
 _TEXT_MAX = 2_000
-_OPTIONS = (
-    "queue",
-    "priority",
-    "max_attempts",
-    "timeout_s",
-    "retry_base_s",
-    "retry_cap_s",
-    "on_lost_contact",
-    "tags",
-)
 
 
 class SubmissionCache:
@@ -75,7 +66,7 @@ def parse(schedule: DueSchedule) -> NewTask:
         "args": json.loads(schedule.args),
         "kwargs": json.loads(schedule.kwargs),
     }
-    options = {name: getattr(schedule, name) for name in _OPTIONS}
+    options = {name: getattr(schedule, name) for name in OPTIONS}
     given = {name: value for name, value in options.items() if value is not None}
     try:
         return submission.parse({**fields, **given})

@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from taskmaster.tasks.errors import InvalidField
 from taskmaster.tasks.models import Schedule
@@ -77,7 +77,8 @@ def sync(*, end: bool, dry_run: bool = False) -> SyncReport:
     found = [_sync_one(each, dry_run=dry_run) for each in declared]
     if end:
         names = [each.name for each in declared]
-        found += [_end(name, dry_run=dry_run) for name in _left_over(names)]
+        ended = [_end(name, dry_run=dry_run) for name in _left_over(names)]
+        found += [each for each in ended if each is not None]
     return SyncReport(found)
 
 
@@ -110,7 +111,7 @@ def _store(declared: DeclaredSchedule, *, dry_run: bool) -> tuple[Difference, st
             _change(stored, columns, now)
         return Difference.CHANGED, ", ".join([*columns, *(["declared again"] if revived else [])])
     if stored.declared_in != declared.declared_in and not dry_run:
-        # The line number changes with every edit of the file, which is no change of the schedule.
+        # The line number changes with every edit of the file. That does not change the schedule.
         Schedule.objects.filter(pk=stored.pk).update(declared_in=declared.declared_in)
     return Difference.UNCHANGED, ""
 
@@ -133,7 +134,7 @@ def _change(stored: Schedule, columns: Mapping[str, Any], now: datetime) -> None
     reason = "The declaration in code was changed."
     record_passed(stored, now, RunState.MISSED, reason)
     withdraw_runs(stored.pk, reason, by="")
-    stored.refresh_from_db(fields=["runs_made"])
+    stored.refresh_from_db(using=DEFAULT_DB_ALIAS, fields=["runs_made"])
     for name, value in columns.items():
         setattr(stored, name, value)
     stored.ended_reason = ""
@@ -143,19 +144,31 @@ def _change(stored: Schedule, columns: Mapping[str, Any], now: datetime) -> None
 
 
 def _left_over(names: Sequence[str]) -> list[str]:
-    """Return the names of the schedules that the code declared before and that go on."""
-    running = Schedule.objects.filter(source=ScheduleSource.CODE, ended_at=None)
-    return list(running.exclude(name__in=names).values_list("name", flat=True))
+    """Return the names of the schedules that only the code of before declared."""
+    known = (
+        Schedule.objects.using(DEFAULT_DB_ALIAS)
+        .filter(source=ScheduleSource.CODE)
+        .exclude(ended_reason=NO_LONGER_DECLARED)
+    )
+    return list(known.exclude(name__in=names).values_list("name", flat=True))
 
 
-def _end(name: str, *, dry_run: bool) -> SyncedSchedule:
-    if not dry_run:
-        with transaction.atomic():
-            schedule = Schedule.objects.select_for_update(no_key=True).get(name=name)
-            now = store.read_clock()
-            withdraw_runs(schedule.pk, NO_LONGER_DECLARED, by="")
-            schedule.next_due_at = schedule.next_run_at = None
-            schedule.ended_at, schedule.ended_reason = now, NO_LONGER_DECLARED
-            changes.save(schedule, now, ())
-            publish_change(f"ended schedule {name}: it is no longer declared in code", None)
+def _end(name: str, *, dry_run: bool) -> SyncedSchedule | None:
+    """End a schedule. One that has ended by itself gets the reason, so that it can be deleted.
+
+    Return None if another process has ended it before.
+    """
+    if dry_run:
+        return SyncedSchedule(name, Difference.ENDED)
+    with transaction.atomic():
+        schedule = Schedule.objects.select_for_update(no_key=True).filter(name=name).first()
+        if schedule is None or schedule.ended_reason == NO_LONGER_DECLARED:
+            return None
+        now = store.read_clock()
+        record_passed(schedule, now, RunState.MISSED, NO_LONGER_DECLARED)
+        withdraw_runs(schedule.pk, NO_LONGER_DECLARED, by="")
+        schedule.next_due_at = schedule.next_run_at = None
+        schedule.ended_at, schedule.ended_reason = schedule.ended_at or now, NO_LONGER_DECLARED
+        changes.save(schedule, now, ())
+        publish_change(f"ended schedule {name}: it is no longer declared in code", None)
     return SyncedSchedule(name, Difference.ENDED)

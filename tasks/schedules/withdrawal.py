@@ -31,19 +31,21 @@ def withdraw_runs(schedule_id: int, reason: str, *, by: str) -> int:
     Withdrawn runs do not count towards `max_runs`: this changes the column `runs_made`. `by` is the
     name of the user, for the events of the tasks.
     """
-    runs = ScheduleRun.objects.filter(schedule=schedule_id)
+    runs = ScheduleRun.objects.using(DEFAULT_DB_ALIAS).filter(schedule=schedule_id)
     return _withdraw(runs, schedule_id, store.EARLIEST, store.LATEST, reason, by)
 
 
 def withdraw_run(schedule_id: int, due_at: datetime, reason: str, *, by: str) -> bool:
     """Withdraw the run of one due time. Return False if it has started."""
-    runs = ScheduleRun.objects.filter(schedule=schedule_id, due_at=due_at)
+    runs = ScheduleRun.objects.using(DEFAULT_DB_ALIAS).filter(schedule=schedule_id, due_at=due_at)
     return _withdraw(runs, schedule_id, due_at, due_at, reason, by) > 0
 
 
 def withdraw_all(now: datetime, reason: str, *, by: str) -> None:
     """Withdraw the runs of all schedules, whose rows the caller has locked."""
-    _withdraw(ScheduleRun.objects.all(), None, now - _AGE_MAX, store.LATEST, reason, by)
+    _withdraw(
+        ScheduleRun.objects.using(DEFAULT_DB_ALIAS), None, now - _AGE_MAX, store.LATEST, reason, by
+    )
 
 
 def _withdraw(

@@ -6,7 +6,7 @@
 -- Called by taskmaster.tasks.task_actions for one task.
 -- Called by taskmaster.tasks.bulk.apply for many tasks.
 -- Called by taskmaster.tasks.schedules.withdrawal for runs that have not started.
--- Called by taskmaster.coordinator.schedules.runner, where a run replaces earlier ones.
+-- Called by taskmaster.coordinator.schedules.run_writer, where a run replaces earlier ones.
 WITH cancelled AS (
     UPDATE taskmaster_tasks_task AS task
     SET

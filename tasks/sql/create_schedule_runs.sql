@@ -1,15 +1,15 @@
 -- Purpose: store the planned runs of schedules with their tasks, and move the schedules on. Each row
--- of `ids` and its sister arrays is a schedule; each row of `run_*` is a run of the schedule at
--- `run_positions`. The overlap policy is decided here: `blocking` holds the tasks of earlier runs
--- that have not ended. No CTE is joined with another large one, since the planner expects one row
--- of each. A run without a task is folded into the newest run if that has the same state
--- and reason. A schedule whose row is locked, or that another session has moved on, is left out.
+-- of `ids` and the arrays of the same length is a schedule; each row of `run_*` is a run of the
+-- schedule at `run_positions`. The overlap policy is decided here: `blocking` holds the tasks of
+-- earlier runs that have not ended. No CTE is joined with another large one, since the planner
+-- expects one row of each. A run without a task is folded into the newest run if that has the same
+-- state and reason. A schedule that is locked, or that another session has moved on, is left out.
 -- The tasks that `cancels` lists must be cancelled in the same transaction.
 -- Guard: the schedule has the version and the next due time of the plan, the clock is within the
 -- limits of the plan, and the pause of everything is the one of the plan. The unique index
 -- taskmaster_one_run_per_due_time makes sure of one run per due time.
 -- Index: primary keys, taskmaster_runs_unsettled, taskmaster_runs_queued, taskmaster_runs_newest.
--- Called by taskmaster.coordinator.schedules.runner.
+-- Called by taskmaster.coordinator.schedules.run_writer.
 WITH state AS MATERIALIZED (
     SELECT id
     FROM taskmaster_tasks_schedulerstate
@@ -60,7 +60,8 @@ locked AS MATERIALIZED (
         EXISTS (SELECT FROM state)
         AND schedule.version = plan.version
         AND schedule.next_due_at = plan.due_at
-        -- The clock of the caller may be early by a moment, but neither set back nor standing.
+        -- The caller may act early by the time of a round trip. An earlier or later time means that
+        -- its clock was changed, or that it was stopped.
         AND now() BETWEEN plan.act_at - interval '1 second' AND plan.valid_until
     FOR NO KEY UPDATE OF schedule SKIP LOCKED
 ),

@@ -1,5 +1,6 @@
 -- Purpose: store a manual or back-filled run for each due time, with its task, which is due now.
 -- There is no task without its run, since one statement stores both.
+-- Guard: the caller holds a lock of the schedule, so that it is not deleted.
 -- Called by taskmaster.tasks.schedules.manual_runs for one run.
 -- Called by taskmaster.tasks.bulk.backfill for a chunk.
 WITH task AS (

@@ -6,7 +6,7 @@
 -- the search.
 -- Guard: none; a search at most a second after another one of the same coordinator is not recorded.
 -- Index: taskmaster_schedules_ahead, taskmaster_schedules_due, taskmaster_runs_queued,
--- taskmaster_runs_unsettled.
+-- taskmaster_runs_unsettled, taskmaster_runs_newest, primary keys.
 -- Called by taskmaster.coordinator.schedules.runner, once a minute while no schedule is due.
 WITH recorded AS (
     INSERT INTO taskmaster_tasks_schedulerstate AS state (id, checked_at, leader)
@@ -148,8 +148,23 @@ SELECT
     schedule.pause_reason,
     schedule.next_due_at,
     schedule.next_run_at,
-    schedule.runs_made
+    schedule.runs_made,
+    ARRAY(
+        SELECT run.due_at
+        FROM taskmaster_tasks_schedulerun AS run
+        WHERE
+            run.schedule_id = schedule.id
+            AND run.due_at > schedule.next_due_at
+            AND run.kind = 'scheduled'
+            AND run.state <> 'withdrawn'
+    )
 FROM state
 LEFT JOIN chosen ON TRUE
-LEFT JOIN taskmaster_tasks_schedule AS schedule ON schedule.id = chosen.id
+-- OFFSET 0 makes the planner read each row by its id. A join would read all schedules.
+LEFT JOIN LATERAL (
+    SELECT *
+    FROM taskmaster_tasks_schedule
+    WHERE id = chosen.id
+    OFFSET 0
+) AS schedule ON TRUE
 ORDER BY chosen.at

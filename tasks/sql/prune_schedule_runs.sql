@@ -1,7 +1,8 @@
--- Purpose: delete the runs of these schedules except the newest `kept` of each. A run whose task has
--- not ended stays, and a queued one.
+-- Purpose: delete the runs of these schedules except the newest `kept` of each, at most 1000 older
+-- ones of each.
+-- Guard: the run is not queued, and its task has ended.
 -- Index: taskmaster_runs_newest, primary keys.
--- Called by taskmaster.coordinator.schedules.runner.
+-- Called by taskmaster.coordinator.schedules.run_writer.
 DELETE FROM taskmaster_tasks_schedulerun
 WHERE
     id = ANY (
@@ -18,12 +19,14 @@ WHERE
             ) AS run
             WHERE
                 run.state <> 'queued'
-                AND NOT EXISTS (
-                    SELECT
-                    FROM taskmaster_tasks_task AS task
-                    WHERE
-                        task.id = run.task_id
-                        AND task.status || '' IN ('waiting', 'pending', 'picked', 'started')
-                )
+                -- A subquery runs for each row. The planner could join NOT EXISTS with all tasks.
+                AND COALESCE(
+                    (
+                        SELECT task.status
+                        FROM taskmaster_tasks_task AS task
+                        WHERE task.id = run.task_id
+                    ),
+                    ''
+                ) NOT IN ('waiting', 'pending', 'picked', 'started')
         )
     )

@@ -6,7 +6,7 @@
 -- Called by taskmaster.coordinator.liveness.workers and taskmaster.coordinator.liveness.peers.
 -- Called by taskmaster.tasks.task_actions and taskmaster.tasks.bulk.apply.
 -- Called by taskmaster.tasks.schedules.withdrawal.
--- Called by taskmaster.coordinator.schedules.runner, for tasks that a run replaces.
+-- Called by taskmaster.coordinator.schedules.run_writer, for tasks that a run replaces.
 INSERT INTO taskmaster_tasks_statistic AS sum
     (at, source, complete, failed, cancelled, retried, wait, run)
 VALUES

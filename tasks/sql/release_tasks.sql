@@ -1,7 +1,7 @@
 -- Purpose: release tasks. picked -> pending if no worker accepted the task or no slot was free.
 -- started -> pending only if `handed_back` is true: the worker itself hands the task back. A release
 -- costs no attempt: the attempt that was counted at the start is subtracted. An offer that was
--- accepted at the last moment stays with its worker. `unused` is true if certainly no worker runs the
+-- accepted at the last moment stays with its worker. `unused` is true if no worker can run the
 -- task under this lease: it was not offered, or the worker itself hands it back.
 -- Guard: the lease and the status. An offered task must still belong to this coordinator. A
 -- hand-back is valid at any coordinator.

@@ -1,9 +1,9 @@
--- Purpose: create the tasks of queued runs whose earlier run has ended. `run_ids` and its sister
--- arrays have one row for each run.
+-- Purpose: create the tasks of queued runs whose earlier run has ended. `run_ids` and the other
+-- arrays have one element for each run.
 -- Guard: the run is queued, the schedule has the version of the search, and everything is paused or
 -- not as in the search. The row of the schedule serializes the statement with its other runs.
 -- Index: primary keys.
--- Called by taskmaster.coordinator.schedules.runner.
+-- Called by taskmaster.coordinator.schedules.run_writer.
 WITH state AS MATERIALIZED (
     SELECT id
     FROM taskmaster_tasks_schedulerstate

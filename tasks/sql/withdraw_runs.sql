@@ -1,5 +1,5 @@
 -- Purpose: mark runs as withdrawn. They do not count towards the number of runs of their schedules.
--- Guard: the caller has locked their tasks, which had not started, and has cancelled them.
+-- Guard: the caller has locked their tasks, which have not started, and cancels them.
 -- Index: primary keys.
 -- Called by taskmaster.tasks.schedules.withdrawal.
 WITH withdrawn AS (

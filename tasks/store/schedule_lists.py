@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from taskmaster.tasks.messages import ListedRun, ListedSchedule
 from taskmaster.tasks.schedule_messages import DayOutcome, ListedSchedules
 from taskmaster.tasks.statements import statement
+from taskmaster.tasks.utc_time import in_utc
 
 #: Indices of the times in `ListedRun`.
 _TIMES = [
@@ -83,7 +84,7 @@ def list_runs_ahead(
     """List when the first run of each schedule starts that was created ahead, if there is one."""
     with connections[using].cursor() as cursor:
         cursor.execute(statement("list_runs_ahead"), {"ids": list(ids)})
-        return [(schedule_id, run_at) for schedule_id, run_at in cursor.fetchall()]
+        return [(schedule_id, in_utc(run_at)) for schedule_id, run_at in cursor.fetchall()]
 
 
 def count_day_runs(*, most: int, using: str = DEFAULT_DB_ALIAS) -> list[DayOutcome]:

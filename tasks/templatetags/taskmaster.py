@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from taskmaster.tasks.lifecycle import Status
 from taskmaster.tasks.presentation import error_line, status_badge
 from taskmaster.tasks.presentation.direction import show_direction
+from taskmaster.tasks.utc_time import in_utc
 
 register = template.Library()
 
@@ -62,15 +63,17 @@ def span(since: datetime, now: datetime | None) -> SafeString:
 @register.simple_tag
 def clock(when: datetime) -> SafeString:
     """Return the time of day in milliseconds. It is UTC until the browser shows local time."""
+    when = in_utc(when)
     at = f"{when:%H:%M:%S}.{when.microsecond // 1000:03}"
     return format_html('<time datetime="{}" data-clock>{}</time>', when.isoformat(), at)
 
 
 def _moment(when: datetime, now: datetime | None, kind: str) -> SafeString:
+    when = in_utc(when)
     if now is None:
         text = f"{when:%H:%M:%S}"
     else:
-        seconds = (now - when).total_seconds()
+        seconds = (in_utc(now) - when).total_seconds()
         past = f"{duration(seconds)} ago" if kind == "ago" else duration(seconds)
         text = past if seconds >= 0 else f"in {duration(-seconds)}"
     return format_html(

@@ -1,4 +1,4 @@
-"""Validate the fields of a schedule that say when it is due, and the rules for what is in the way.
+"""Validate when a schedule is due, and its rules for clock changes, missed runs and overlaps.
 
 Every interface and every declaration in code uses `parse_timing`. It reads no database.
 """

@@ -30,6 +30,8 @@ from taskmaster.tasks.timing.rules import RepeatedTime, SkippedTime
 
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
+#: The time since midnight by hour and minute. Adding it takes a fifth of `datetime.replace`.
+_SINCE_MIDNIGHT = [[timedelta(hours=h, minutes=m) for m in range(60)] for h in range(24)]
 
 
 class DueTime(NamedTuple):
@@ -88,15 +90,15 @@ class CronTrigger:
         if day == today:
             if start.hour in sets.hours:
                 for minute in minutes[bisect_right(minutes, start.minute) :]:
-                    yield day.replace(hour=start.hour, minute=minute)
+                    yield day + _SINCE_MIDNIGHT[start.hour][minute]
             for hour in hours[bisect_right(hours, start.hour) :]:
                 for minute in minutes:
-                    yield day.replace(hour=hour, minute=minute)
+                    yield day + _SINCE_MIDNIGHT[hour][minute]
             day = _next_day(days, today + _DAY)
         while day is not None:
             for hour in hours:
                 for minute in minutes:
-                    yield day.replace(hour=hour, minute=minute)
+                    yield day + _SINCE_MIDNIGHT[hour][minute]
             day = _next_day(days, day + _DAY)
 
     def after(self, moment: datetime) -> Iterator[DueTime]:

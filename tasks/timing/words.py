@@ -43,7 +43,8 @@ def describe_cron(sets: CronSets) -> str:
     days, either = _days(sets)
     months = "" if sets.months == MONTH.everything else _months(sets.months)
     if times := _times_of_day(sets):
-        if len(sets.days) == len(sets.months) == 1 and sets.weekdays == WEEKDAY.everything:
+        is_date = days and sets.weekdays == WEEKDAY.everything
+        if is_date and len(sets.days) == len(sets.months) == 1:
             return f"on {_date(sets)} at {times}"
         # After two kinds of days, the time would seem to belong to the second one only.
         text = f"at {times}, {days}" if either else f"{days or 'every day'} at {times}"

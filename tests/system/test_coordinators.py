@@ -43,7 +43,7 @@ def deadlocks() -> int:
         return int(cursor.fetchone()[0])
 
 
-@pytest.mark.parametrize("coordinators", [2, 4])
+@pytest.mark.parametrize("coordinators", [2, pytest.param(4, marks=pytest.mark.long)])
 async def test_several_coordinators_hand_out_each_task_once(coordinators: int) -> None:
     before = await sync_to_async(deadlocks)()
     ids: list[int] = []

@@ -123,7 +123,7 @@ async def test_a_failed_task_is_retried_until_its_attempts_are_used_up() -> None
     assert [error["attempt"] for error in task.errors] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("executor", ["process", "async"])
+@pytest.mark.parametrize("executor", ["process", pytest.param("async", marks=pytest.mark.long)])
 async def test_a_task_chooses_its_retry_delay_and_when_to_stop(executor: str) -> None:
     async with coordinator() as address, worker(address, "--executor", executor):
         again = await call("retry_then_return", 0.3, max_attempts=5)

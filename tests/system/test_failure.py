@@ -75,7 +75,13 @@ async def test_a_killed_worker_s_task_is_rescued_before_its_heartbeat_is_overdue
     assert await status_of("heron") == "offline"
 
 
-@pytest.mark.parametrize("whole_group", [True, False], ids=["whole group", "supervisor alone"])
+@pytest.mark.parametrize(
+    "whole_group",
+    [
+        pytest.param(True, id="whole group"),
+        pytest.param(False, id="supervisor alone", marks=pytest.mark.long),
+    ],
+)
 async def test_a_frozen_worker_is_removed_and_fenced_when_it_comes_back(whole_group: bool) -> None:
     async with coordinator(**QUICK) as address:
         heron = run_worker(address, "--name", "heron", "--concurrency", "1", **QUICK)
@@ -126,7 +132,7 @@ async def test_a_missed_heartbeat_is_counted_and_reset_by_the_next_one() -> None
 
 async def test_a_long_task_is_not_rescued_from_a_live_worker() -> None:
     async with coordinator(**QUICK) as address, worker(address, **QUICK):
-        task_id = await call("sleep", 8)
+        task_id = await call("sleep", 6)
         task = await until_finished(task_id)
     assert (task.status, task.attempt, task.lease, task.errors) == ("complete", 1, 1, [])
 

@@ -141,7 +141,7 @@ async def test_the_daemon_of_a_command_ends_when_the_whole_worker_is_killed() ->
         await asyncio.to_thread(process.wait, 15)
 
 
-@pytest.mark.parametrize("executor", ["thread", "async"])
+@pytest.mark.parametrize("executor", [pytest.param("thread", marks=pytest.mark.long), "async"])
 async def test_a_command_of_a_worker_with_a_shared_child_ends_with_its_daemons(
     executor: str,
 ) -> None:

@@ -15,8 +15,14 @@ from tests.waiting import until, until_counted, until_finished
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: A child of `thread` is shared like one of `async`, so `make test` leaves it to `make test-long`.
+_LONG = pytest.mark.long
 EXECUTORS = pytest.mark.parametrize(
-    "executor", ["process", pytest.param("thread", marks=pytest.mark.long), "async"]
+    "executor",
+    ["process", pytest.param("thread", marks=_LONG), pytest.param("async", marks=_LONG)],
+)
+#: One that has a child for each slot, and one whose slots share a child.
+SEPARATE_AND_SHARED = pytest.mark.parametrize(
+    "executor", ["process", pytest.param("thread", marks=_LONG), "async"]
 )
 
 
@@ -51,7 +57,7 @@ async def test_children_reach_their_task_limit_one_after_the_other() -> None:
     assert [ran.index(each) for each in dict.fromkeys(ran)] == [0, 3, 6]
 
 
-@EXECUTORS
+@SEPARATE_AND_SHARED
 async def test_tasks_of_a_recycled_child_finish_while_a_fresh_one_works(executor: str) -> None:
     options = ("--executor", executor, "--concurrency", "2", "--max-tasks-per-child", "1")
     async with coordinator() as address, worker(address, *options):
@@ -65,7 +71,7 @@ async def test_tasks_of_a_recycled_child_finish_while_a_fresh_one_works(executor
         await until(lambda: not psutil.pid_exists(old))
 
 
-@EXECUTORS
+@SEPARATE_AND_SHARED
 async def test_a_leaking_child_is_replaced(executor: str) -> None:
     options = ("--executor", executor, "--concurrency", "1", "--max-memory-per-child", "250")
     async with coordinator() as address, worker(address, *options):

@@ -26,7 +26,9 @@ def created(**fields: object) -> Schedule:
     return schedule
 
 
-@pytest.mark.parametrize("executor", ["process", "thread", "async"])
+@pytest.mark.parametrize(
+    "executor", ["process", pytest.param("thread", marks=pytest.mark.long), "async"]
+)
 async def test_a_scheduled_task_knows_its_due_time(executor: str) -> None:
     async with (
         coordinator(TASKMASTER_TASK_MODULES=MODULE) as address,

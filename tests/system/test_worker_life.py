@@ -212,22 +212,9 @@ async def test_a_worker_accepts_only_tasks_of_its_queues() -> None:
         await until_counted(1, pk=other, status="pending")
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--executor", "eventlet"], "--executor is 'eventlet'; it must be one of process"),
-        (["--concurrency", "0"], "--concurrency is '0'; it must be a whole number from 1"),
-        (["--max-tasks-per-child", "0"], "--max-tasks-per-child is '0'; it must be a whole number"),
-        (["--max-memory-per-child", "2G"], "--max-memory-per-child is '2G'; it must be a whole"),
-        (["--queues", "a b"], "'a b' is not a valid queue name"),
-        (["--coordinator", "nowhere"], "'nowhere' is not HOST:PORT"),
-        (["--coordinator", "10.0.0.7:50051"], "10.0.0.7:50051 is not a loopback address"),
-        (["--name", ""], "--name must be 1 to 100 printable characters"),
-    ],
-)
-def test_the_error_for_a_wrong_option_names_its_rule(options: list[str], message: str) -> None:
-    process = manage("runworker", *options)
+def test_the_error_for_a_wrong_option_is_printed_without_a_traceback() -> None:
+    process = manage("runworker", "--executor", "eventlet")
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert message in output
+    assert "--executor is 'eventlet'; it must be one of process" in output
     assert "Traceback" not in output

@@ -1,4 +1,4 @@
-"""Test the waits between retries, and the loop that repeats a duty."""
+"""Test the waits between retries, the loop that repeats a duty, and its wake-up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from taskmaster.tasks.backoff import Backoff, run_every
+from taskmaster.tasks.backoff import Backoff, run_every, wait_until_set
 
 
 class Retryable(Exception):
@@ -96,3 +96,10 @@ async def test_any_other_error_ends_the_loop(waits: list[float]) -> None:
 )
 def test_pauses_double_up_to_the_longest(failures: int, pause_s: float) -> None:
     assert Backoff(first_s=0.5, longest_s=3.0).pause_s(failures) == pause_s
+
+
+async def test_a_wait_distinguishes_a_wake_up_from_the_end_of_the_time() -> None:
+    event = asyncio.Event()
+    assert not await wait_until_set(event, 0.01)
+    asyncio.get_running_loop().call_later(0.01, event.set)
+    assert await wait_until_set(event, 60.0)

@@ -78,7 +78,7 @@ class Attempt:
     offered_at: float
     #: The token of the offer. Every message about the attempt names it.
     token: bytes
-    #: Number of leases under which certainly no attempt has run unreported.
+    #: Number of leases under which no attempt can have run.
     unused_leases: int = 0
     started_at_us: int = 0
     #: The start must be acknowledged as durable before the attempt runs, and is not yet.

@@ -20,6 +20,7 @@ from typing import TypeVar
 import psycopg
 from psycopg_pool import PoolTimeout
 
+from taskmaster.tasks.backoff import wait_until_set
 from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.errors import TaskMasterError
 from taskmaster.tasks.event import EventKind, NewEvent
@@ -221,9 +222,7 @@ class Reconciler:
 
     async def _rest(self, seconds: float) -> None:
         self._woken.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
+        await wait_until_set(self._woken, seconds)
 
     async def _release(self) -> None:
         """Cancel all iterations and close the providers.

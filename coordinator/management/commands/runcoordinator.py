@@ -7,6 +7,7 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError as DjangoOperationalError
 from django.db import connection
@@ -14,6 +15,7 @@ from django.db.migrations.executor import MigrationExecutor
 from psycopg import OperationalError
 
 from taskmaster.coordinator.support.database import limit_django_pool
+from taskmaster.tasks.checks import TAG
 from taskmaster.tasks.conf import settings
 from taskmaster.tasks.errors import ConfigurationError, TaskMasterError
 from taskmaster.tasks.extras import MissingExtra, require_extra
@@ -34,6 +36,8 @@ class Command(BaseCommand):
         "workers over gRPC. Several coordinators can share one database. SIGINT and SIGTERM stop "
         "it gracefully."
     )
+    # Not those of URLs: they import the whole site, which a coordinator does not serve.
+    requires_system_checks = (TAG, Tags.models)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options for the address and the port to listen on."""

@@ -93,7 +93,7 @@ def _seconds(every: int, period: str) -> float:
     try:
         return timedelta(**{period: every}).total_seconds()
     except (TypeError, OverflowError):
-        raise InvalidField("interval", f"is {every} {period}, which is no duration.") from None
+        raise InvalidField("interval", f"is {every} {period}, which is not a duration.") from None
 
 
 def _call(row: Mapping[str, Any]) -> dict[str, object]:

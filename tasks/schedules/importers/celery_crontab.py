@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from taskmaster.tasks.errors import InvalidField
 
+#: Python refuses to convert texts of thousands of digits.
+_MAX_DIGITS = 9
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
@@ -97,16 +99,20 @@ def _expand(field: _Field, part: str) -> list[int]:
         ]
     if not slash:
         return numbers
-    if not step.isdecimal() or int(step) == 0:
-        raise InvalidField(field.name, f"is {part!r}; the step must be a number above 0.")
+    if not _is_number(step) or int(step) == 0:
+        raise InvalidField(field.name, f"is {part[:40]!r}; the step must be a number above 0.")
     return numbers[:: int(step)]
 
 
 def _number(field: _Field, text: str, part: str) -> int:
     if field is _WEEKDAY and text[:3] in _WEEKDAYS:
         return _WEEKDAYS.index(text[:3])
-    if not text.isdecimal() or not field.lowest <= int(text) <= field.highest:
+    if not _is_number(text) or not field.lowest <= int(text) <= field.highest:
         raise InvalidField(
-            field.name, f"is {part!r}; it must be from {field.lowest} to {field.highest}."
+            field.name, f"is {part[:40]!r}; it must be from {field.lowest} to {field.highest}."
         )
     return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MAX_DIGITS

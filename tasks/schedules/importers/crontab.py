@@ -23,6 +23,8 @@ _LEFT_OUT = {
 }
 _NO_VARIABLES = ("SHELL", "CRON_TZ", "RANDOM_DELAY", "LOGNAME", "USER")
 _MAX_BYTES = 1_048_576
+#: Digits of a delay in minutes. More than 1,440 minutes are refused.
+_MAX_DIGITS = 9
 
 
 @dataclass
@@ -105,7 +107,8 @@ def _obstacle(expression: str, command: str, *, system: bool) -> str:
 def _is_user(word: str) -> bool:
     try:
         pwd.getpwnam(word)
-    except KeyError:
+    except (KeyError, ValueError):
+        # It contains a null byte, which the check of the command refuses.
         return False
     return True
 
@@ -131,7 +134,9 @@ def _fields(settings: _Settings, command: str) -> dict[str, object]:
         "timezone": variables.get("CRON_TZ") or settings.zone,
     }
     if delay := variables.get("RANDOM_DELAY"):
-        if not delay.isdecimal():
-            raise InvalidField("RANDOM_DELAY", f"is {delay!r}; it must be a number of minutes.")
+        if not delay.isdecimal() or len(delay) > _MAX_DIGITS:
+            raise InvalidField(
+                "RANDOM_DELAY", f"is {delay[:40]!r}; it must be a number of minutes."
+            )
         fields["jitter_s"] = int(delay) * 60.0
     return fields

@@ -202,6 +202,20 @@ async def test_a_held_task_that_was_cancelled_or_rescheduled_is_never_offered(
         assert await acount(pk=doomed.task_id, status=Status.PICKED) == 0
 
 
+async def test_a_due_task_that_is_cancelled_while_it_waits_for_a_slot_is_dropped() -> None:
+    async with running_parts(Settings(hold_release_s=0.2, held_max=20)) as parts:
+        worker = connected(parts.dispatcher, slots=1)
+        tasks = await parts.hold(4, 0.1)
+        await until(lambda: worker.outbox)
+        [first] = sent(worker)
+        doomed, *others = [task for task in tasks if task.task_id != first.task_id]
+        await sync_to_async(task_actions.cancel)(doomed.task_id)
+        # One was offered, so the others are kept once. They are released later, as none starts.
+        await until(lambda: len(parts.lookahead) == 0, 10)
+        released = {each.task_id for leases in parts.released for each in leases}
+        assert released == {task.task_id for task in others}
+
+
 async def test_a_due_task_whose_queue_no_worker_serves_is_released() -> None:
     async with running_parts() as parts:
         worker = connected(parts.dispatcher, queues=frozenset({"other"}))

@@ -58,7 +58,7 @@ class LeadingRunner:
 
     async def create(self, plans: list[Plan], search: ScheduleSearch) -> int:
         """Store plans, as the loop does. Return the number of stored runs."""
-        return await self.runner._create(plans, search)
+        return await self.runner._writer.create(plans, search)
 
     async def plan_queued(self) -> tuple[list[StartableRun], ScheduleSearch]:
         """Search for queued runs that can start."""
@@ -74,7 +74,7 @@ class LeadingRunner:
         batch = await run_in_thread(
             self.threads, lambda: self.runner._planner.plan_all(search, gaps)
         )
-        started = await self.runner._start_queued(batch.queued, search)
+        started = await self.runner._writer.start_queued(batch.queued, search)
         due = [plan for plan in batch.plans if plan.act_at <= search.now]
         return started + await self.create(due, search)
 

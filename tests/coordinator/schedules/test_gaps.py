@@ -46,7 +46,7 @@ def test_the_first_search_of_all_has_no_gap() -> None:
     assert RecordedGaps().search(0, None, None) == []
 
 
-def test_a_planned_wait_is_no_gap() -> None:
+def test_a_planned_wait_is_not_a_gap() -> None:
     found = RecordedGaps()
     found.gaps.plan_until(after(60), 60)
     found.clock.now += 60.1

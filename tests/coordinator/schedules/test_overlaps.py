@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 
+from taskmaster.tasks import task_actions
 from taskmaster.tasks.models import IdleCoordinator, Schedule, ScheduleRun, Statistic, Task
 from tests.coordinator.schedules.sample import (
     LeadingRunner,
@@ -60,6 +62,23 @@ async def test_a_run_whose_task_is_deleted_or_ended_does_not_count(overlap: str)
         await end_task(second.pk, "failed")
         await advance(leader, schedule)
     assert await states(schedule) == [("created", 1)] * 3
+
+
+async def test_a_run_that_ended_and_is_retried_by_hand_counts_again() -> None:
+    schedule = await create_overdue(0, overlap="skip")
+    async with LeadingRunner().opened() as leader:
+        await leader.step()
+        [first] = await tasks(schedule)
+        await end_task(first.pk, "failed")
+        await advance(leader, schedule)
+        _, second = await tasks(schedule)
+        await end_task(second.pk)
+        await advance(leader, schedule)
+        assert await states(schedule) == [("created", 1)] * 3
+        await end_task((await tasks(schedule))[-1].pk)
+        await sync_to_async(task_actions.retry)(first.pk)
+        await advance(leader, schedule)
+    assert await states(schedule) == [*[("created", 1)] * 3, ("overlap", 1)]
 
 
 async def test_a_manual_run_that_has_not_ended_counts() -> None:
@@ -130,7 +149,7 @@ async def test_two_leaders_start_a_queued_run_once() -> None:
         await end_task(first.pk)
         batches = [await leader.plan_queued() for leader in (one, two)]
         started = [
-            await leader.runner._start_queued(*batch)
+            await leader.runner._writer.start_queued(*batch)
             for leader, batch in zip((one, two), batches, strict=True)
         ]
     assert started == [1, 0]
@@ -150,6 +169,19 @@ async def test_cancel_running_cancels_the_earlier_run_in_the_same_transaction() 
     assert (await runs(schedule))[1].reason.endswith(f": task {first.pk}.")
     assert await Statistic.objects.filter(cancelled=1).aexists()
     assert not await IdleCoordinator.objects.aexists()
+
+
+async def test_a_later_due_time_that_a_user_has_skipped_is_passed_over() -> None:
+    schedule = await create_overdue(0, overlap="cancel_running", max_runs=2)
+    assert schedule.next_due_at is not None
+    skipped_at = schedule.next_due_at + timedelta(hours=1)
+    await ScheduleRun.objects.acreate(
+        schedule=schedule, due_at=skipped_at, run_at=skipped_at, state="skipped"
+    )
+    async with LeadingRunner().opened() as leader:
+        await leader.step()
+    await schedule.arefresh_from_db()
+    assert (schedule.next_due_at, schedule.runs_made) == (skipped_at + timedelta(hours=1), 1)
 
 
 async def test_a_maximum_of_runs_counts_only_those_that_were_not_in_the_way() -> None:

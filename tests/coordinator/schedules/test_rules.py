@@ -1,4 +1,4 @@
-"""Test what the leading coordinator records for due times that get no task, and how rows go."""
+"""Test the records of due times that get no task, and the deletion of old rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.coordinator.schedules.sample import (
     states,
     tasks,
 )
-from tests.factories import user_with
+from tests.factories import in_s, user_with
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,6 +110,30 @@ async def test_a_task_that_does_not_exist_is_refused_and_the_schedule_goes_on() 
     assert schedule.paused_at is None
 
 
+async def test_an_error_of_the_project_refuses_the_run_and_disturbs_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TASKMASTER_SHELL_TASKS", "true")
+    owner = await new_user()
+
+    def fail(*_: object) -> bool:
+        raise ConnectionError("the directory server does not answer")
+
+    monkeypatch.setattr(type(owner), "has_perm", fail)
+    refused = await create_overdue(
+        0, owner_id=owner.pk, task="shell", args=[], kwargs={"command": "true"}
+    )
+    other = await create_overdue(0)
+    async with LeadingRunner().opened() as leader:
+        await leader.step()
+    [run] = await runs(refused)
+    assert (run.state, run.reason) == (
+        "refused",
+        "It cannot be submitted: ConnectionError: the directory server does not answer",
+    )
+    assert await states(other) == [("created", 1)]
+
+
 @pytest.mark.parametrize("fault", ["inactive", "deleted"])
 async def test_an_owner_who_is_gone_pauses_the_schedule_with_that_reason(fault: str) -> None:
     owner = await new_user()
@@ -168,7 +192,7 @@ async def test_only_the_newest_runs_are_kept_and_none_whose_task_has_not_ended()
     await Schedule.objects.filter(pk=schedule.pk).aupdate(next_due_at=now, next_run_at=now)
     await ScheduleRun.objects.filter(due_at=now).adelete()
     runner = LeadingRunner(schedule_runs_kept=5)
-    runner.runner._chance = lambda: 0.0
+    runner.runner._writer._chance = lambda: 0.0
     async with runner.opened():
         await runner.step()
     left = await runs(schedule)
@@ -176,7 +200,7 @@ async def test_only_the_newest_runs_are_kept_and_none_whose_task_has_not_ended()
 
 
 async def test_an_idle_leader_searches_once_a_minute_and_records_it() -> None:
-    await create()
+    await create(next_due_at=in_s(3_600))
     async with LeadingRunner().running() as leader:
         await until(lambda: leader.runner.searches == 1)
         state = await SchedulerState.objects.aget()

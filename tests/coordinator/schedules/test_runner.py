@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connection
 
 from taskmaster.tasks.models import Schedule, SchedulerState, Task
 from tests.coordinator.schedules.sample import (
@@ -53,6 +56,33 @@ async def test_nothing_is_created_earlier_than_the_look_ahead_or_while_another_o
         runner.leading.set()
         await until(lambda: runs(near))
     assert not await runs(far)
+
+
+@sync_to_async
+def set_zone_of_server(change: str) -> None:
+    name = connection.ops.quote_name(connection.settings_dict["NAME"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {name} {change}")
+
+
+async def test_the_zone_of_the_server_does_not_move_an_interval() -> None:
+    # The clocks change between this anchor and one of the next due times, whenever the test runs.
+    anchor = datetime(2026, 7, 1, tzinfo=UTC)
+    while _offset(anchor) == _offset(in_s(0)):
+        anchor -= timedelta(days=30)
+    schedule = await create(anchor=anchor, interval_s=5 * 3_600, next_run_at=in_s(0))
+    assert schedule.next_due_at is not None
+    await set_zone_of_server("SET TimeZone = 'Europe/Berlin'")
+    try:
+        async with LeadingRunner().opened() as leader:
+            [plan], _ = await leader.plan()
+    finally:
+        await set_zone_of_server("RESET TimeZone")
+    assert plan.next_due_at == schedule.next_due_at + timedelta(hours=5)
+
+
+def _offset(moment: datetime) -> timedelta | None:
+    return moment.astimezone(ZoneInfo("Europe/Berlin")).utcoffset()
 
 
 async def test_four_leaders_create_each_run_once() -> None:
@@ -123,7 +153,8 @@ async def test_a_plan_that_postgresql_rejects_does_not_stop_the_others() -> None
             for plan in plans
         ]
         assert await leader.create(plans, search) == 1
-        assert [plan.schedule.id for plan in plans if leader.runner._is_rejected(plan)] == [bad.pk]
+        rejected = [plan for plan in plans if leader.runner._writer.is_rejected(plan)]
+        assert [plan.schedule.id for plan in rejected] == [bad.pk]
     assert await states(good) == [("created", 1)]
     assert await states(bad) == []
 

@@ -172,7 +172,7 @@ def test_the_preview_follows_what_is_typed_while_the_rest_is_empty() -> None:
     assert "The next 8" in found
 
 
-def test_the_preview_of_an_interval_and_of_few_dates() -> None:
+def test_the_preview_describes_an_interval_and_shows_all_of_few_dates() -> None:
     browser = editor()
     found = preview(browser, trigger="interval", every="5", unit="60", timezone="UTC")
     assert found.startswith("Every 5 minutes, UTC")

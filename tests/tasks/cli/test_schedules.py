@@ -122,6 +122,8 @@ def test_a_name_that_does_not_exist_names_the_closest_ones() -> None:
         assert refused(*action, "nightly-invoice") == (
             "There is no schedule nightly-invoice. The closest names are nightly-invoices."
         )
+        # The shell passes bytes that are not UTF-8 in this form.
+        assert refused(*action, "\udcff").startswith("NAME: contains U+0000 or an unpaired")
 
 
 def test_preview_shows_the_days_on_which_the_clocks_change() -> None:

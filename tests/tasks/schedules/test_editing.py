@@ -13,10 +13,13 @@ from taskmaster.tasks.models import Schedule, ScheduleRun, Task
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE, VIEW_SCHEDULE
 from taskmaster.tasks.schedules import service
 from taskmaster.tasks.schedules.changes import NO_LONGER_DECLARED
+from taskmaster.tasks.store import schedule_changes as store
 from tests.factories import user_with
 from tests.tasks.schedules.sample import a_planner, ahead, created, fields, left_behind
 
 pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
 
 
 def test_a_new_schedule_belongs_to_its_creator_and_knows_its_next_due_time() -> None:
@@ -73,6 +76,19 @@ def test_an_edit_computes_the_next_due_time_from_now_and_records_what_had_no_run
         "missed", 3, due_times[0], due_times[-1]
     )  # fmt: skip
     assert row.reason == "The schedule was edited."
+
+
+def test_all_due_times_of_a_short_interval_are_counted() -> None:
+    schedule = created(interval_s=1, ends_at=(store.read_clock() + HOUR).isoformat())
+    now = store.read_clock()
+    first = now - timedelta(days=3)
+    Schedule.objects.update(anchor=first, next_due_at=first, next_run_at=first)
+    service.update(schedule, {"priority": 1}, user=None)
+    run = ScheduleRun.objects.get()
+    assert run.last_due_at is not None
+    assert run.count == (run.last_due_at - first) // timedelta(seconds=1) + 1 > 3 * 86_400
+    schedule.refresh_from_db()
+    assert schedule.next_due_at == run.last_due_at + timedelta(seconds=1)
 
 
 def test_a_due_time_that_has_a_run_gets_no_other_one() -> None:

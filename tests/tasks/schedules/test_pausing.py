@@ -12,6 +12,7 @@ from taskmaster.tasks.errors import Conflict, InvalidField, NotAllowed, Schedule
 from taskmaster.tasks.models import Schedule, ScheduleRun, Task
 from taskmaster.tasks.permissions import CHANGE_SCHEDULE, RUN_SCHEDULE, VIEW_SCHEDULE
 from taskmaster.tasks.schedules import service
+from taskmaster.tasks.store import schedule_changes as store
 from tests.factories import user_with
 from tests.tasks.schedules.sample import a_planner, ahead, created, left_behind
 
@@ -123,7 +124,7 @@ def test_an_edit_of_a_paused_schedule_keeps_the_pause(operator: User) -> None:
 
 
 @pytest.mark.parametrize("gone", ["deactivated", "deleted"])
-def test_who_resumes_a_schedule_without_an_active_owner_becomes_its_owner(
+def test_a_user_who_resumes_a_schedule_without_an_active_owner_becomes_its_owner(
     gone: str, operator: User
 ) -> None:
     owner, planner = a_planner(), a_planner()
@@ -229,6 +230,17 @@ def test_a_skip_withdraws_only_the_next_run_that_has_not_started() -> None:
     assert schedule.next_due_at == later.due_at + HOUR
 
 
+def test_a_skip_withdraws_the_run_that_jitter_delays() -> None:
+    now = store.read_clock()
+    schedule = created(jitter_s=3_600)
+    run, task = ahead(schedule, now - timedelta(milliseconds=1))
+    # A due time before this one belongs to no run.
+    Schedule.objects.update(anchor=run.due_at)
+    assert service.skip_next(schedule, "", user=None).due_at == run.due_at
+    run.refresh_from_db()
+    assert (run.state, Task.objects.get(pk=task.pk).status) == ("withdrawn", "cancelled")
+
+
 def test_nothing_is_skipped_during_a_pause_or_after_the_last_due_time() -> None:
     schedule = created()
     service.pause(schedule, "", user=None)
@@ -244,7 +256,7 @@ def test_nothing_is_skipped_during_a_pause_or_after_the_last_due_time() -> None:
         service.skip_next(last, "", user=None)
 
 
-def test_a_schedule_that_was_deleted_meanwhile_is_not_found() -> None:
+def test_a_schedule_that_was_deleted_concurrently_is_not_found() -> None:
     schedule = created()
     service.delete(Schedule.objects.get(pk=schedule.pk), user=None)
     for change in (

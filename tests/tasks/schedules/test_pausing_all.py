@@ -9,6 +9,7 @@ import pytest
 from taskmaster.tasks.models import Schedule, ScheduleRun, Task
 from taskmaster.tasks.permissions import RUN_SCHEDULE, VIEW_SCHEDULE
 from taskmaster.tasks.schedules import service
+from taskmaster.tasks.store import schedule_changes as store
 from tests.factories import user_with
 from tests.tasks.schedules.sample import ahead, created, left_behind
 
@@ -74,6 +75,29 @@ def test_after_the_pause_each_schedule_continues_with_its_next_due_time() -> Non
     assert paused.paused_at is not None
     assert not ScheduleRun.objects.filter(schedule=paused).exists()
     assert service.resume_all(user=None).paused_at is None
+
+
+def test_the_last_run_that_jitter_delayed_into_the_pause_is_made_after_it() -> None:
+    schedule = created(max_runs=1, jitter_s=600)
+    now = store.read_clock()
+    run, _ = ahead(schedule, now - timedelta(seconds=5))
+    ScheduleRun.objects.filter(pk=run.pk).update(run_at=now + timedelta(seconds=20))
+    Schedule.objects.update(next_due_at=None, next_run_at=None, ended_at=now, ended_reason="full")
+    service.pause_all("", user=None)
+    service.resume_all(user=None)
+    schedule.refresh_from_db()
+    assert (schedule.runs_made, schedule.ended_at) == (0, None)
+    assert schedule.next_due_at is not None
+
+
+def test_an_edit_during_the_pause_of_all_records_due_times_as_paused() -> None:
+    schedule = created()
+    service.pause_all("power cut", user=None)
+    left_behind(schedule, 2)
+    service.update(schedule, {"priority": 1}, user=None)
+    run = ScheduleRun.objects.get()
+    assert (run.state, run.count) == ("paused", 2)
+    assert run.reason.startswith("All schedules are paused since 20")
 
 
 def test_many_schedules_are_resumed_with_few_statements(

@@ -33,7 +33,7 @@ def a_due_schedule(**fields: Any) -> DueSchedule:
         "skipped_time": "cron", "repeated_time": "cron",
         "jitter_s": 0.0, "missed": "latest", "missed_max": 10, "catch_up_s": 86_400.0,
         "overlap": "allow", "paused_by": "", "pause_reason": "",
-        "next_due_at": FIRST, "next_run_at": FIRST, "runs_made": 0,
+        "next_due_at": FIRST, "next_run_at": FIRST, "runs_made": 0, "taken": [],
         **fields,
     }  # fmt: skip
     return DueSchedule(**given)
@@ -114,6 +114,12 @@ def test_missed_runs_follow_their_policy(policy: str) -> None:
     if policy != "skip":
         assert found.runs[-2].reason == f"Made up at 02:05:15 UTC. {GAP.cause}"
     assert found.runs[0].reason.startswith(GAP.cause)
+
+
+def test_a_due_time_that_has_a_run_is_left_out() -> None:
+    found = planned(minutes(5.25), missed="skip", taken=[minutes(1), minutes(6)])
+    assert outcomes(found) == [("missed", 4, 0), ("created", 1, 5)]
+    assert found.next_due_at == minutes(7)
 
 
 def test_the_reason_of_a_missed_run_names_the_rule() -> None:
@@ -202,7 +208,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("limit", ENDS)
-def test_a_schedule_ends_with(limit: str) -> None:
+def test_a_schedule_ends_after_its_last_due_time_with_the_reason(limit: str) -> None:
     fields, reason = ENDS[limit]
     found = planned(FIRST, **fields)
     assert (found.next_due_at, found.next_run_at) == (None, None)

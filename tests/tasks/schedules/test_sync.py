@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 
 from taskmaster import Cron, Dates, Every
+from taskmaster.tasks.errors import Conflict
 from taskmaster.tasks.models import Schedule, ScheduleRun, Task
 from taskmaster.tasks.models.schedule import RunState, ScheduleSource
 from taskmaster.tasks.schedules import declarations, service, sync
@@ -19,6 +20,7 @@ from taskmaster.tasks.schedules.declarations import DeclaredSchedule
 from taskmaster.tasks.schedules.sync import Difference
 from taskmaster.tasks.timing.declared import ScheduleDeclaration
 from tests.factories import in_s, stored
+from tests.tasks.schedules.sample import left_behind
 
 pytestmark = pytest.mark.django_db
 
@@ -81,7 +83,7 @@ def test_an_unchanged_declaration_changes_nothing_and_keeps_its_pause(code: Code
     assert rows() == before
 
 
-def test_another_line_of_the_file_is_no_change(code: Code) -> None:
+def test_another_line_of_the_file_is_not_a_change(code: Code) -> None:
     code.declare("nightly", nightly())
     sync.sync(end=False)
     before = rows()[0]
@@ -148,6 +150,31 @@ def test_the_start_of_a_coordinator_ends_nothing_and_the_command_does(code: Code
     assert ended.ended_at is not None
     assert ended.version == 1
     assert "hourly" not in differences(end=True)
+
+
+def test_what_ended_by_itself_can_be_deleted_after_code_dropped_it(code: Code) -> None:
+    code.declare("launch", Dates([in_s(-3600)], args=[1, 2]))
+    sync.sync(end=True)
+    ended_at = Schedule.objects.get().ended_at
+    with pytest.raises(Conflict, match="is declared in code"):
+        service.delete(Schedule.objects.get(), user=None)
+    code.declared.clear()
+    assert differences(end=True) == {"launch": Difference.ENDED}
+    assert differences(end=True) == {}
+    ended = Schedule.objects.get()
+    assert (ended.ended_at, ended.ended_reason) == (ended_at, NO_LONGER_DECLARED)
+    service.delete(ended, user=None)
+
+
+def test_due_times_that_no_leader_searched_before_the_end_are_recorded(code: Code) -> None:
+    code.declare("hourly", Every(3600, args=[1, 2]))
+    sync.sync(end=False)
+    due_times = left_behind(Schedule.objects.get(), 3)
+    code.declared.clear()
+    sync.sync(end=True)
+    run = ScheduleRun.objects.get()
+    assert (run.state, run.due_at, run.count) == ("missed", due_times[0], 3)
+    assert run.reason == NO_LONGER_DECLARED
 
 
 def test_only_a_declaration_continues_what_code_has_ended(code: Code) -> None:

@@ -5,7 +5,7 @@ Every minute of UTC is visited, and its local time is compared with the sets of 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -68,8 +68,8 @@ class Minutes:
     """Hold every minute of a range of UTC with its local time, and the minutes that are skipped."""
 
     def __init__(self, zone: ZoneInfo, start: datetime, end: datetime) -> None:
-        #: By local date, in order: local time, and the instants at which it occurs.
-        self.by_day: dict[date, dict[datetime, list[datetime]]] = defaultdict(dict)
+        #: By local date, hour and minute: the instants at which the clocks show it, in order.
+        self.by_day: dict[date, dict[int, dict[int, list[datetime]]]] = {}
         #: Local times that do not exist, and the first instant after them.
         self.skipped: list[tuple[datetime, datetime]] = []
         self.start, self.end = start, end
@@ -77,7 +77,8 @@ class Minutes:
         utc, before = start - timedelta(hours=4), None
         while utc <= end + timedelta(hours=4):
             local = utc.astimezone(zone).replace(tzinfo=None, fold=0)
-            self.by_day[local.date()].setdefault(local, []).append(utc)
+            hours = self.by_day.setdefault(local.date(), {})
+            hours.setdefault(local.hour, {}).setdefault(local.minute, []).append(utc)
             if before is not None:
                 missing = before + MINUTE
                 while missing < local:
@@ -96,15 +97,17 @@ class Minutes:
         found = set(self._existing(expression, repeated))
         if skipped == "shift":
             found.update(utc for local, utc in self.skipped if expression.has(local))
-        return sorted(utc for utc in found if self.start <= utc <= self.end)
+        ordered = sorted(found)
+        return ordered[bisect_left(ordered, self.start) : bisect_right(ordered, self.end)]
 
     def _existing(self, expression: Expression, repeated: str) -> Iterator[datetime]:
         chosen = {"first": slice(0, 1), "second": slice(-1, None), "both": slice(None)}[repeated]
-        for day, minutes in self.by_day.items():
+        for day, hours in self.by_day.items():
             if expression.has_day(day):
-                for local, instants in minutes.items():
-                    if local.minute in expression.minutes and local.hour in expression.hours:
-                        yield from instants[chosen]
+                for hour in expression.hours & hours.keys():
+                    minutes = hours[hour]
+                    for minute in expression.minutes & minutes.keys():
+                        yield from minutes[minute][chosen]
 
 
 def utc(year: int, month: int = 1, day: int = 1, hour: int = 0, minute: int = 0) -> datetime:

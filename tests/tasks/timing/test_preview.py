@@ -123,7 +123,7 @@ def test_a_skipped_time_is_explained(cron: str, rule: str, row: str) -> None:
         ),
     ],
 )
-def test_a_repeated_time_is_explained_one_time(cron: str, rule: str, rows: list[str]) -> None:
+def test_a_repeated_time_is_explained_once(cron: str, rule: str, rows: list[str]) -> None:
     result = preview_of(cron, utc(2026, 10, 24, 12), count=6, repeated_time=rule)
     assert [shown(each) for each in result.rows if each.change] == rows
     assert len(result.rows) == 6

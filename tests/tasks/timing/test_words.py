@@ -60,6 +60,7 @@ def words_of(expression: str) -> str:
         ("0 4 1-7 * */7", "on Sundays that are the 1st to 7th of the month at 04:00"),
         # Of the two fields one has every day, and one match is enough.
         ("0 4 1-31 * 1", "every day at 04:00"),
+        ("0 4 1 1 0,*/1", "every day at 04:00, in January"),
     ],
 )
 def test_common_expressions_have_short_words(expression: str, words: str) -> None:

@@ -24,7 +24,7 @@ def test_zones_do_not_come_from_files_of_the_system(monkeypatch: pytest.MonkeyPa
     assert zone_of("Pacific/Chatham").key == "Pacific/Chatham"
 
 
-def test_a_zone_is_loaded_one_time() -> None:
+def test_a_zone_is_loaded_once() -> None:
     assert zone_of("Europe/Berlin") is zone_of("Europe/Berlin")
 
 

@@ -84,7 +84,7 @@ def test_a_disabled_task_is_paused() -> None:
     assert each.notes == ("disabled: it is created paused",)
 
 
-def test_what_is_left_out_is_noted() -> None:
+def test_omitted_settings_are_noted() -> None:
     each = only(
         tables.crontab(),
         exchange="e",
@@ -103,7 +103,7 @@ def test_what_is_left_out_is_noted() -> None:
     assert "priority" not in each.fields
 
 
-def test_what_cannot_be_imported_has_the_reason() -> None:
+def test_a_schedule_that_cannot_be_imported_has_the_reason() -> None:
     tables.periodic_task("sun", SEND, tables.solar())
     both = tables.crontab(day_of_month="1", day_of_week="mon")
     tables.periodic_task("both", SEND, both)
@@ -119,7 +119,7 @@ def test_what_cannot_be_imported_has_the_reason() -> None:
         "but a cron expression is due on either of them.",
         "own": "It is a task of Celery itself.",
         "none": "schedule: is missing; the row names no schedule.",
-        "long": "interval: is 2147483647 days, which is no duration.",
+        "long": "interval: is 2147483647 days, which is not a duration.",
         "text": "args: is '[', which is not JSON.",
     }
 

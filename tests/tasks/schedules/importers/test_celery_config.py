@@ -76,7 +76,7 @@ def test_the_queue_is_kept_and_other_options_are_noted(module: ModuleType) -> No
         ({"task": "celery.backend_cleanup", "schedule": 60}, "It is a task of Celery itself."),
     ],
 )
-def test_what_cannot_be_imported_has_the_reason(
+def test_a_schedule_that_cannot_be_imported_has_the_reason(
     module: ModuleType, entry: Any, obstacle: str
 ) -> None:
     assert only(module, entry).obstacle.startswith(obstacle)

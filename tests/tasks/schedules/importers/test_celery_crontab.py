@@ -47,8 +47,10 @@ def test_a_crontab_becomes_the_expression_of_the_same_times(
         ({"day_of_week": "someday-7"}, "day_of_week: is 'someday-7'"),
         ({"minute": "*/0"}, "minute: is '\\*/0'; the step must be a number above 0"),
         ({"hour": "*/x"}, "hour: is '\\*/x'; the step"),
+        ({"hour": f"*/{'9' * 5_000}"}, "hour: is '\\*/999"),
+        ({"minute": "9" * 5_000}, "minute: is '999"),
     ],
 )
-def test_what_has_no_expression_is_refused(fields: dict[str, Any], message: str) -> None:
+def test_a_crontab_without_an_expression_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidField, match=message):
         converted(**fields)

@@ -87,10 +87,19 @@ def test_a_command_with_two_schedules_gets_two_names(file: Path) -> None:
         ("0 3 * * *", "line 1 has too few columns."),
         ("@daily", "line 1 has too few columns."),
         ("RANDOM_DELAY=soon\n0 3 * * * a", "RANDOM_DELAY: is 'soon'; it must be a number"),
+        (f"RANDOM_DELAY={'9' * 5_000}\n0 3 * * * a", "RANDOM_DELAY: is '9999"),
     ],
 )
-def test_what_cannot_be_imported_has_the_reason(file: Path, line: str, obstacle: str) -> None:
+def test_a_schedule_that_cannot_be_imported_has_the_reason(
+    file: Path, line: str, obstacle: str
+) -> None:
     assert found(file, line)[-1].obstacle.startswith(obstacle)
+
+
+def test_a_null_byte_stops_no_other_line(file: Path) -> None:
+    bad, good = found(file, "0 3 * * * a\0b c\n0 4 * * * d")
+    # The check of a new schedule refuses the command.
+    assert (bad.fields["kwargs"], good.name) == ({"command": "a\0b c"}, "d")
 
 
 def test_a_file_that_cannot_be_read_is_refused(file: Path) -> None:

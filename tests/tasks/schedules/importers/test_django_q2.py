@@ -89,7 +89,7 @@ def test_arguments_are_read_as_literals(args: str, kwargs: str, expected: Any) -
     assert (each.fields["args"], each.fields["kwargs"]) == expected
 
 
-def test_what_is_left_out_is_noted() -> None:
+def test_omitted_settings_are_noted() -> None:
     each = only(
         "D",
         next_run=NEXT.replace(second=17),
@@ -120,7 +120,7 @@ def test_what_is_left_out_is_noted() -> None:
         ("D", {"kwargs": "x=f()"}, "kwargs: is 'x=f()', which are no keyword arguments."),
     ],
 )
-def test_what_cannot_be_imported_has_the_reason(
+def test_a_schedule_that_cannot_be_imported_has_the_reason(
     kind: str, fields: dict[str, Any], obstacle: str
 ) -> None:
     assert only(kind, **fields).obstacle.startswith(obstacle)
