@@ -15,8 +15,19 @@ from benchmarks.report import Figure
 #: The default benchmarks; their results are stored.
 DEFAULT = ("drain", "submit", "latency", "failure")
 #: Memory takes 90 seconds: 200,000 tasks while pages are read. History takes two to three minutes,
-#: most of it to insert ten million rows. Scaling takes two minutes, schedules four.
-NAMES = (*DEFAULT, "shell", "streams", "browser", "memory", "history", "scaling", "schedules")
+#: most of it to insert ten million rows. Scaling takes two minutes, schedules four, and pruning of
+#: ten million rows twenty.
+NAMES = (
+    *DEFAULT,
+    "shell",
+    "streams",
+    "browser",
+    "memory",
+    "history",
+    "scaling",
+    "schedules",
+    "pruning",
+)
 
 
 def main() -> int:
@@ -32,7 +43,7 @@ def main() -> int:
         "--rows",
         type=int,
         default=10_000_000,
-        help="number of finished tasks in the history benchmark",
+        help="number of finished tasks in the benchmarks history and pruning",
     )
     options = parser.parse_args()
     names = options.names or DEFAULT
@@ -48,6 +59,7 @@ def main() -> int:
             history,
             latency,
             memory,
+            pruning,
             scaling,
             schedules,
             shell,
@@ -67,6 +79,7 @@ def main() -> int:
             "scaling": scaling.measure,
             "schedules": schedules.measure,
             "history": partial(history.measure, options.rows),
+            "pruning": partial(pruning.measure, options.rows),
         }
         for name in names:
             with console.status(f"Measuring: {name} …"):

@@ -30,6 +30,10 @@ def database() -> Iterator[None]:
     os.environ["TASKMASTER_TASK_MODULES"] = "benchmarks.tasks"
     os.environ["TASKMASTER_SHELL_TASKS"] = "on"
     os.environ["TASKMASTER_LOG_LEVEL"] = "WARNING"
+    # The history of a benchmark is weeks old.
+    os.environ.setdefault(
+        "TASKMASTER_RETENTION", '{"default": {"complete": null, "failed": null, "cancelled": null}}'
+    )
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "taskmaster.taskmaster_site.settings")
     try:
         import django

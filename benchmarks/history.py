@@ -83,7 +83,7 @@ WHERE at < '2001-01-01'
 def fill(rows: int) -> None:
     """Insert finished tasks, as in a database after weeks of work."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE taskmaster_tasks_task")
+        cursor.execute("TRUNCATE taskmaster_tasks_task RESTART IDENTITY")
         for first in range(1, rows + 1, _STEP):
             last = min(first + _STEP - 1, rows)
             cursor.execute(_HISTORY, {"first": first, "last": last, "rows": rows})

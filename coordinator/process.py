@@ -24,6 +24,7 @@ from taskmaster.coordinator.dispatch.offer_tokens import OfferTokens
 from taskmaster.coordinator.events.publisher import EventPublisher
 from taskmaster.coordinator.listener import Listener
 from taskmaster.coordinator.liveness import Liveness
+from taskmaster.coordinator.pruning import Pruning
 from taskmaster.coordinator.reports import Reporting
 from taskmaster.coordinator.rpc.client_calls import ClientCalls
 from taskmaster.coordinator.rpc.join_auth import JoinAuth
@@ -68,7 +69,7 @@ class Process:
             pid=os.getpid(),
         )
         self.database = database = Database(conninfo(), conf)
-        self.publisher = publisher = EventPublisher(database, conf)
+        self.publisher = publisher = EventPublisher(database)
         self.threads = ThreadPoolExecutor(DJANGO_THREADS, thread_name_prefix="django")
         self.bulk_runner = BulkRunner(database, conf, publisher, self.threads)
         self.offer_tokens = OfferTokens(database)
@@ -105,6 +106,7 @@ class Process:
             leading=self.reconciler.leading,
             on_pending=self._on_pending,
         )
+        self.pruning = Pruning(database, conf, leading=self.reconciler.leading)
         self.listener = Listener(
             direct_conninfo(),
             identity.id,
@@ -223,6 +225,7 @@ class Process:
                 offer_tokens=self.offer_tokens.run,
                 capacity=liveness.capacity.run,
                 reconciler=self.reconciler.run,
+                pruning=self.pruning.run,
             )
             await self.server.start(self._listen_address)
             address = self.identity.address

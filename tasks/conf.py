@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
+from taskmaster.tasks import retention
 from taskmaster.tasks.errors import ConfigurationError
+from taskmaster.tasks.retention import Retention
 
 #: Settings that must be greater than zero.
 _POSITIVE = (
@@ -115,6 +117,8 @@ class Settings:
     #: and workers.
     shell_tasks: bool = False
 
+    #: How long finished tasks, bulk operations and offline workers are kept.
+    retention: Retention = dataclasses.field(default_factory=Retention)
     #: Number of newest events that are kept for the activity log and for reconnecting streams.
     events_kept: int = 5_000
     #: Number of newest runs of each schedule that are kept.
@@ -226,6 +230,9 @@ def read(declared: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
             continue
         if kind == tuple[str, ...]:
             values[name] = _names(variable, raw)
+            continue
+        if kind is Retention:
+            values[name] = retention.parse(variable, raw)
             continue
         if kind is bool:
             values[name] = _switch(variable, raw)

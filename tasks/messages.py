@@ -349,6 +349,16 @@ class StatusCounts(NamedTuple):
     cancelled: int
 
 
+class MissingTask(NamedTuple):
+    """Hold what is known about an id that no task has."""
+
+    #: Whether the id was given to a submission.
+    assigned: bool
+    #: Number of seconds since the existing task with the next lower id was created. None: there is
+    #: no such task.
+    predecessor_s: float | None
+
+
 class TaskTotals(NamedTuple):
     """Hold the last count of the tasks, and the newest rates."""
 

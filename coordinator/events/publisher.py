@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable
 
 from taskmaster.coordinator.support.database import OUTAGE_ERRORS, REJECTED_ERRORS, Database
-from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.event import NewEvent
 from taskmaster.tasks.events.aggregate import EventBatch
 from taskmaster.tasks.events.unpublished import GATHER_S, PAUSE_S, RETRY_S, UnpublishedEvents
@@ -31,15 +30,8 @@ class EventPublisher:
     events.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        conf: Settings,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
-        self._conf = conf
         self._clock = clock
         self._depth = DepthCounter(clock)
         #: Time of the last added event.
@@ -121,8 +113,6 @@ class EventPublisher:
             if not gathered.size:
                 return
             await store.publish_events(connection, gathered.aggregated(self._watched))
-        if self._unpublished.prune_due:
-            await store.prune_events(connection, self._conf.events_kept)
 
     async def _notify_output(self, connection: Connection) -> None:
         with_output = list(self._with_output)[:_OUTPUT_MAX]

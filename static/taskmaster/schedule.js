@@ -10,3 +10,8 @@ const refreshSoon = keepUpdated(page, ["events", "stream-reset"], { pauseMs: 500
 // The progress of a back-fill has no events for users who may not see tasks.
 const PROGRESS_MS = 1000;
 setInterval(() => page.querySelector(".backfills [data-active]") && refreshSoon(), PROGRESS_MS);
+
+// The button of a back-fill has the number of runs. It belongs to the range until the range changes.
+document.querySelector("#backfill form")?.addEventListener("input", (event) => {
+  event.currentTarget.querySelector("[type=submit]").disabled = true;
+});

@@ -97,6 +97,15 @@ document.addEventListener("htmx:confirm", (event) => {
   dialog.addEventListener("close", () => (dialog.returnValue === "yes" ? issueRequest() : dropRequest()), { once: true });
 });
 
+// A field that changes shows no error of its old value.
+document.addEventListener("input", (event) => {
+  const field = event.target.closest(".field.invalid");
+  if (!field) return;
+  field.classList.remove("invalid");
+  event.target.removeAttribute("aria-invalid");
+  field.querySelector(".error").textContent = "";
+});
+
 setServerTime(1000 * Number(document.body.dataset.now));
 tick();
 document.addEventListener("htmx:after:swap", () => tick());

@@ -25,6 +25,8 @@ from taskmaster.tasks.schedules import service
 from taskmaster.tasks.timing.values import point_in_time
 from taskmaster.tasks.timing.zones import zone_of
 
+#: Most digits of the number of runs of a back-fill.
+_COUNT_DIGITS = 9
 #: Dialogs that show an error of their own form.
 _DIALOGS = frozenset({"run", "pause", "skip", "backfill", "pause-everything"})
 
@@ -111,7 +113,9 @@ def backfill(request: HttpRequest, schedule_id: int) -> HttpResponse:
     schedule = find(schedule_id)
     try:
         start, end = _range(request, schedule)
-        operation = bulk_backfill.start(schedule, start, end, user=request.user)
+        operation = bulk_backfill.start(
+            schedule, start, end, user=request.user, expected=_confirmed(request)
+        )
     except TaskMasterError as error:
         return _refused(request, error)
     runs = format_run_count(operation.total)
@@ -211,6 +215,14 @@ def _range(request: HttpRequest, schedule: Schedule) -> tuple[datetime, datetime
     return tuple(  # type: ignore[return-value]
         local_time(name, request.POST.get(name, ""), schedule.timezone) for name in ("start", "end")
     )
+
+
+def _confirmed(request: HttpRequest) -> int:
+    """Return the number of runs on the button. Raise InvalidField without a number."""
+    text = request.POST.get("count", "")
+    if not (text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS):
+        raise InvalidField("count", "is required; wait for the number of runs and confirm it.")
+    return int(text)
 
 
 def local_time(name: str, text: str, zone: str) -> datetime:

@@ -13,7 +13,7 @@ from taskmaster.tasks.timing.triggers import DueTime
 from taskmaster.tasks.timing.zones import zone_of
 
 _WEEKS_BACK, _WEEKS_AHEAD = 5, 3
-#: Maximum number of due times to come that are computed. Later days show no figure.
+#: Maximum number of due times to come that are computed. Later days show an ellipsis.
 _AHEAD_MAX = 500
 #: Outcomes from the one that matters most: a day with several has the colour of the first one.
 _WORST = (
@@ -119,7 +119,12 @@ def _show_ahead(days: dict[date, CalendarDay], ahead: Iterator[DueTime], place: 
         due_on[local.date()].append(f"{local:%H:%M}")
     if read == _AHEAD_MAX:
         # The last day that was reached may be incomplete.
-        due_on.pop(max(due_on))
+        partial = max(due_on)
+        due_on.pop(partial)
+        for day, later in days.items():
+            if day >= partial and not later.runs:
+                later.text = "…"
+                later.title = f"{day:%d %B}: not counted, only the next {_AHEAD_MAX} runs are"
     for day, times in due_on.items():
         cell = days.get(day)
         if cell is None or cell.runs:

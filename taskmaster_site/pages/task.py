@@ -30,6 +30,7 @@ from taskmaster.tasks.models import Event, Schedule, Task
 from taskmaster.tasks.permissions import CHANGE, VIEW, VIEW_SCHEDULE, may_shell
 from taskmaster.tasks.presentation.json_view import indented_text
 from taskmaster.tasks.queries import timeline
+from taskmaster.tasks.queries.missing_task import explain_missing
 from taskmaster.tasks.queries.output_size import output_sizes
 from taskmaster.tasks.queries.pending_reason import explain_pending
 from taskmaster.tasks.registry import SHELL
@@ -47,7 +48,8 @@ def task(request: HttpRequest, task_id: int) -> HttpResponse:
     except Http404:
         if is_fragment(request):
             raise
-        return render(request, "taskmaster/no_task.html", {"task_id": task_id}, status=404)
+        context = {"task_id": task_id, "reason": explain_missing(task_id)}
+        return render(request, "taskmaster/no_task.html", context, status=404)
     name = "fragments/task.html" if is_fragment(request) else "task.html"
     response = render(request, f"taskmaster/{name}", _context(request, found))
     # The terminal creates style elements without a nonce.

@@ -17,7 +17,7 @@ from taskmaster.taskmaster_site.pages.task_table import (
     TableFilter,
     read_page,
 )
-from taskmaster.tasks import registry
+from taskmaster.tasks import registry, retention
 from taskmaster.tasks.permissions import VIEW, VIEW_SCHEDULE
 from taskmaster.tasks.queries.choices import known_queues
 from taskmaster.tasks.queries.search import REACH_TEXT
@@ -49,6 +49,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
         "names": registry.names(),
         "rows": PAGE_ROWS,
         "reach": REACH_TEXT,
+        "retention": retention.current().describe(),
         "stream": f"{reverse('taskmaster:api:stream')}?channels=all",
     }
     return render(request, "taskmaster/tasks.html", context)

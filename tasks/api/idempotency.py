@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import re
 from collections.abc import Callable
@@ -20,16 +19,14 @@ from rest_framework.response import Response
 
 from taskmaster.tasks.errors import InvalidField, KeyReused
 from taskmaster.tasks.models import IdempotencyKey
+from taskmaster.tasks.retention import IDEMPOTENCY_KEPT
 from taskmaster.tasks.store import sync_store as store
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
-#: How long a key is kept, in seconds.
-KEPT_S = 86_400
-#: Expired keys are deleted at the first use in a process and at every `PRUNE_EVERY`th after it.
-PRUNE_EVERY = 100
+#: How long a key is kept, in seconds. Later a coordinator deletes it.
+KEPT_S = IDEMPOTENCY_KEPT.total_seconds()
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
-_uses = itertools.count()
 
 #: Headers of a submission and of its response, for the schema.
 HEADERS = [
@@ -69,8 +66,6 @@ def submit_once(
         return submit()
     if not _KEY.fullmatch(key):
         raise InvalidField(HEADER, "must be 1 to 255 printable ASCII characters.")
-    if next(_uses) % PRUNE_EVERY == 0:
-        store.prune_idempotency_keys(kept_s=KEPT_S)
     digest = _digest(request)
     with transaction.atomic():
         user_id: Any = request.user.pk

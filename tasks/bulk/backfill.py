@@ -46,16 +46,18 @@ def start(
     end: datetime | str | None,
     *,
     user: ScheduleUser | None,
+    expected: int | None = None,
 ) -> Operation:
     """Queue the creation of a run, due now, for each due time from `start` to `end`.
 
     Both ends are included and must be in the past. Without an offset they are local times. Due
     times that have run already run again, and the overlap policy does not apply. The number of due
     times, the first and the last are stored with the operation. `user` is None for the command
-    line, which has all permissions.
+    line, which has all permissions. `expected` is the number of due times that the user has seen.
 
     Raise NotAllowed, ScheduleNotFound, InvalidField for a bad range, more than 100,000 due times,
-    or none, and Conflict if the schedule cannot run.
+    or none, and Conflict if the schedule cannot run, or if the range has another number of due
+    times than expected.
     """
     check_user(user, RUN_SCHEDULE)
     # The chunks compare the digest of the row that is read here. So it needs no lock, which would
@@ -65,6 +67,11 @@ def start(
     found = preview_backfill(schedule, start, end)
     if not found.count:
         raise InvalidField("end", "the range has no due time of the schedule.")
+    if expected is not None and found.count != expected:
+        raise Conflict(
+            f"The range has {found.count:,} due times, not {expected:,}. Nothing is created; "
+            "enter the range again to see the new number."
+        )
     submission_of(schedule)
     with transaction.atomic():
         operation = Operation.objects.create(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Now
 
 from taskmaster.tasks.cli.terminal import TerminalPrinter, ago
 from taskmaster.tasks.models import Schedule, SchedulerState, ScheduleRun, Task
 from taskmaster.tasks.models.schedule import RunState
+from taskmaster.tasks.queries.schedules import next_run_times
 from taskmaster.tasks.schedules.fields import OPTIONS
 from taskmaster.tasks.schedules.stored import state_of, timing_of
 from taskmaster.tasks.schedules.sync import Difference, SyncReport
@@ -42,8 +44,9 @@ _RULES = (
 
 
 def with_last_run(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
-    """Add the state and the time of the newest run, and the status of its task."""
-    newest = ScheduleRun.objects.filter(schedule=OuterRef("pk")).order_by("-due_at", "-id")
+    """Add the state and the time of the newest run that is due, and the status of its task."""
+    due = ScheduleRun.objects.filter(schedule=OuterRef("pk"), run_at__lte=Now())
+    newest = due.order_by("-due_at", "-id")
     status = Task.objects.filter(pk=OuterRef("last_task")).values("status")
     return schedules.select_related("owner").annotate(
         last_state=Subquery(newest.values("state")[:1]),
@@ -54,10 +57,12 @@ def with_last_run(schedules: QuerySet[Schedule]) -> QuerySet[Schedule]:
 
 
 def next_run(schedule: Schedule) -> str:
-    """Return when the schedule runs next, relative to now."""
-    if schedule.next_due_at is None or schedule.paused_at is not None:
-        return "–"
-    return ago(schedule.next_run_at or schedule.next_due_at)
+    """Return when the schedule runs next, relative to now. Its run may have been created ahead."""
+    return _next_run(schedule, next_run_times([schedule])[schedule.pk])
+
+
+def _next_run(schedule: Schedule, run_at: datetime | None) -> str:
+    return "–" if run_at is None or schedule.paused_at is not None else ago(run_at)
 
 
 def all_paused(state: SchedulerState) -> str:
@@ -67,16 +72,18 @@ def all_paused(state: SchedulerState) -> str:
     return f"All schedules are paused{by} since {_moment(state.paused_at)}: {state.pause_reason}"
 
 
-def table(schedules: Iterable[Schedule], out: TerminalPrinter) -> None:
+def table(schedules: Sequence[Schedule], out: TerminalPrinter) -> None:
     """Write one line per schedule."""
-    out.columns(_HEAD, map(_cells, schedules), marked=False)
+    times = next_run_times(schedules)
+    rows = (_cells(schedule, times[schedule.pk]) for schedule in schedules)
+    out.columns(_HEAD, rows, marked=False)
 
 
-def _cells(schedule: Schedule) -> tuple[str, ...]:
+def _cells(schedule: Schedule, next_at: datetime | None) -> tuple[str, ...]:
     return (
         schedule.name,
         state_of(schedule),
-        next_run(schedule),
+        _next_run(schedule, next_at),
         _last_run(schedule),
         _when(schedule),
         _runs(schedule),
@@ -130,8 +137,9 @@ def _facts(schedule: Schedule) -> Iterator[tuple[str, str]]:
         yield "paused", f"{_moment(schedule.paused_at)}{by}: {schedule.pause_reason}"
     if schedule.ended_at is not None:
         yield "ended", f"{_moment(schedule.ended_at)}: {schedule.ended_reason}"
-    if schedule.next_due_at is not None and schedule.paused_at is None:
-        yield "next run", f"{_moment(schedule.next_due_at)}  ({next_run(schedule)})"
+    next_at = next_run_times([schedule])[schedule.pk]
+    if next_at is not None and schedule.paused_at is None:
+        yield "next run", f"{_moment(next_at)}  ({ago(next_at)})"
 
 
 def _when(schedule: Schedule) -> str:

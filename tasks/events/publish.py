@@ -17,7 +17,6 @@ from django.db import DEFAULT_DB_ALIAS, DataError, IntegrityError, connections, 
 from django.db import Error as DatabaseError
 from psycopg_pool import PoolTimeout
 
-from taskmaster.tasks.conf import settings
 from taskmaster.tasks.event import EventKind, NewEvent
 from taskmaster.tasks.events.aggregate import SINGLES_MAX
 from taskmaster.tasks.events.unpublished import GATHER_S, PAUSE_S, RETRY_S, UnpublishedEvents
@@ -126,8 +125,6 @@ class ThreadedEventPublisher:
                 else set()
             )
             store.publish_events(gathered.aggregated(watched), using=self._using)
-        if self._unpublished.prune_due:
-            store.prune_events(settings().events_kept, using=self._using)
 
 
 _publishers: dict[str, ThreadedEventPublisher] = {}

@@ -30,8 +30,6 @@ GATHER_S: Final = 0.015
 PAUSE_S: Final = _INTERVAL_S - GATHER_S
 #: Seconds of further pause after an error.
 RETRY_S: Final = 0.5
-#: Old events are deleted once in this number of publications.
-_PRUNE_EVERY = 200
 #: Maximum number of events that wait for publication. Further events are dropped.
 _UNPUBLISHED_MAX = 50_000
 #: Seconds between two log lines about dropped events.
@@ -69,7 +67,6 @@ class UnpublishedEvents:
         self._events: list[NewEvent] = []
         self._batches: list[EventBatch] = []
         self._size = 0
-        self._publications = 0
         self._dropped = 0
         self._drop_logged_at = float("-inf")
 
@@ -107,13 +104,6 @@ class UnpublishedEvents:
                 self._size = gathered.size
                 self._add(events, batches)
             raise
-        else:
-            self._publications += bool(gathered.size)
-
-    @property
-    def prune_due(self) -> bool:
-        """Return whether old events are to be deleted after this publication."""
-        return self._publications % _PRUNE_EVERY == 1
 
     def _add(self, events: Sequence[NewEvent], batches: Sequence[EventBatch]) -> None:
         size = len(events) + sum(len(each.rows) for each in batches)

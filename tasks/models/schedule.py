@@ -275,6 +275,12 @@ class ScheduleRun(models.Model):
         db_default=False,
         help_text="Whether its task is known to have ended. Overlaps read only the other rows.",
     )
+    outcome = models.CharField(
+        max_length=9,
+        default="",
+        db_default="",
+        help_text="Status of its task when the task was deleted.",
+    )
     user = models.CharField(
         max_length=150, default="", db_default="", help_text="Who ran or skipped it."
     )

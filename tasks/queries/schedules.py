@@ -138,7 +138,7 @@ def read_row(schedule: Schedule, *, most: int = OUTCOMES) -> ScheduleRow:
     listed = store.list_schedule_states(schedule_id=schedule.pk, late_s=LATE_S).rows
     state = listed[0].state if listed else ScheduleState.ENDED.value
     runs = newest_runs([schedule.pk], most=most).get(schedule.pk, [])
-    row = ScheduleRow(schedule, state, runs, _next_times([schedule]).get(schedule.pk))
+    row = ScheduleRow(schedule, state, runs, next_run_times([schedule]).get(schedule.pk))
     return _explained([row])[0]
 
 
@@ -146,7 +146,7 @@ def _rows(listed: Sequence[ListedSchedule]) -> list[ScheduleRow]:
     ids = [each.schedule_id for each in listed]
     schedules = Schedule.objects.select_related("owner").in_bulk(ids)
     runs = newest_runs(ids)
-    next_times = _next_times(schedules.values())
+    next_times = next_run_times(schedules.values())
     return _explained(
         [
             ScheduleRow(
@@ -181,7 +181,7 @@ def _explained(rows: list[ScheduleRow]) -> list[ScheduleRow]:
     return [replace(row, pending_reason=reasons.get(row.schedule.pk, "")) for row in rows]
 
 
-def _next_times(schedules: Iterable[Schedule]) -> dict[int, datetime | None]:
+def next_run_times(schedules: Iterable[Schedule]) -> dict[int, datetime | None]:
     """Return when the next run of each schedule starts. It may have been created ahead."""
     times = {schedule.pk: schedule.next_run_at for schedule in schedules}
     return times | dict(store.list_runs_ahead(list(times)))

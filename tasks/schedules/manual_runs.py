@@ -72,6 +72,7 @@ def preview_backfill(
     more than 100,000 due times.
     """
     first, last = _range(schedule, start, end, store.read_clock())
+    zone = zone_of(schedule.timezone)
     count, found, newest = 0, None, None
     for due in timing_of(schedule).after(first - _MICROSECOND):
         if due.at > last:
@@ -81,7 +82,7 @@ def preview_backfill(
             raise InvalidField(
                 "end",
                 f"the range has more than {BACKFILL_MAX:,} due times, the limit of one back-fill; "
-                f"the last possible end is {newest.isoformat()}.",
+                f"the last possible end is {newest.astimezone(zone).isoformat()}.",
             )
         count, found, newest = count + 1, found or due.at, due.at
     return BackfillPreview(count, found, newest)
@@ -145,12 +146,14 @@ def _range(
         if value is None:
             raise InvalidField(field, "is required; give a time such as 2026-01-31T12:00:00Z.")
     first, last = _instant(schedule, start, "start", now), _instant(schedule, end, "end", now)
+    zone = zone_of(schedule.timezone)
+    local = last.astimezone(zone).isoformat()
     if last < first:
-        raise InvalidField("end", f"{last.isoformat()} is before start, {first.isoformat()}.")
+        raise InvalidField("end", f"{local} is before start, {first.astimezone(zone).isoformat()}.")
     if last > now:
         raise InvalidField(
             "end",
-            f"{last.isoformat()} is in the future; only past due times can be back-filled.",
+            f"{local} is in the future; only past due times can be back-filled.",
         )
     return first, last
 

@@ -9,7 +9,8 @@ WITH newest AS MATERIALIZED (
         run.id,
         run.state,
         run.count,
-        run.task_id
+        run.task_id,
+        run.outcome
     FROM taskmaster_tasks_schedulerun AS run
     WHERE
         run.run_at > now() - interval '1 day'
@@ -24,6 +25,7 @@ counted AS (
         CASE
             WHEN newest.state = 'refused' THEN 'refused'
             WHEN newest.state <> 'created' THEN 'missed'
+            WHEN newest.outcome <> '' THEN newest.outcome
             WHEN task.status IN ('complete', 'failed', 'cancelled') THEN task.status
         END AS outcome,
         sum(newest.count)::bigint AS number,
@@ -37,7 +39,7 @@ counted AS (
         -- Forces one probe for each run. A hash join would read all tasks.
         LIMIT 1
     ) AS task ON true
-    GROUP BY outcome
+    GROUP BY 1
 )
 SELECT
     counted.outcome,

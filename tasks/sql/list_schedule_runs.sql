@@ -17,7 +17,7 @@ SELECT
     run.reason,
     run.user,
     run.task_id,
-    task.status,
+    coalesce(task.status, nullif(run.outcome, '')),
     task.attempt,
     task.error,
     extract(EPOCH FROM task.scheduled_at)::float8,

@@ -303,11 +303,6 @@ async def publish_events(connection: Connection, events: Sequence[NewEvent]) -> 
     await connection.execute(statement("publish_events"), event_parameters(events))
 
 
-async def prune_events(connection: Connection, kept: int) -> None:
-    """Delete all events but the newest `kept`."""
-    await connection.execute(statement("prune_events"), {"kept": kept})
-
-
 async def snapshot_queue_depth(connection: Connection, *, fresh_s: float) -> float | None:
     """Count the tasks of each queue, unless the last count is younger than `fresh_s` seconds.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from operator import attrgetter
 from types import NoneType
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from taskmaster.tasks.event import NewEvent
 from taskmaster.tasks.messages import EndedTasks, Lease
+from taskmaster.tasks.retention import Retention
 from taskmaster.tasks.statements import advisory_key
 
 
@@ -88,3 +90,25 @@ def _array(column: Sequence[Any]) -> str | list[Any]:
     if not kinds <= _ELEMENT.keys():
         return list(column)
     return f"{{{','.join([_ELEMENT[type(value)](value) for value in column])}}}"
+
+
+def prune_parameters(
+    retention: Retention, *, after: int, upper: int, batch: int
+) -> dict[str, object]:
+    """Return the parameters of prune_tasks.sql. The queue '' stands for the default times."""
+    rules = [
+        (queue, status.value, _seconds(kept))
+        for queue, times in (("", retention.default), *retention.queues.items())
+        for status, kept in times.items()
+    ]
+    return {
+        "after": after,
+        "upper": upper,
+        "batch": batch,
+        **columns(("queues", "statuses", "kept_s"), rules),
+        "shortest_s": _seconds(retention.shortest()),
+    }
+
+
+def _seconds(kept: timedelta | None) -> float | None:
+    return None if kept is None else kept.total_seconds()

@@ -17,6 +17,7 @@ from taskmaster.tasks.event import NewEvent
 from taskmaster.tasks.messages import (
     ChangedTask,
     EndedTasks,
+    MissingTask,
     NewTask,
     OutputRow,
     QueueName,
@@ -240,6 +241,11 @@ def measure_output(
     return [(attempt, int(head or 0), int(tail), mark) for attempt, head, tail, mark in rows]
 
 
+def read_missing_task(task_id: int, *, using: str = DEFAULT_DB_ALIAS) -> MissingTask:
+    """Read what is known about an id that no task has."""
+    return MissingTask._make(_run(using, "read_missing_task", {"id": task_id})[0])
+
+
 def record_completions(ended: EndedTasks, source: UUID | None = None, *, using: str) -> None:
     """Add ended tasks to the statistics. Do nothing if all numbers are zero.
 
@@ -286,11 +292,6 @@ def publish_events(events: Sequence[NewEvent], *, using: str = DEFAULT_DB_ALIAS)
     return int(_run(using, "publish_events", event_parameters(events))[0][0])
 
 
-def prune_events(kept: int, *, using: str) -> None:
-    """Delete all events but the newest `kept`."""
-    _run(using, "prune_events", {"kept": kept})
-
-
 def renew_subscriptions(
     task_ids: Sequence[int], web: UUID, *, using: str = DEFAULT_DB_ALIAS
 ) -> None:
@@ -307,11 +308,6 @@ def take_idempotency_key(
     """
     parameters = {"user_id": user_id, "key": key, "request": request, "kept_s": kept_s}
     return bool(_run(using, "take_idempotency_key", parameters))
-
-
-def prune_idempotency_keys(*, kept_s: float, using: str = DEFAULT_DB_ALIAS) -> None:
-    """Delete expired keys, at most 1,000."""
-    _run(using, "prune_idempotency_keys", {"kept_s": kept_s})
 
 
 def take_login_attempt(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.axe import AXE_STYLES, violations_in_every_face
 from tests.browser.conftest import WAIT_MS, Errors
@@ -52,6 +52,15 @@ def test_a_schedule_is_created_with_a_preview_run_back_filled_paused_and_resumed
     expect(preview).to_contain_text("Every 5 minutes")
     page.locator("#trigger label", has_text="Cron").click()
     expect(preview).to_contain_text("On Sundays at 02:30")
+    # A field that is corrected shows no error of its old value.
+    errors.expected.append("status of 422")
+    task = page.get_by_label("Task", exact=True)
+    task.fill("examples.tasks.ad")
+    task.press("Enter")
+    error = page.locator(".field", has=task).locator(".error")
+    expect(error).to_contain_text("'examples.tasks.ad' is not a registered task")
+    task.fill("examples.tasks.add")
+    expect(error).to_be_empty()
     cron.press("Enter")
 
     expect(page).to_have_url(re.compile(r"/schedules/\d+/$"))
@@ -74,11 +83,22 @@ def test_a_schedule_is_created_with_a_preview_run_back_filled_paused_and_resumed
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("2 due times, from Sun 04 Jan 02:30 to Sun 11 Jan 02:30.")
     found += violations_in_every_face(page, "#backfill")
-    dialog.get_by_role("button", name="Create 2 runs").click()
+    # The button has the number of runs. It is disabled while those of another range are counted.
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/backfill/preview/", hold)
+    with page.expect_request("**/backfill/preview/"):
+        page.get_by_label("To", exact=True).fill("2026-01-21T00:00")
+    expect(dialog.get_by_role("button", name="Create 2 runs")).to_be_disabled()
+    held.pop().continue_()
+    dialog.get_by_role("button", name="Create 3 runs").click()
     expect(dialog).to_be_hidden()
-    expect(page.locator(".backfills li")).to_contain_text("2 of 2 runs created")
+    expect(page.locator(".backfills li")).to_contain_text("3 of 3 runs created")
     expect(page.locator(".backfills .mark")).to_have_text("complete")
-    expect(page.locator(".history li", has_text="back-fill by ada")).to_have_count(2)
+    expect(page.locator(".history li", has_text="back-fill by ada")).to_have_count(3)
 
     # Pause it with the keyboard alone: the reason has the focus, Escape keeps everything.
     pause = page.get_by_role("button", name="Pause…")

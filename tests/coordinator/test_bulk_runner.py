@@ -36,7 +36,7 @@ async def running() -> AsyncIterator[tuple[BulkRunner, EventPublisher]]:
     conf = Settings(poll_interval_s=30.0)
     database = Database(conninfo(), conf)
     await database.open()
-    publisher = EventPublisher(database, conf)
+    publisher = EventPublisher(database)
     with ThreadPoolExecutor(1) as threads:
         runner = BulkRunner(database, conf, publisher, threads)
         task = asyncio.create_task(runner.run())

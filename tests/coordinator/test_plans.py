@@ -12,8 +12,10 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 from psycopg import AsyncConnection, AsyncCursor, sql
 
+from taskmaster.coordinator.pruning import pace
 from taskmaster.coordinator.support.database import conninfo
 from taskmaster.tasks.bulk.runner import CHUNK
+from taskmaster.tasks.ids import MAX_ID
 from taskmaster.tasks.messages import (
     Completion,
     Failure,
@@ -24,8 +26,10 @@ from taskmaster.tasks.messages import (
     Release,
     Start,
 )
+from taskmaster.tasks.retention import Retention
 from taskmaster.tasks.statements import Connection, statement
 from taskmaster.tasks.store import async_store as store
+from taskmaster.tasks.store.parameters import prune_parameters
 from tests.coordinator.sample import claimed
 from tests.factories import in_s
 
@@ -77,6 +81,7 @@ INTENDED = {
     "reschedule_tasks": {BY_ID},
     "requeue_tasks": {BY_ID},
     "delete_tasks": {BY_ID},
+    "prune_tasks": {BY_ID},
     "park_tasks": {BY_ID},
     "park_due_tasks": {RANGE, BY_ID},
     "unpark_tasks": {PARKED, BY_ID},
@@ -241,6 +246,10 @@ def hot_calls(size: int) -> dict[str, Callable[[Connection], Awaitable[Any]]]:
         "unpark_tasks": lambda c: store.unpark_tasks(c, names, limit=10_000),
         "list_waiting_names": store.list_waiting_names,
         "delete_tasks": lambda c: c.execute(statement("delete_tasks"), ids),
+        "prune_tasks": lambda c: c.execute(
+            statement("prune_tasks"),
+            prune_parameters(Retention(), after=size, upper=MAX_ID, batch=min(size, pace.BATCH)),
+        ),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from taskmaster.coordinator.models import Coordinator
 from taskmaster.coordinator.process import Process
 from taskmaster.tasks.conf import Settings
 from taskmaster.tasks.models import IdleCoordinator, QueueState, Task
+from tests.coordinator.pruning.sample import aended
 from tests.factories import in_s, stored
 from tests.system.fleet import WireWorker, acount, free_port, serving
 from tests.waiting import until_counted
@@ -49,6 +51,23 @@ async def test_a_task_passes_all_parts_and_its_report_comes_back() -> None:
         assert (row.online, row.address) == (True, address)
         # A busy machine may delay the loop of this process, too.
         assert not row.health_problem or row.health_problem.startswith("the event loop was")
+
+
+async def test_a_leading_coordinator_logs_the_retention_and_deletes_old_tasks(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await aended("complete", 8)
+    with caplog.at_level(logging.INFO):
+        async with running():
+            await until_counted(0)
+    [line] = [each for each in caplog.records if each.getMessage() == "retention"]
+    shown = {name: getattr(line, name) for name in ("complete", "failed", "cancelled", "workers")}
+    assert shown == {
+        "complete": "7 days",
+        "failed": "30 days",
+        "cancelled": "30 days",
+        "workers": "1 day",
+    }
 
 
 async def test_a_stopped_coordinator_leaves_nothing_behind() -> None:

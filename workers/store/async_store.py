@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -170,3 +171,11 @@ async def mark_workers_offline_of(connection: Connection, coordinator: UUID) -> 
     await connection.execute(
         statement("mark_workers_offline_of", _SQL), {"coordinator": coordinator}
     )
+
+
+async def prune_workers(connection: Connection, *, kept: timedelta, batch: int) -> int:
+    """Delete up to `batch` workers that are offline longer than `kept`. Return their number."""
+    cursor = await connection.execute(
+        statement("prune_workers", _SQL), {"kept_s": kept.total_seconds(), "batch": batch}
+    )
+    return cursor.rowcount

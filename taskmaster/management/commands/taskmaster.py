@@ -13,7 +13,7 @@ from django.db import ProgrammingError
 from psycopg.errors import UndefinedColumn, UndefinedTable
 
 from taskmaster.management import roles
-from taskmaster.tasks.cli import actions, arguments, operate, pausing, schedules
+from taskmaster.tasks.cli import actions, arguments, export, operate, pausing, schedules
 from taskmaster.tasks.cli.terminal import TerminalPrinter
 from taskmaster.tasks.errors import TaskMasterError
 from taskmaster.tasks.extras import require_extra
@@ -26,6 +26,7 @@ _ACTIONS = {
     "cancel": actions.cancel,
     "retry": actions.retry,
     "operate": operate.run,
+    "export": export.run,
     "pause": pausing.pause,
     "resume": pausing.resume,
     "pauses": pausing.pauses,
@@ -49,8 +50,9 @@ class Command(BaseCommand):
     """Parse the options and call the module of the action."""
 
     help = (
-        "Submit, list, show, cancel and retry tasks, one by one or in bulk; pause and resume "
-        "queues, task names and everything; list, pause, run, synchronize and import schedules; "
+        "Submit, list, show, cancel and retry tasks, one by one or in bulk; export tasks; pause "
+        "and resume queues, task names and everything; list, pause, run, synchronize and import "
+        "schedules; "
         "list, drain, stop and kill workers; scale worker pools; create join tokens and "
         "certificates for workers of other hosts; compare and reset the groups of the roles. The "
         "command works on the database directly and checks no permissions. "
@@ -62,6 +64,7 @@ class Command(BaseCommand):
         action = arguments.actions_of(parser)
         arguments.add_actions(action)
         operate.add_options(action("operate", "run a bulk operation on tasks", operate.EXAMPLES))
+        export.add_options(action("export", "write tasks as JSON lines", export.EXAMPLES))
         pausing.add_actions(action)
         schedules.add_actions(
             action("schedules", "list, change, synchronize or import schedules", schedules.EXAMPLES)

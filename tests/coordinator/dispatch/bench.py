@@ -32,7 +32,7 @@ class Bench:
         self.recorded = RecordedDispatcher(conf)
         self.dispatcher, self.clock = self.recorded.dispatcher, self.recorded.clock
         self.database = database
-        self.publisher = EventPublisher(database, conf)
+        self.publisher = EventPublisher(database)
         self.leads = False
         self.parking = Parking(
             database,

@@ -38,7 +38,7 @@ async def test_a_wake_up_before_it_is_idle_does_not_skip_the_last_scan() -> None
     database = Database(conninfo(), conf)
     dispatcher = Dispatcher(conf, on_capacity_freed=lambda: None, on_release=ignore, sign=sign)
     lookahead = LookaheadQueue(database, dispatcher, conf, on_release=ignore)
-    publisher, me = EventPublisher(database, conf), uuid4()
+    publisher, me = EventPublisher(database), uuid4()
     parking = Parking(
         database, dispatcher, me, publisher, on_release=ignore, is_leader=lambda: False
     )

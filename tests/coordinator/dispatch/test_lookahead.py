@@ -38,7 +38,7 @@ class LookaheadParts:
 
     def __init__(self, conf: Settings) -> None:
         self.database = Database(conninfo(), Settings())
-        publisher = EventPublisher(self.database, conf)
+        publisher = EventPublisher(self.database)
         self.flusher = Flusher(self.database, conf, ME, publisher, on_pending=lambda: None)
         #: The leases of each release of the look-ahead queue.
         self.released: list[Sequence[Lease]] = []

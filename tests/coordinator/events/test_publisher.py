@@ -40,7 +40,7 @@ async def publishing() -> AsyncIterator[EventPublisher]:
     database = Database(conninfo(), conf)
     await database.open()
     try:
-        yield EventPublisher(database, conf)
+        yield EventPublisher(database)
     finally:
         await database.close()
 

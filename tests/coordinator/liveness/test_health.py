@@ -34,7 +34,7 @@ class Parts:
         self.changes: list[bool] = []
         identity = Identity(uuid4(), "127.0.0.1:1", "here", 1)
         self.database = Database(conninfo(), CONF)
-        publisher = EventPublisher(self.database, CONF)
+        publisher = EventPublisher(self.database)
         self.flusher = Reporting.build(
             CONF,
             identity,

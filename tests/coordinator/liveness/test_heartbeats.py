@@ -36,7 +36,7 @@ class Parts:
         conf, self.clock = Settings(), Clock()
         self.identity = Identity(uuid4(), "127.0.0.1:1", "here", 1)
         self.database = Database(conninfo(), conf)
-        publisher = EventPublisher(self.database, conf)
+        publisher = EventPublisher(self.database)
         self.flusher = Flusher(
             self.database, conf, self.identity.id, publisher, on_pending=lambda: None
         )

@@ -47,7 +47,7 @@ class Coordinator:
         self.id = uuid4()
         conf = Settings()
         self.database = Database(conninfo(), conf)
-        publisher = EventPublisher(self.database, conf)
+        publisher = EventPublisher(self.database)
         self.flusher = Flusher(self.database, conf, self.id, publisher, on_pending=lambda: None)
         release = self.flusher.release
         self.dispatcher = Dispatcher(

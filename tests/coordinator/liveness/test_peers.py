@@ -36,7 +36,7 @@ class Watcher:
         self.pending_calls = 0
         self.identity = Identity(uuid4(), "127.0.0.1:1", "here", 1)
         self.database = Database(conninfo(), CONF)
-        self.publisher = EventPublisher(self.database, CONF)
+        self.publisher = EventPublisher(self.database)
         self.peers = Peers(
             self.database,
             CONF,

@@ -41,7 +41,7 @@ class Parts:
         self.clock = Clock()
         self.pending_calls = 0
         self.database = Database(conninfo(), CONF)
-        self.publisher = EventPublisher(self.database, CONF)
+        self.publisher = EventPublisher(self.database)
         self.flusher = Flusher(
             self.database, CONF, IDENTITY.id, self.publisher, on_pending=lambda: None
         )

@@ -37,7 +37,7 @@ class Parts:
         self.id = uuid4()
         self.pending_calls = 0
         self.database = Database(conninfo(), conf)
-        publisher = EventPublisher(self.database, conf)
+        publisher = EventPublisher(self.database)
         self.flusher = Flusher(
             self.database, conf, self.id, publisher, on_pending=self._count_pending_call
         )
@@ -250,7 +250,7 @@ async def test_a_report_that_waits_for_half_a_second_is_late() -> None:
         database,
         conf,
         uuid4(),
-        EventPublisher(database, conf),
+        EventPublisher(database),
         on_pending=lambda: None,
         clock=clock,
     )

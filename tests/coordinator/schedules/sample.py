@@ -31,7 +31,7 @@ class LeadingRunner:
         self.conf = Settings(**settings)
         self.id = uuid4()
         self.database = Database(conninfo(), self.conf)
-        self.publisher = EventPublisher(self.database, self.conf)
+        self.publisher = EventPublisher(self.database)
         self.leading = asyncio.Event()
         self.leading.set()
         self.pending_calls = 0

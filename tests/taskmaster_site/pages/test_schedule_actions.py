@@ -112,7 +112,15 @@ def test_a_back_fill_is_previewed_followed_and_cancelled() -> None:
     assert "3 due times, from Sun 01 Mar 02:30 to Tue 03 Mar 02:30." in found
     assert "Create 3 runs" in found
     assert not Task.objects.exists()
-    answer = press(browser, at(schedule, "backfill"), **days)
+    for count, expected_error in (
+        ("2", "The range has 3 due times, not 2."),
+        ("", "count: is required"),
+        ("9" * 99, "count: is required"),
+    ):
+        refused = press(browser, at(schedule, "backfill"), **days, count=count)
+        assert expected_error in text(refused)
+    assert not Operation.objects.exists()
+    answer = press(browser, at(schedule, "backfill"), **days, count="3")
     assert "nightly-backup: the back-fill of 3 runs has started." in text(answer)
     assert answer.headers["HX-Trigger"] == CHANGED
     shown = backfills(browser, schedule)
@@ -155,7 +163,7 @@ def backfills(browser: Client, schedule: Schedule) -> str:
     [
         ("2026-03-01T02:31", "2026-03-01T02:32", "is not due in this range"),
         ("", "", "start: "),
-        ("2026-03-02T00:00", "2026-03-01T00:00", "end: "),
+        ("2026-03-02T00:00", "2026-03-01T00:00", "end: 2026-03-01T00:00:00+01:00 is before start"),
         ("2026-03-29T02:30", "2026-03-30T00:00", "does not exist in Europe/Berlin"),
     ],
 )
@@ -184,7 +192,7 @@ def test_a_schedule_of_code_is_not_deleted() -> None:
 @pytest.mark.parametrize("verb", ["run", "resume", "backfill"])
 def test_a_shell_schedule_needs_the_permission_for_shell_commands(verb: str) -> None:
     schedule = nightly(task="shell", args=[], kwargs={"command": "true"})
-    days = {"start": "2026-03-01T00:00", "end": "2026-03-03T23:59"}
+    days = {"start": "2026-03-01T00:00", "end": "2026-03-03T23:59", "count": "3"}
     answer = press(operator(), at(schedule, verb), **days)
     assert answer.status_code == 403
     assert not Task.objects.exists()

@@ -211,8 +211,27 @@ def test_an_unknown_task_is_a_404(task_id: int) -> None:
     answer = browser.get(f"/tasks/{task_id}/")
     assert answer.status_code == 404
     assert f"<h1>Task {task_id} does not exist</h1>" in text(answer)
+    assert "<p>No task has this number yet. <a" in text(answer)
     script = browser.get(f"/tasks/{task_id}/", headers={"HX-Request": "true"})
     assert script.status_code == 404
+
+
+def test_a_deleted_task_names_the_retention_time_if_it_can_have_expired() -> None:
+    first, second, third, newest = stored(4)
+    Task.objects.filter(pk__in=(first, third)).delete()
+    browser = client("view_task")
+    expired = "<p>It was deleted after its retention time"
+    rule = "Finished tasks are kept: complete 7 days, failed 30 days, cancelled 30 days."
+    page = text(browser.get(f"/tasks/{first}/"))
+    assert expired in page
+    assert rule in page
+    assert rule in text(browser.get("/tasks/"))
+    page = text(browser.get(f"/tasks/{third}/"))
+    assert "<p>It was deleted by a user, or its submission was rolled back. <a" in page
+    Task.objects.filter(pk=second).update(created_at=in_s(-8 * 86_400))
+    assert expired in text(browser.get(f"/tasks/{third}/"))
+    Task.objects.filter(pk=newest).delete()
+    assert "It was deleted by a user" not in text(browser.get(f"/tasks/{newest}/"))
 
 
 def test_queue_and_tags_lead_to_the_list_of_their_tasks() -> None:

@@ -83,17 +83,6 @@ def test_a_key_can_be_reused_after_a_day(client: APIClient) -> None:
     assert (timezone.now() - IdempotencyKey.objects.get().at).total_seconds() < 60
 
 
-def test_old_keys_are_deleted(client: APIClient) -> None:
-    for key in ("old", "young"):
-        send(client, TASK, key)
-    IdempotencyKey.objects.filter(key="old").update(at=in_s(-idempotency.KEPT_S - 1))
-    for number in range(idempotency.PRUNE_EVERY):
-        send(client, TASK, f"k{number}")
-    kept = set(IdempotencyKey.objects.values_list("key", flat=True))
-    assert "old" not in kept
-    assert "young" in kept
-
-
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "ümlaut"])
 def test_a_malformed_key_is_refused_by_name(client: APIClient, key: str) -> None:
     refused = send(client, TASK, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,17 @@ def test_list_shows_each_schedule_in_one_line() -> None:
     assert weekly.startswith("weekly   paused  –")
     names = [(each["name"], each["state"]) for each in run_json("list")]
     assert names == [("nightly", "active"), ("weekly", "paused")]
+
+
+def test_a_run_that_was_created_ahead_is_the_next_one_and_not_the_last() -> None:
+    schedule = a_schedule()
+    for seconds, state in ((-60, RunState.SKIPPED), (20, RunState.CREATED)):
+        ScheduleRun.objects.create(
+            schedule=schedule, due_at=in_s(seconds), run_at=in_s(seconds), state=state
+        )
+    _, line = run("list").splitlines()
+    assert re.search(r"active +in [12][0-9](\.\d)? s +skipped 1 min ago", line)
+    assert re.search(r"next run +\S+ \S+ +\(in [12][0-9](\.\d)? s\)", run("show", "nightly"))
 
 
 def test_list_says_that_everything_is_paused() -> None:

@@ -95,14 +95,3 @@ def test_an_outage_does_not_exceed_the_limit(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(Outage):
         fail(unpublished, [an_event(task_id=n) for n in range(2, 4)])
     assert [each.task_id for each in published(unpublished)] == [0, 1]
-
-
-def test_old_events_are_due_for_deletion_once_in_200_publications() -> None:
-    unpublished = gathering()
-    due = []
-    for number in range(1, 402):
-        unpublished.add([an_event()])
-        published(unpublished)
-        if unpublished.prune_due:
-            due.append(number)
-    assert due == [1, 201, 401]

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from taskmaster.tasks.models import Schedule, SchedulerState, Task
 from taskmaster.tasks.queries import schedule_runs, schedules
+from taskmaster.tasks.store import sync_store
 from tests.factories import in_s
 from tests.schedule_rows import a_run, nightly
 
@@ -145,6 +146,18 @@ def test_a_run_whose_task_was_deleted_is_not_shown_as_complete() -> None:
     newest = schedules.read_row(schedule).newest
     assert newest is not None
     assert (newest.word, newest.bar) == ("task deleted", "none")
+
+
+def test_a_run_keeps_the_outcome_of_a_task_that_was_deleted_since() -> None:
+    schedule = nightly()
+    for hour, status in ((3, "complete"), (2, "failed"), (1, "complete")):
+        a_run(schedule, in_s(-3_600 * hour), status=status)
+    deleted = sync_store.delete_tasks(list(Task.objects.values_list("pk", flat=True)))
+    assert len(deleted) == 3
+    bars = [run.bar for run in schedules.read_row(schedule).outcomes]
+    assert bars == ["complete", "failed", "complete"]
+    day = schedule_runs.last_day()
+    assert (day.succeeded, day.total) == (2, 3)
 
 
 def test_the_views_select_by_state_and_count_all() -> None:

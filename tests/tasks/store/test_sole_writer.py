@@ -67,7 +67,7 @@ def test_each_statement_that_updates_tasks_is_a_transition() -> None:
         "tasks/sql/start_queued_runs.sql",
     }
     assert written("COPY") == {"tasks/sql/copy_tasks.sql"}
-    assert written("DELETE FROM") == {"tasks/sql/delete_tasks.sql"}
+    assert written("DELETE FROM") == {"tasks/sql/delete_tasks.sql", "tasks/sql/prune_tasks.sql"}
 
 
 def test_no_module_writes_tasks_by_sql() -> None:

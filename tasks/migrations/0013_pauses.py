@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('taskmaster_tasks', '0011_validate_time_limits'),
+        ('taskmaster_tasks', '0012_run_outcome'),
     ]
 
     operations = [
