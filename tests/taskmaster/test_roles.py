@@ -84,7 +84,7 @@ PAGES = [
         "POST",
         "/schedules/{schedule}/backfill/",
         RUN,
-        form="start=2026-01-01T00:00&end=2026-01-01T05:00",
+        form="start=2026-01-01T00:00&end=2026-01-01T05:00&count=6",
     ),
     Request("POST", "/schedules/{schedule}/backfill/{backfill}/cancel/", RUN),
     Request("POST", "/schedules/{command}/run/", (*RUN, SUBMIT_SHELL)),
