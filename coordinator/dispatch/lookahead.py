@@ -24,7 +24,7 @@ from taskmaster.tasks.store import async_store as store
 #: Seconds after which due tasks are checked again when the database was not available.
 _RETRY_S = 0.1
 #: Number of due tasks that are offered at a time. A free slot then costs the same for any number.
-_OFFERED = 100
+_CHUNK = 100
 #: Share of the prefetch for due tasks that exceed the slots. The rest is left to the claimer, which
 #: may find tasks of a higher priority.
 _PREFETCH = 0.5
@@ -177,11 +177,11 @@ class LookaheadQueue:
         prefetch = _PREFETCH if len(self._ready) > self._dispatcher.slots else 0.0
         start, left = 0, list[tuple[float, ClaimedTask]]()
         while start < len(self._ready) and self._dispatcher.has_capacity(prefetch=prefetch):
-            offered = self._ready[start : start + _OFFERED]
-            start += len(offered)
-            waiting = self._dispatcher.offer([task for _, task in offered], prefetch=prefetch)
+            chunk = self._ready[start : start + _CHUNK]
+            start += len(chunk)
+            waiting = self._dispatcher.offer([task for _, task in chunk], prefetch=prefetch)
             ids = {task.task_id for task in waiting}
-            left.extend(each for each in offered if each[1].task_id in ids)
+            left.extend(each for each in chunk if each[1].task_id in ids)
         self._ready[:start] = left
         self._offered += start - len(left)
         if self._clock() >= self._release_at:
