@@ -42,6 +42,8 @@ _PREPARE_S = 2.0
 _COLLECT_S = 1.0
 #: Seconds between two searches while a run is queued. It starts that long after the earlier run.
 _QUEUED_S = 0.3
+#: Plans that act within this many seconds after another one need no search between.
+_FOLLOWS_S = 0.1
 #: Seconds before the next search when other sessions have locked all schedules that are due.
 _LOCKED_S = 0.05
 #: Maximum number of schedules of one statement.
@@ -120,12 +122,16 @@ class ScheduleRunner:
         locked = bool(due or batch.queued)
         wait_s = _LOCKED_S if locked else self._wait_s(search, waiting, self._clock() + offset)
         self._plan_wait(wait_s, offset)
-        if not await wait_until_set(self._woken, wait_s) and self._leading.is_set():
+        while not await wait_until_set(self._woken, wait_s) and self._leading.is_set():
             now = self._clock() + offset
-            await self._writer.create(
-                [each for each in waiting if each.act_at.timestamp() <= now], search
-            )
-            self._plan_wait(0.0, offset)
+            due = [each for each in waiting if each.act_at.timestamp() <= now]
+            await self._writer.create(due, search)
+            waiting = [each for each in waiting if each.act_at.timestamp() > now]
+            wait_s = self._wait_s(search, waiting, self._clock() + offset)
+            if not due or not waiting or wait_s > _FOLLOWS_S:
+                self._plan_wait(0.0, offset)
+                break
+            self._plan_wait(wait_s, offset)
 
     async def _search(self) -> tuple[ScheduleSearch, float]:
         """Search for due schedules, and find out whether a gap precedes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.db import connection
 
 from taskmaster.tasks.models import Schedule, SchedulerState, Task
+from taskmaster.tasks.schedule_messages import Plan, ScheduleSearch
 from tests.coordinator.schedules.sample import (
     LeadingRunner,
     create,
@@ -24,6 +26,9 @@ from tests.factories import in_s
 from tests.waiting import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+#: Stands for a search in a list of the ids of schedules.
+_SEARCH = 0
 
 
 async def test_a_run_is_created_ahead_with_the_task_of_its_due_time() -> None:
@@ -134,6 +139,31 @@ async def test_a_plan_of_a_leader_that_was_frozen_is_not_carried_out() -> None:
         stale = plan._replace(valid_until=search.now - timedelta(seconds=1))
         assert await leader.create([stale], search) == 0
     assert await runs(schedule) == []
+
+
+async def test_runs_that_are_due_shortly_after_each_other_need_no_search_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = [
+        await create(next_due_at=in_s(1.9 + after), overlap="skip") for after in (0.0, 0.05)
+    ]
+    leader = LeadingRunner()
+    done: list[int] = []
+    search, write = leader.runner._search, leader.runner._writer.create
+
+    async def searched() -> tuple[ScheduleSearch, float]:
+        done.append(_SEARCH)
+        return await search()
+
+    async def written(plans: Sequence[Plan], found: ScheduleSearch) -> int:
+        done.extend(plan.schedule.id for plan in plans)
+        return await write(plans, found)
+
+    monkeypatch.setattr(leader.runner, "_search", searched)
+    monkeypatch.setattr(leader.runner._writer, "create", written)
+    async with leader.running():
+        await until(lambda: runs(second))
+    assert _SEARCH not in done[done.index(first.pk) : done.index(second.pk)]
 
 
 async def test_a_changed_schedule_is_noticed_by_a_wake_up() -> None:
