@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
 from taskmaster.tasks.utc_time import in_utc
 
+if TYPE_CHECKING:
+    _DateTimeField = models.DateTimeField[Any, Any]
+else:
+    # The class of Django takes no type arguments.
+    _DateTimeField = models.DateTimeField
 
-class UtcDateTimeField(models.DateTimeField[Any, Any]):
+
+class UtcDateTimeField(_DateTimeField):
     """Store an instant, and return it in UTC."""
 
     def from_db_value(self, value: datetime | None, *_: object) -> datetime | None:

@@ -77,7 +77,7 @@ def test_enqueue_and_the_pages_of_the_admin_work(manage: Manage) -> None:
     assert found["enqueued"] == "READY"
     assert found["operation"] == [302, 200]
     pages = found["pages"]
-    assert [status for url, status in pages.items() if not url.endswith("/add/")] == [200] * 8
+    assert [status for url, status in pages.items() if not url.endswith("/add/")] == [200] * 9
     assert {url for url, status in pages.items() if url.endswith("/add/") and status == 200} == {
         "/admin/taskmaster_tasks/task/add/",
         "/admin/taskmaster_workers/jointoken/add/",

@@ -21,7 +21,7 @@ from taskmaster.tasks.messages import Completion, Failure, Lease, Release, Start
 from taskmaster.tasks.models import Task
 from taskmaster.tasks.statements import Connection
 from taskmaster.tasks.store import async_store as store
-from taskmaster.tasks.store import sync_store
+from taskmaster.tasks.store import policy_changes, sync_store
 from tests.coordinator.sample import claimed
 from tests.factories import in_s, stored
 
@@ -69,6 +69,7 @@ def requests_by_user(task_id: int) -> dict[Transition, Callable[[], object]]:
         Transition.RETRY: lambda: task_actions.retry(task_id),
         Transition.RESCHEDULE: lambda: task_actions.reschedule(task_id, in_s(0)),
         Transition.REQUEUE: lambda: sync_store.requeue_tasks([task_id], queue="mail", priority=3),
+        Transition.RELEASE_PAUSED: policy_changes.release_paused_tasks,
     }
 
 
