@@ -42,7 +42,7 @@ def measure(rows: int) -> list[Figure]:
     return [
         Figure("pruning: deleted tasks", (last - first) / seconds, "rows/s", history_of),
         Figure(
-            "pruning: drain of no-op tasks meanwhile",
+            "drain of no-op tasks during the pruning",
             rate,
             "tasks/s",
             f"{history_of}, 1 coordinator, 2 workers of {THREADS} threads; reference: the same "

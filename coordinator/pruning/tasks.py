@@ -75,7 +75,7 @@ class TaskPruner:
         Raises the errors in OUTAGE_ERRORS. The part that failed is examined again.
         """
         if not self._leading.is_set():
-            # Tasks may be retried and deleted meanwhile, for longer than a day.
+            # Until it leads again, tasks may be retried and deleted, for longer than a day.
             self._walked_at = float("-inf")
             await self._leading.wait()
         kept = self._read_retention()

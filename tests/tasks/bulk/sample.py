@@ -55,7 +55,7 @@ def assert_each_due_time_has_run_once(operation: Operation) -> None:
     """Compare the runs of the back-fill, and their tasks, with the due times of its range."""
     assert operation.first_due_at is not None
     hours = [operation.first_due_at + timedelta(hours=hour) for hour in range(operation.total)]
-    # The schedule itself may become due meanwhile.
+    # The schedule itself may become due during the test.
     runs = ScheduleRun.objects.filter(schedule=operation.schedule_id, kind="backfill")
     assert [run.due_at for run in runs.order_by("due_at")] == hours
     tasks = Task.objects.filter(schedule=operation.schedule_id, scheduled_for__lte=hours[-1])
